@@ -1,0 +1,106 @@
+"""The project's tasks. A plain Python is enough: `python3 noxfile.py lint tests`, `python3 noxfile.py demo`.
+
+Run as a script, this file makes a virtual environment with nox in it and hands over to that. What stands behind `--`
+goes to the task: `python3 noxfile.py tests -- -k resign`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+BOOTSTRAP = ROOT / ".nox" / "_bootstrap"
+NOX = "nox>=2025.5.1"
+OLDEST_PYTHON = (3, 11)
+
+
+def hand_over_to_nox(arguments: list[str]) -> None:
+    """Run nox from an environment of its own in place of this process."""
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        version = ".".join(map(str, OLDEST_PYTHON))
+        sys.exit(f"golea-async needs Python {version} or newer, and {sys.executable} is {sys.version.split()[0]}.")
+    python = BOOTSTRAP / "bin" / "python"
+    probe = [str(python), "-c", "import nox"]
+    if not python.exists() or subprocess.run(probe, check=False, stderr=subprocess.DEVNULL).returncode != 0:
+        print(f"Installing nox into {BOOTSTRAP.relative_to(ROOT)}", flush=True)
+        venv.create(BOOTSTRAP, with_pip=True, clear=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", NOX], check=True)
+    if arguments and not arguments[0].startswith("-"):
+        arguments = ["--sessions", *arguments]
+    os.execv(python, [str(python), "-m", "nox", "--noxfile", str(ROOT / "noxfile.py"), *arguments])
+
+
+if __name__ == "__main__":
+    hand_over_to_nox(sys.argv[1:])
+
+import nox  # noqa: E402 - it is not there before the hand-over
+
+nox.options.sessions = ["lint", "tests"]
+nox.options.reuse_venv = "yes"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff's rules and format, and the types."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "--strict", "golea_async", "tests", "benchmarks", "examples", "noxfile.py")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, on real ZooKeeper ensembles that they start themselves."""
+    install(session, "test")
+    install_zookeeper(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Random faults for as long as you like: `-- --minutes 60`; or one run again: `-- --seed 12`."""
+    install(session, "test")
+    install_zookeeper(session)
+    session.run("pytest", "tests/faults/test_random.py", "-s", *session.posargs)
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Simulated hours of elections under faults: `-- --hours 100`; or one episode again: `-- --seed 12`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.simulation", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """ZKClient beside aiozk's client; what elections cost, for docs/benchmarks.md; each library in the same faults."""
+    install(session, "bench")
+    install_zookeeper(session)
+    session.run("python", "-m", "benchmarks.client")
+    session.run("python", "-m", "benchmarks.elections")
+    session.run("python", "-m", "benchmarks.faults", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Five processes elect leaders and lose them, on a ZooKeeper in memory: no Java; `-- --ensemble`: on a real one."""
+    install(session, "demo")
+    if "--ensemble" in session.posargs:
+        install_zookeeper(session)
+    session.run("python", "examples/demo.py", *session.posargs)
+
+
+def install(session: nox.Session, group: str) -> None:
+    """The package itself, editable, and one dependency group of pyproject.toml."""
+    session.install("--editable", ".", *nox.project.dependency_groups(PYPROJECT, group))
+
+
+def install_zookeeper(session: nox.Session) -> None:
+    """See that ZooKeeper is here; where this may not install it, the task ends with how to do it."""
+    session.run("python", "-m", "tests.support.zookeeper")

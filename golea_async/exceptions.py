@@ -1,0 +1,90 @@
+"""What can go wrong in an election, each with its own class.
+
+Every error says what happened, to which election and candidate, and what to do about it.
+Bad arguments are not here: they raise :class:`ValueError` or :class:`TypeError` before anything is sent.
+"""
+
+from __future__ import annotations
+
+
+class ElectionError(Exception):
+    """The root of all errors of this library.
+
+    :ivar resource: the election node's path, where one is concerned.
+    :ivar candidate_id: the full path of the candidate's znode, where one is concerned.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        resource: str | None = None,
+        candidate_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.resource = resource
+        self.candidate_id = candidate_id
+
+
+class ElectionNotFoundError(ElectionError):
+    """The election node does not exist. Make it with :func:`golea_async.create_election`."""
+
+
+class ElectionOverError(ElectionError):
+    """The election is being ended or deleted (its child ``DONE`` is there, or was): no new candidates, all leave."""
+
+
+class CandidateDeletedError(ElectionError):
+    """Somebody else deleted this candidate's znode. That is final: make a new :class:`golea_async.AsyncElection`."""
+
+
+class SessionExpiredError(ElectionError):
+    """The ZooKeeper session is lost, and the candidate's znode with it."""
+
+
+class LeaseExpiredError(ElectionError):
+    """The lease was not renewed in time: from now on somebody else may lead.
+
+    It leads again, with the same fencing token, if its session turns out to have survived.
+    """
+
+
+class LeadershipLostError(ElectionError):
+    """This stretch of leading is over; its cause (``__cause__``) says why."""
+
+
+class NotStandingError(ElectionError):
+    """The call needs a candidate that stands: it was not started yet, or it has resigned."""
+
+
+class ResignError(ElectionError):
+    """It cannot be known (yet) that the candidate's znode is gone.
+
+    Deleting goes on in the background until the znode or the session is gone; another ``resign()`` waits for that.
+    """
+
+
+class NotAuthorizedError(ElectionError):
+    """ZooKeeper refused an operation by the access control list of ``path``.
+
+    :ivar path: the znode that the operation was about.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str = "",
+        resource: str | None = None,
+        candidate_id: str | None = None,
+    ) -> None:
+        super().__init__(message, resource=resource, candidate_id=candidate_id)
+        self.path = path
+
+
+def election_not_found(resource: str) -> ElectionNotFoundError:
+    """Say that there is no such election."""
+    return ElectionNotFoundError(
+        f"there is no election node {resource}: make it with `await create_election(zk, ...)`",
+        resource=resource,
+    )

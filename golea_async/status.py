@@ -1,0 +1,132 @@
+"""What a candidate is told: its role, each status, and the reader that never misses a loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from weakref import WeakKeyDictionary
+
+from .exceptions import ElectionError
+
+
+class Role(StrEnum):
+    """What a candidate is in its election."""
+
+    NONE = "none"
+    """Not standing: before the start, or after the end."""
+    CANDIDATE = "candidate"
+    """Standing, outcome not known: joining, or out of touch."""
+    FOLLOWER = "follower"
+    """Standing behind another candidate."""
+    LEADER = "leader"
+    """The first of the candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One state of a candidate. It is history: only ``AsyncElection.is_leader`` tells about now.
+
+    :ivar role: the role since this status.
+    :ivar candidate_id: the own znode's full path; None before the nomination.
+    :ivar now_following: full path of the znode that is followed; None for a leader.
+    :ivar was_following: full path of the znode that was followed before this change.
+    :ivar fencing_token: the own znode's ``czxid``, set if and only if the role is LEADER.
+    :ivar error: why the role changed, when something went wrong.
+    """
+
+    role: Role
+    candidate_id: str | None = None
+    now_following: str | None = None
+    was_following: str | None = None
+    fencing_token: int | None = None
+    error: ElectionError | None = None
+
+
+class StatusReader(AsyncIterator[Status]):
+    """One reader's view of a candidate's statuses: the current one, then every change, then the end.
+
+    Cancelling a read loses nothing. A reader that does not keep up costs the memory of two statuses: what it has not
+    read is merged, but when the last status that it read was a leader's, the loss of that leadership stays to be read
+    before anything newer.
+    """
+
+    def __init__(self) -> None:
+        self._unread: list[Status] = []
+        self._last_read: Status | None = None
+        self._ended = False
+        self._readable = asyncio.Event()
+
+    def __aiter__(self) -> StatusReader:
+        return self
+
+    async def __anext__(self) -> Status:
+        while not self._unread:
+            if self._ended:
+                raise StopAsyncIteration
+            self._readable.clear()
+            await self._readable.wait()
+        self._last_read = self._unread.pop(0)
+        return self._last_read
+
+    def publish(self, status: Status) -> None:
+        """Add a status to what is to be read, merging what may be merged."""
+        loss_is_unread = self._last_read is not None and self._last_read.role is Role.LEADER
+        kept = self._unread[:1] if loss_is_unread else []
+        self._unread = [*kept, status]
+        self._readable.set()
+
+    def end(self, final: Status | None) -> None:
+        """Let the reader end: behind a final status, or at once, since what is unread is not true any more."""
+        if final is None:
+            self._unread.clear()
+        else:
+            self.publish(final)
+        self._ended = True
+        self._readable.set()
+
+
+class StatusBoard:
+    """The latest status of one candidate and those who read it (held weakly: ``break`` leaves nothing behind)."""
+
+    def __init__(self) -> None:
+        self.latest = Status(Role.NONE)
+        self.has_ended = False
+        self._final: Status | None = None
+        self._readers: WeakKeyDictionary[StatusReader, None] = WeakKeyDictionary()
+
+    def reader(self) -> StatusReader:
+        """Subscribe a new reader, from the current status on."""
+        reader = StatusReader()
+        if self.has_ended:
+            reader.end(self._final)
+        else:
+            reader.publish(self.latest)
+            self._readers[reader] = None
+        return reader
+
+    def publish(self, status: Status) -> None:
+        """Make a status the latest and give it to every reader; nothing follows the end."""
+        if self.has_ended:
+            return
+        self.latest = status
+        for reader in self._readers:
+            reader.publish(status)
+
+    def end(self, error: ElectionError | None) -> None:
+        """End every reader: behind a last status that says why, or without one after a resignation."""
+        if self.has_ended:
+            return
+        self.has_ended = True
+        before = self.latest
+        self.latest = Status(
+            Role.NONE,
+            candidate_id=before.candidate_id,
+            was_following=before.now_following,
+            error=error,
+        )
+        self._final = None if error is None else self.latest
+        for reader in self._readers:
+            reader.end(self._final)
+        self._readers.clear()

@@ -1,0 +1,18 @@
+"""The clock by which leases are kept."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+if sys.platform == "linux":
+
+    def boottime() -> float:
+        """Seconds on a clock that never jumps and also counts the time for which the machine was suspended."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+
+    def boottime() -> float:
+        """Seconds on a clock that never jumps."""
+        return time.monotonic()

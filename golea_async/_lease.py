@@ -1,0 +1,157 @@
+"""The lease: until when, by this machine's clock, nobody else can lead.
+
+Theory of operation
+===================
+
+A program can be cut off from ZooKeeper, or not run at all (a blocked event loop, SIGSTOP, a paused machine), while its
+session expires and somebody else is elected. And its server can be cut off from the ensemble and go on answering
+reads, pings, even ``sync``, for ``syncLimit`` ticks. So leading has a deadline, kept here, and only quorum writes move
+it. Let T be the session timeout, the smallest that was negotiated in this session.
+
+    deadline = A + 5/6 T
+
+At a write that succeeded on this session and connection, A is the time at which the newest of these was *sent*:
+
+- this connection's ConnectRequest: it touches the session at ZooKeeper's leader;
+- a request on this connection that was *acknowledged* at least T/4 before the write was *sent*; T/4 by ZooKeeper's
+  clock, so 11/40 T by this machine's, which may be 10 % faster.
+
+Why that holds (``zookeeper-server`` at 53a78e36f):
+
+- Only the server to which a client is connected touches its session (ZooKeeperServer.java:1262). A follower collects
+  touches and tells ZooKeeper's leader with its next reply to a ping (Learner.java:893), at most half a tick later.
+- T is at least two ticks (the default of ``minSessionTimeout``), so half a tick is at most T/4: a touch that was
+  acknowledged T/4 before the write left its server ahead of the write, on the same stream to ZooKeeper's leader.
+- The write's success proves that a leader with a quorum had that touch when it committed the write: it will not expire
+  the session before A + T. A leader elected later starts the time of every session anew.
+- Reads, pings, ``sync`` and refusals prove nothing of that kind, and renew nothing.
+- 5/6: two machines' clocks may run at rates 10 % apart, and something is left for who acts on the answer.
+
+A lease that has lapsed may be renewed when the session turns out to have survived. That begins a new stretch:
+whoever asks about the one before is told that it is over, for good.
+
+The clock goes on while the machine is suspended, and a forked child, which shares the parent's memory but not its
+session, holds no lease.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ._clock import boottime
+
+LEASE_SHARE = 5 / 6
+CLOCK_RATES = 1.1
+"""How much faster one machine's clock may run than another's."""
+TOUCH_TRAVELS = CLOCK_RATES / 4
+KEEP_ALIVE_SHARE = 1 / 8
+
+_ACKNOWLEDGEMENTS_PER_TIMEOUT = 32
+
+
+class _Process:
+    """Counts the forks between the process that began and this one."""
+
+    generation = 0
+
+
+def _count_fork() -> None:
+    _Process.generation += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
+class Lease:
+    """The lease of one session.
+
+    :ivar timeout: T in seconds.
+    :ivar stretch: grows with each renewal of a lease that had lapsed.
+    """
+
+    def __init__(self, session_id: int, timeout: float, begun: Callable[[], None]) -> None:
+        self.session_id = session_id
+        self.timeout = timeout
+        self.stretch = 0
+        self._begun = begun
+        self._deadline = -math.inf
+        self._process = _Process.generation
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline, 0 when it has passed."""
+        if self._process != _Process.generation:
+            return 0.0
+        return max(0.0, self._deadline - boottime())
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the deadline is in the future."""
+        return self._process == _Process.generation and boottime() < self._deadline
+
+    def limit(self, timeout: float) -> bool:
+        """Take note of the timeout that was negotiated on another connection; return whether the deadline has moved.
+
+        The smallest counts.
+        """
+        if timeout >= self.timeout:
+            return False
+        self._deadline -= LEASE_SHARE * (self.timeout - timeout)
+        self.timeout = timeout
+        return True
+
+    def renew(self, touched_at: float) -> None:
+        """Move the deadline, if this is later: a quorum write has succeeded that proves a touch at this time or later.
+
+        When that begins a new stretch, ``begun`` is called.
+        """
+        deadline = touched_at + LEASE_SHARE * self.timeout
+        if deadline <= self._deadline or self._process != _Process.generation:
+            return
+        begins = not self.is_valid
+        self._deadline = deadline
+        if begins:
+            self.stretch += 1
+            self._begun()
+
+
+def proven_touch(
+    write_sent_at: float,
+    timeout: float,
+    connect_sent_at: float | None,
+    newest_acknowledged: Callable[[float], float | None],
+) -> float | None:
+    """Return when the newest touch was sent that the success of a quorum write proves; None without one.
+
+    All on one connection. ``newest_acknowledged`` says when the newest request was sent that was answered by a moment.
+    """
+    acknowledged = newest_acknowledged(write_sent_at - TOUCH_TRAVELS * timeout)
+    return max((sent_at for sent_at in (connect_sent_at, acknowledged) if sent_at is not None), default=None)
+
+
+@dataclass
+class Acknowledgements:
+    """When requests on one connection were sent and answered, for a client that does not keep that itself.
+
+    A bounded sample: answers lie at least T/32 apart.
+    """
+
+    timeout: float
+    _known: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=2 * _ACKNOWLEDGEMENTS_PER_TIMEOUT))
+
+    def record(self, sent_at: float, answered_at: float) -> None:
+        """Take note of a request that was answered."""
+        if not self._known or answered_at - self._known[-1][1] >= self.timeout / _ACKNOWLEDGEMENTS_PER_TIMEOUT:
+            self._known.append((sent_at, answered_at))
+
+    def newest_acknowledged(self, before: float) -> float | None:
+        """Return when the newest request was sent that was answered at ``before`` or earlier; None without one."""
+        return next(
+            (sent_at for sent_at, answered_at in reversed(self._known) if answered_at <= before),
+            None,
+        )

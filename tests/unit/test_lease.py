@@ -1,0 +1,321 @@
+"""The lease's formula: against a ZooKeeper that does its worst, on clocks that disagree, and in a forked child."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from golea_async._clock import boottime
+from golea_async._lease import LEASE_SHARE, Acknowledgements, Lease, proven_touch
+
+T = 6.0
+FAR_AHEAD = 10_000.0
+"""Added to the moments of a simulation: leases do not lapse by the real clock while it runs."""
+
+
+class Begun:
+    """Counts the stretches that a lease says it has begun."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+
+def lease_and_begun(timeout: float = T) -> tuple[Lease, Begun]:
+    begun = Begun()
+    return Lease(1, timeout, begun), begun
+
+
+def deadline_of(lease: Lease) -> float:
+    """By the real clock, to within what passes between two of its readings."""
+    return boottime() + lease.remaining
+
+
+def test_a_new_lease_is_void() -> None:
+    lease, begun = lease_and_begun()
+    assert not lease.is_valid
+    assert lease.remaining == 0
+    assert (lease.stretch, begun.times) == (0, 0)
+
+
+def test_it_lasts_five_sixths_of_the_timeout_from_the_touch() -> None:
+    lease, begun = lease_and_begun()
+    touched_at = boottime() - 1
+    lease.renew(touched_at)
+    before, remaining, after = boottime(), lease.remaining, boottime()
+    assert touched_at + 5 - after <= remaining <= touched_at + 5 - before
+    assert lease.is_valid
+    assert (lease.stretch, begun.times) == (1, 1)
+
+
+def test_a_touch_that_is_too_old_begins_nothing_that_lasts() -> None:
+    lease, _ = lease_and_begun()
+    lease.renew(boottime() - T)
+    assert not lease.is_valid
+    assert lease.remaining == 0
+
+
+@given(st.lists(st.floats(0, 100), min_size=1))
+def test_it_only_moves_forward(touches: list[float]) -> None:
+    """Whatever the order in which answers are worked off."""
+    lease, begun = lease_and_begun()
+    start = boottime()
+    newest = -math.inf
+    for touched_at in touches:
+        lease.renew(start + touched_at)
+        newest = max(newest, touched_at)
+        assert deadline_of(lease) == pytest.approx(start + newest + LEASE_SHARE * T, abs=0.5)
+        assert (lease.stretch, begun.times) == (1, 1)
+
+
+def test_a_renewal_in_time_goes_on_with_the_stretch_and_one_too_late_begins_another() -> None:
+    lease, begun = lease_and_begun()
+    lease.renew(boottime() - 4)
+    lease.renew(boottime() - 3)
+    assert (lease.stretch, begun.times) == (1, 1)
+    lease.limit(3.0)  # of which more than 5/6 have passed
+    assert not lease.is_valid
+    lease.renew(boottime())
+    assert lease.is_valid
+    assert (lease.stretch, begun.times) == (2, 2)
+
+
+def test_who_is_told_that_a_stretch_begins_finds_it_begun() -> None:
+    seen: list[tuple[bool, int]] = []
+    lease = Lease(1, T, lambda: seen.append((lease.is_valid, lease.stretch)))
+    lease.renew(boottime())
+    assert seen == [(True, 1)]
+
+
+@given(st.lists(st.floats(1, 60), min_size=1))
+def test_the_smallest_timeout_of_the_session_counts(timeouts: list[float]) -> None:
+    lease, _ = lease_and_begun()
+    touched_at = boottime() + 100
+    lease.renew(touched_at)
+    for timeout in timeouts:
+        lease.limit(timeout)
+    smallest = min([T, *timeouts])
+    assert lease.timeout == smallest
+    assert deadline_of(lease) == pytest.approx(touched_at + LEASE_SHARE * smallest, abs=0.5)
+    lease.renew(touched_at + 10)
+    assert deadline_of(lease) == pytest.approx(touched_at + 10 + LEASE_SHARE * smallest, abs=0.5)
+
+
+FORKS = """
+import os, sys
+from golea_async._clock import boottime
+from golea_async._lease import Lease
+
+def report(who, lease):
+    print(who, lease.is_valid, lease.remaining > 0, lease.stretch, flush=True)
+
+lease = Lease(1, 60, lambda: None)
+lease.renew(boottime())
+process = os.fork()
+if process == 0:
+    report("child", lease)
+    lease.renew(boottime() + 1)  # as an answer does that was on its way
+    report("renewed", lease)
+    fresh = Lease(2, 60, lambda: None)  # of a session of its own
+    fresh.renew(boottime())
+    report("fresh", fresh)
+    if os.fork() == 0:
+        report("grandchild", fresh)
+        os._exit(0)
+    os.wait()
+    os._exit(0)
+os.wait()
+report("parent", lease)
+"""
+
+
+def test_a_forked_child_holds_no_lease() -> None:
+    """Also none that is renewed there; its own session's is good, and the parent keeps the parent's."""
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "child False False 1",
+        "renewed False False 1",
+        "fresh True True 1",
+        "grandchild False False 1",
+        "parent True True 1",
+    ]
+
+
+# ---------------------------------------------------------------------- which touch a write proves
+
+
+def test_without_a_request_that_could_be_timed_a_write_proves_nothing() -> None:
+    assert proven_touch(100.0, T, None, Acknowledgements(T).newest_acknowledged) is None
+
+
+def test_the_connect_request_is_a_touch_at_once() -> None:
+    assert proven_touch(100.0, T, 99.9, Acknowledgements(T).newest_acknowledged) == 99.9
+
+
+def test_an_acknowledged_request_counts_when_it_is_old_enough() -> None:
+    acknowledgements = Acknowledgements(T)
+    acknowledgements.record(10.0, 11.0)
+    newest = acknowledgements.newest_acknowledged
+    assert proven_touch(11.0 + T / 4 - 0.01, T, None, newest) is None
+    assert proven_touch(11.0 + T / 4 - 0.01, T, 5.0, newest) == 5.0
+    assert proven_touch(11.0 + T / 3, T, None, newest) == 10.0
+    assert proven_touch(11.0 + T / 3, T, 5.0, newest) == 10.0
+    assert proven_touch(11.0 + T / 3, T, 12.0, newest) == 12.0  # another connection's request does not count; ours does
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1)), min_size=1, max_size=300), st.floats(0, 300))
+def test_of_the_acknowledgements_a_sample_is_kept(answers: list[tuple[float, float]], before: float) -> None:
+    """What is found was answered by then, and of what was answered within the last timeout little newer is missed."""
+    acknowledgements = Acknowledgements(T)
+    answered_at, everything = 0.0, []
+    for gap, took in answers:
+        answered_at += gap
+        everything.append((answered_at - took, answered_at))
+        acknowledgements.record(answered_at - took, answered_at)
+    found = acknowledgements.newest_acknowledged(before)
+    in_time = [(sent, answered) for sent, answered in everything if answered <= before]
+    if found is not None:
+        answered = max(answered for sent, answered in in_time if sent == found)
+        assert max(answered for _, answered in in_time) - answered <= T / 32 + max(gap for gap, _ in answers)
+    elif in_time:
+        assert answered_at - in_time[-1][1] > T, "of the last timeout something is always known"
+
+
+@given(st.floats(0.0001, 1))
+def test_their_number_is_bounded(gap: float) -> None:
+    acknowledgements = Acknowledgements(T)
+    for number in range(2000):
+        acknowledgements.record(number * gap, number * gap)
+    assert len(acknowledgements._known) <= 64
+
+
+# ---------------------------------------------------------------------- a ZooKeeper that does its worst
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request and its way, in ticks by ZooKeeper's clock."""
+
+    pause: float
+    """After the request before it was sent."""
+    is_write: bool
+    to_server: float = 0.0
+    to_leader: float = 0.0
+    back: float = 0.0
+
+
+@dataclass(frozen=True)
+class World:
+    """ZooKeeper's leader, the client's server, which is a follower, and a client whose clock runs at its own rate.
+
+    The client sends its ConnectRequest at 0. Times are in ticks, by ZooKeeper's clock.
+    """
+
+    timeout: float
+    rate: float
+    """Of the client's clock, by ZooKeeper's."""
+    phase: float
+    """How much of a tick has passed at 0."""
+    connect_took: float
+    reports: list[float]
+    """Pauses between two replies of the follower to pings: at most half a tick."""
+    requests: list[Sent]
+
+
+def hundredths(most: float) -> st.SearchStrategy[float]:
+    return st.integers(0, round(most * 100)).map(lambda number: number / 100)
+
+
+delays = st.one_of(st.just(0.0), hundredths(0.5), hundredths(5))
+worlds = st.builds(
+    World,
+    timeout=st.one_of(st.just(2.0), st.just(4.0), st.floats(2, 20)),
+    rate=st.one_of(st.sampled_from([1 / 1.1, 1.0, 1.1]), st.floats(1 / 1.1, 1.1)),
+    phase=hundredths(0.99),
+    connect_took=delays,
+    reports=st.lists(st.one_of(st.just(0.5), st.floats(0.05, 0.5)), min_size=1, max_size=8),
+    requests=st.lists(st.builds(Sent, hundredths(2.5), st.booleans(), delays, delays, delays), min_size=1, max_size=12),
+)
+# The least that a session may have, a client's clock that is fast, and a touch that just misses a report: counted by
+# the client's clock, a quarter of the timeout has passed before the next report leaves.
+FAST_CLOCK = World(
+    timeout=2.0, rate=1.1, phase=0.99, connect_took=0.0, reports=[0.5], requests=[Sent(0.51, False), Sent(0.46, True)]
+)
+
+
+def next_interval(moment: float) -> float:
+    """When ZooKeeper's leader expires what is due at this moment (ExpiryQueue.java:53)."""
+    return moment // 1 + 1
+
+
+def committed_writes(world: World) -> dict[int, tuple[float, float]]:
+    """For each write that succeeds: when it is committed, and when the leader, hearing nothing more, ends the session.
+
+    A touch reaches the leader in the follower's next reply to a ping, on one stream with the writes. The leader sets
+    the session's time by its own clock when that reply arrives.
+    """
+    sent, arrived, arrivals = 0.0, world.connect_took, []
+    for request in world.requests:
+        sent += request.pause
+        arrived = max(arrived, sent + request.to_server)  # one connection: in order
+        arrivals.append(arrived)
+    # What leaves the follower for the leader; of what leaves at the same moment the write goes first, which is worse.
+    stream = [(at, False, number) for number, at in enumerate(arrivals) if world.requests[number].is_write]
+    report_at, pauses = world.connect_took, itertools.cycle(world.reports)
+    while report_at <= arrivals[-1]:
+        report_at += next(pauses)
+        stream.append((report_at, True, 0))
+    expiry, at_leader, reported = next_interval(world.phase + world.connect_took + world.timeout), 0.0, 0
+    committed: dict[int, tuple[float, float]] = {}
+    for left_at, is_report, number in sorted(stream):
+        at_leader = max(at_leader, left_at if is_report else left_at + world.requests[number].to_leader)
+        if world.phase + at_leader >= expiry:
+            break
+        touches = sum(at <= left_at for at in arrivals)
+        if not is_report:
+            committed[number] = at_leader, expiry - world.phase
+        elif touches > reported:
+            reported, expiry = touches, next_interval(world.phase + at_leader + world.timeout)
+    return committed
+
+
+def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[int, float]:
+    """What the client concludes from each write's answer: the deadline, by ZooKeeper's clock."""
+    start = boottime() + FAR_AHEAD
+    lease = Lease(1, world.timeout, lambda: None)
+    acknowledgements = Acknowledgements(world.timeout)
+    sent, arrived, answered = 0.0, world.connect_took, world.connect_took
+    concluded = {}
+    for number, request in enumerate(world.requests):
+        sent += request.pause
+        arrived = max(arrived, sent + request.to_server)
+        if request.is_write and number not in committed:
+            break  # refused, or never answered, and so is what comes behind it
+        answered = max(answered, (committed[number][0] if request.is_write else arrived) + request.back)
+        sent_at = start + sent * world.rate
+        if request.is_write:
+            touch = proven_touch(sent_at, world.timeout, start, acknowledgements.newest_acknowledged)
+            assert touch is not None
+            lease.renew(touch)
+            concluded[number] = (deadline_of(lease) - start) / world.rate
+        acknowledgements.record(sent_at, start + answered * world.rate)
+    return concluded
+
+
+@given(worlds)
+@example(FAST_CLOCK)
+@settings(max_examples=1000)
+def test_the_deadline_is_before_the_earliest_expiry(world: World) -> None:
+    """Also when ZooKeeper's leader hears nothing of the client from the moment on at which it committed the write."""
+    committed = committed_writes(world)
+    for number, deadline in deadlines(world, committed).items():
+        assert deadline < committed[number][1]

@@ -1,0 +1,212 @@
+"""What the users of one client share: its current connection, its transitions, and their background tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import aiozk
+from aiozk.states import States
+
+from ._keepalive import KeepAlive
+from ._lease import Lease
+from ._plain_client import BoundedSteps
+from ._zk import Connection, ConnectionLostError, check_client
+from .exceptions import ElectionError
+
+_Result = TypeVar("_Result")
+_STATES = (States.CONNECTED, States.SUSPENDED, States.READ_ONLY, States.LOST)
+
+
+class Link:
+    """What the users (elections, functions) of one client share: its current connection, and their tasks.
+
+    It exists while it has users: afterwards nothing of this library is left on the client.
+    """
+
+    def __init__(self, client: aiozk.ZKClient) -> None:
+        self._client = client
+        self._session = client.session
+        self._repair_task = client.session.repair_loop_task
+        self._bounded_steps = BoundedSteps(client)
+        self._loop = asyncio.get_running_loop()
+        self._connection: Connection | None = None
+        self._users = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
+        self._transition: asyncio.Future[None] | None = None
+        self.lease: Lease | None = None
+        self.keep_alive = KeepAlive(self)
+        self.nominations: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
+
+    @classmethod
+    def attach(cls, client: aiozk.ZKClient) -> Link:
+        """Become a user of the client's link; to be ended with :meth:`detach`.
+
+        :raises TypeError: when it is no aiozk client.
+        :raises ValueError: when it was never started, or is closed.
+        """
+        check_client(client)
+        if not client.session.started or client.session.closing:
+            raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
+        link = _links.get(client)
+        if link is None or link._loop is not asyncio.get_running_loop():
+            link = _links[client] = cls(client)
+        link._users += 1
+        if link._users == 1:
+            link._follow()
+        return link
+
+    def detach(self) -> None:
+        """Stop being a user; the last one leaves nothing behind."""
+        self._users -= 1
+        if self._users:
+            return
+        self._unfollow()
+        if self._connection is not None:
+            self._connection.lose()
+        if _links.get(self._client) is self:
+            del _links[self._client]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the application has closed the client, or the client's own task has ended."""
+        session = self._session
+        return bool(not session.started or session.closing or session.repair_loop_task.done())
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the client is being closed, and ZooKeeper has not answered that yet."""
+        return bool(self._session.closing and self._session.state != States.LOST)
+
+    @property
+    def is_closed_in_order(self) -> bool:
+        """Whether the client was closed, and its session with it."""
+        return bool((self._session.closing or not self._session.started) and self._session.state == States.LOST)
+
+    @property
+    def session_timeout(self) -> float:
+        """T in seconds."""
+        return float(self._session.timeout)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The live connection, or None while there is none."""
+        if self._connection is not None and not self._connection.is_current:
+            lost, self._connection = self._connection, None
+            lost.lose()
+        if self._connection is None and self._session.state == States.CONNECTED:
+            fresh = Connection(self._client, self._lease_of_session())
+            if fresh.is_current:
+                self._connection = fresh
+            else:
+                fresh.lose()
+        return self._connection
+
+    def _lease_of_session(self) -> Lease:
+        """Return the lease of the client's session; another session begins another one."""
+        session_id, timeout = self._session.session_id, self._session.timeout
+        if self.lease is None or self.lease.session_id != session_id:
+            self.lease = Lease(session_id, timeout, self._notice_lease)
+        if self.lease.limit(timeout):
+            self.keep_alive.watch_lapse()
+        return self.lease
+
+    def has_lost(self, session_id: int) -> bool:
+        """Whether this session is over for the client (ZooKeeper may end it later, when the client gave it up)."""
+        return bool(self._session.state == States.LOST or self._session.session_id != session_id)
+
+    async def connected(self) -> Connection:
+        """Wait for a live connection.
+
+        :raises ElectionError: when the client is closed meanwhile.
+        """
+        changed = asyncio.Event()
+        with self.listening(changed.set):
+            while (connection := self.connection) is None:
+                if self.is_closed:
+                    raise ElectionError("the ZooKeeper client was closed before it had answered")
+                changed.clear()
+                await changed.wait()
+            return connection
+
+    @contextmanager
+    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Have ``listener`` called whenever the connection, the session or the lease comes or goes."""
+        self._listeners[listener] = None
+        try:
+            yield
+        finally:
+            self._listeners.pop(listener, None)
+
+    def spawn(self, work: Coroutine[Any, Any, _Result], name: str) -> asyncio.Task[_Result]:
+        """Run a background task, held until it ends, in an empty context (nobody's request id)."""
+        task = asyncio.get_running_loop().create_task(work, name=name, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _follow(self) -> None:
+        """Hear of the next transition of the session, and of the end of the client's own task."""
+        self._bounded_steps.put_in_place()
+        self._repair_task.add_done_callback(self._notice)
+        self._transition = self._session.state.wait_for(*self._other_states())
+        self._transition.add_done_callback(self._notice_transition)
+
+    def _unfollow(self) -> None:
+        self._bounded_steps.take_out()
+        self._repair_task.remove_done_callback(self._notice)
+        self._forget_transition()
+
+    def _other_states(self) -> list[str]:
+        return [state for state in _STATES if self._session.state != state]
+
+    def _forget_transition(self) -> None:
+        """aiozk keeps a future in the set of each state that it waits for, until that state comes."""
+        if self._transition is not None:
+            self._transition.remove_done_callback(self._notice_transition)
+            for state in _STATES:
+                self._session.state.futures[state].discard(self._transition)
+            self._transition = None
+
+    def _notice_transition(self, transition: asyncio.Future[None]) -> None:
+        if transition is not self._transition:
+            return  # the last user has gone while this was on its way through the event loop
+        self._forget_transition()
+        self._transition = self._session.state.wait_for(*self._other_states())
+        self._transition.add_done_callback(self._notice_transition)
+        self._notice()
+
+    def _notice(self, _task: object = None) -> None:
+        _ = self.connection  # ends a lost one: its requests and watches
+        self.notify()
+
+    def _notice_lease(self) -> None:
+        self.keep_alive.watch_lapse()
+        self.notify()
+
+    def notify(self) -> None:
+        """Tell the listeners that the connection, the session or the lease has come or gone."""
+        for listener in list(self._listeners):
+            listener()
+
+
+_links: WeakKeyDictionary[aiozk.ZKClient, Link] = WeakKeyDictionary()
+
+
+async def on_connection(client: aiozk.ZKClient, work: Callable[[Connection], Awaitable[_Result]]) -> _Result:
+    """Run ``work`` on a live connection, from its start on each new one until it came through whole."""
+    link = Link.attach(client)
+    try:
+        while True:
+            connection = await link.connected()
+            try:
+                return await work(connection)
+            except ConnectionLostError:
+                continue
+    finally:
+        link.detach()

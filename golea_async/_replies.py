@@ -1,0 +1,84 @@
+"""What ZooKeeper's replies say: carried out, refused, missing."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from aiozk import exc, protocol
+
+from .exceptions import ElectionError, NotAuthorizedError
+
+Reply: TypeAlias = Any
+ResponseError: TypeAlias = exc.ResponseError
+
+_ROLLED_BACK = (exc.RolledBack.error_code, exc.RuntimeInconsistency.error_code)
+
+
+def is_refused(reply: Reply) -> bool:
+    """Whether the reply is ZooKeeper's refusal."""
+    return isinstance(reply, exc.ResponseError)
+
+
+def is_missing(reply: Reply) -> bool:
+    """Whether the reply says that the znode is not there."""
+    return isinstance(reply, exc.NoNode) or (is_multi(reply) and isinstance(first_failure(reply), exc.NoNode))
+
+
+def is_multi(reply: Reply) -> bool:
+    """Whether the reply is a transaction's."""
+    return isinstance(reply, protocol.TransactionResponse)
+
+
+def is_quorum_write(reply: Reply) -> bool:
+    """Whether the reply says that a write was carried out."""
+    if is_multi(reply):
+        return first_failure(reply) is None
+    return isinstance(
+        reply,
+        (protocol.Create2Response, protocol.DeleteResponse, protocol.SetDataResponse),
+    )
+
+
+def first_failure(reply: Reply) -> ResponseError | None:
+    """Return what failed a transaction, or None when it was carried out.
+
+    The header of a failed one says nothing: its results do. The operations before the failed one read "rolled back",
+    those behind it "runtime inconsistency".
+    """
+    if is_refused(reply):
+        return reply
+    failures = [result for result in reply.responses if is_refused(result)]
+    causes = [failure for failure in failures if failure.error_code not in _ROLLED_BACK]
+    return (causes or failures or [None])[0]
+
+
+def refusal(reply: Reply) -> ResponseError | None:
+    """Return the error in a reply, of a plain request or a transaction; None when it was carried out."""
+    return first_failure(reply) if is_multi(reply) or is_refused(reply) else None
+
+
+def is_present(reply: Reply, *, path: str, **about: str | None) -> bool:
+    """Whether an ``exists`` has found its znode; since ZooKeeper 3.8.4 and 3.9.2 NoAuth says so of an unreadable one.
+
+    :raises ElectionError: when it was refused for another reason.
+    """
+    return not is_missing(accept(reply, exc.NoNode, exc.NoAuth, path=path, **about))
+
+
+def accept(reply: Reply, *tolerated: type[ResponseError], path: str, **about: str | None) -> Reply:
+    """Return the reply unless ZooKeeper refused the request otherwise than tolerated.
+
+    :raises NotAuthorizedError: when the access control list of ``path`` (or of its parent) did not allow it.
+    :raises ElectionError: when it was refused for another reason.
+    """
+    error = refusal(reply)
+    if error is None or isinstance(error, tolerated):
+        return reply
+    if isinstance(error, (exc.NoAuth, exc.AuthFailed)):
+        raise NotAuthorizedError(
+            f"ZooKeeper does not let this client work on {path}: its access control list, or its parent's, says no; "
+            "authenticate the client (golea_async.ZKClient has auth=) or have the permissions changed",
+            path=path,
+            **about,
+        )
+    raise ElectionError(f"ZooKeeper refused a request on {path}: {error} (code {error.error_code})", **about)

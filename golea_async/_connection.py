@@ -1,0 +1,448 @@
+"""One TCP connection to one ZooKeeper server.
+
+How it works, from the outside in:
+
+- Bytes come in at :meth:`Connection.data_received`, are cut into frames, and every frame is a reply or a watch event.
+  ZooKeeper answers one connection in the order of its requests, so replies are matched from the front of a queue.
+- A connection is used once. Whatever goes wrong with it (end of stream, reset, silence, a frame that makes no sense)
+  ends in :meth:`Connection.fail`: all requests in flight get their error in that very call, and the owner is told.
+- Silence is watched by one timer. As in ZooKeeper's own client a ping goes out when nothing was sent for a third of
+  the session timeout, and the server counts as dead when no byte came from it for two thirds: early enough to find
+  another server before the session expires.
+
+The clock of what is recorded for leases is :func:`boottime`: it goes on while the machine is suspended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+
+from aiozk import exc, protocol
+
+from ._clock import boottime
+
+MAX_FRAME_LENGTH = 64 * 1024 * 1024
+"""A longer frame is taken for garbage. ZooKeeper does not bound its replies; a million children fit in this."""
+
+ASSUMED_VERSION = (3, 5, 1)
+"""Nobody tells the server's version without the ``srvr`` command; every server of today can what 3.5.1 could."""
+
+_Result = TypeVar("_Result")
+
+_LENGTH = struct.Struct("!i")
+_REPLY_HEADER = struct.Struct("!iqi")
+_CONNECT_REPLY = struct.Struct("!iiqi")
+
+_GRACE = 0.001
+"""Before a silent server is given up the event loop looks at the socket once more: see ``_watch_silence``."""
+
+_ACKNOWLEDGEMENTS_KEPT = 96
+_ACKNOWLEDGEMENTS_PER_TIMEOUT = 32
+
+_SESSION_IS_ELSEWHERE = (exc.SessionExpired, exc.SessionMoved, exc.UnknownSession)
+
+
+class OutcomeUnknownError(exc.ConnectError):
+    """The request was sent, then the connection died: nobody knows whether ZooKeeper carried it out.
+
+    A subclass of :class:`aiozk.exc.ConnectError`.
+    """
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(host, port)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"outcome unknown: the connection to {self.host}:{self.port} ended before the reply ({self.reason})"
+
+
+class NotSentError(exc.ConnectError):
+    """The request was never sent, so that it changed nothing: the client is not started, is closed or has given up.
+
+    A subclass of :class:`aiozk.exc.ConnectError`.
+    """
+
+    def __init__(self, reason: str, host: str | None = None, port: int | None = None) -> None:
+        super().__init__(host, port)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"not sent: {self.reason}"
+
+
+class AuthenticationError(exc.ZKError):
+    """A server refused what was given as ``auth=``. The text names the scheme, never the credential."""
+
+
+class GarbageError(Exception):
+    """A server sent what no ZooKeeper server sends."""
+
+
+class Acknowledgement(NamedTuple):
+    """A request that was answered; both moments in :func:`boottime` seconds."""
+
+    sent_at: float
+    acknowledged_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectReply:
+    """What a server answers to a ConnectRequest. A timeout and a session id of 0 mean that the session is gone."""
+
+    timeout: float
+    session_id: int
+    password: bytes
+    read_only: bool
+
+    @property
+    def session_is_gone(self) -> bool:
+        return self.timeout == 0 and self.session_id == 0
+
+    @classmethod
+    def parse(cls, frame: bytes) -> ConnectReply:
+        """Reads the reply, whose last byte (read-only) servers before 3.4 do not send; aiozk's class lacks it."""
+        _, milliseconds, session_id, length = _CONNECT_REPLY.unpack_from(frame)
+        end = _CONNECT_REPLY.size + max(length, 0)
+        if milliseconds < 0 or (milliseconds == 0) != (session_id == 0) or end > len(frame):
+            raise GarbageError("a reply to the ConnectRequest that makes no sense")
+        return cls(milliseconds / 1000, session_id, frame[_CONNECT_REPLY.size : end], frame[end : end + 1] == b"\x01")
+
+
+class Owner(Protocol):
+    """Who is told what happens on a connection; all calls are made from within the event loop and must not block."""
+
+    def reply_received(self, request: Any, zxid: int, result: Any) -> None: ...
+    def watch_fired(self, event: Any) -> None: ...
+    def connection_lost(self, connection: Connection, reason: str) -> None: ...
+
+
+Answers: TypeAlias = list[tuple[int, Any]]  # the zxids of replies, each with the response or the server's error
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A request that waits for its reply. Of those sent together the last one has the future, and all the answers."""
+
+    request: Any
+    xid: int
+    sent_at: float
+    future: asyncio.Future[Any] | None
+    answers: Answers | None
+
+    def answer(self, zxid: int, result: Any) -> None:
+        """Take the reply: replies come in the order of the requests, so the last one of several has them all."""
+        if self.answers is not None:
+            self.answers.append((zxid, result))
+        if self.future is None or self.future.done():
+            return
+        if self.answers is not None:
+            self.future.set_result(self.answers)
+        elif isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result((zxid, result))
+
+    def fail(self, error: Exception) -> None:
+        if self.future is not None and not self.future.done():
+            _failed(self.future, error)
+
+
+class Connection(asyncio.Protocol):
+    """A connection to the server ``host:port``, for one session.
+
+    :ivar connect_sent_at: when the ConnectRequest was sent (:func:`boottime`), or None.
+    :ivar acknowledgements: a sample of the answered requests, oldest first: see :meth:`newest_acknowledged`.
+    :ivar closed: a future that is done once the socket is closed.
+    :ivar failure: why the connection is over, or None while it is not.
+    """
+
+    def __init__(self, host: str, port: int, owner: Owner) -> None:
+        self.host = host
+        self.port = port
+        self.version_info = ASSUMED_VERSION
+        self.start_read_only = False
+        self.failure: str | None = None
+        self._error: OSError | None = None  # The same for who waits.
+        self.connect_sent_at: float | None = None
+        self.acknowledgements: deque[Acknowledgement] = deque(maxlen=_ACKNOWLEDGEMENTS_KEPT)
+
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._xid = 0
+        self._handshake: asyncio.Future[ConnectReply] | None = None
+        # Replies keep the order of requests within each queue. Pings and auth packets have their own fixed xids, and
+        # the server answers an auth packet out of turn.
+        self._pending: deque[_Pending] = deque()
+        self._pings: deque[_Pending] = deque()
+        self._auths: deque[_Pending] = deque()
+        self._session_timeout = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_sent = self._last_heard = self._loop.time()
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self.host}:{self.port}{f', over: {self.failure}' if self.failure else ''}>"
+
+    # --- opening ---------------------------------------------------------------------------------------------------
+
+    async def handshake(self, request: Any) -> ConnectReply:
+        """Send the ConnectRequest and wait for its reply. Must be the first thing on the connection.
+
+        :raises GarbageError: the server answered something else.
+        :raises ConnectionError: the server closed the connection, as it does when it lags behind our zxid.
+        :raises ssl.SSLError: the server refused our certificate. With TLS 1.3 a client hears of that only now: to it
+            the TLS handshake is over before the server has looked at the certificate.
+        """
+        self._raise_if_failed()
+        self._handshake = self._loop.create_future()
+        self.connect_sent_at = boottime()
+        self._write(request.serialize())
+        return await self._handshake
+
+    async def authenticate(self, credentials: tuple[tuple[str, bytes], ...]) -> None:
+        """Present each (scheme, credential) to the server, before any other request.
+
+        :raises AuthenticationError: the server refused one.
+        :raises ConnectionError: the connection ended.
+        """
+        for scheme, credential in credentials:
+            self._raise_if_failed()
+            request = protocol.AuthRequest(type=0, scheme=scheme, auth=credential)
+            try:
+                await self._transmit_one(self._auths, request, protocol.AUTH_XID)
+            except exc.AuthFailed:
+                raise AuthenticationError(
+                    f"{self.host}:{self.port} refused the credential of scheme {scheme!r}"
+                ) from None
+            except OutcomeUnknownError as error:
+                raise ConnectionError(error.reason) from None
+
+    def watch_over(self, session_timeout: float) -> None:
+        """Begin to ping the server and to notice its silence. ``session_timeout`` is the negotiated one in seconds.
+
+        :raises ConnectionError: the connection is over already.
+        """
+        self._raise_if_failed()
+        self._session_timeout = session_timeout
+        self._set_timer()
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def send(self, request: Any, xid: int | None = None) -> asyncio.Future[tuple[int, Any]]:  # noqa: ARG002
+        """Send a request once, on this connection; the future's result is (zxid, response).
+
+        ``xid`` is there for aiozk's signature and not used. The future ends with the server's error
+        (:class:`aiozk.exc.ResponseError`), with :class:`OutcomeUnknownError` when the connection dies first, or with
+        :class:`NotSentError` when it is over already.
+        """
+        if self.failure is not None:
+            return _failed(self._loop.create_future(), self._not_sent())
+        return self._transmit_one(self._pending, request, self._next_xid())
+
+    def send_together(self, requests: Sequence[Any]) -> asyncio.Future[Answers]:
+        """Send requests in this order, in one write; the future's result are all their answers, or it ends as above."""
+        future: asyncio.Future[Answers] = self._loop.create_future()
+        if self.failure is not None:
+            return _failed(future, self._not_sent())
+        numbered = [(request, self._next_xid()) for request in requests]
+        # Serialized first: a request that cannot be written must not leave a trace.
+        payloads = [request.serialize(xid) for request, xid in numbered]
+        answers: Answers = []
+        self._pending.extend(_Pending(request, xid, boottime(), None, answers) for request, xid in numbered)
+        if numbered:
+            self._pending[-1].future = future
+            self._write(*payloads)
+        else:
+            future.set_result(answers)
+        return future
+
+    def newest_acknowledged(self, before: float) -> float | None:
+        """When the newest request was sent that was answered at ``before`` or earlier, or None (:func:`boottime`).
+
+        Answers lie at least 1/32 of the session timeout apart here; the last three session timeouts are kept.
+        """
+        return next(
+            (known.sent_at for known in reversed(self.acknowledgements) if known.acknowledged_at <= before), None
+        )
+
+    def _transmit_one(self, queue: deque[_Pending], request: Any, xid: int) -> asyncio.Future[tuple[int, Any]]:
+        payload = request.serialize(xid)
+        future: asyncio.Future[tuple[int, Any]] = self._loop.create_future()
+        queue.append(_Pending(request, xid, boottime(), future, None))
+        self._write(payload)
+        return future
+
+    def _next_xid(self) -> int:
+        self._xid = self._xid % 0x7FFFFFFF + 1
+        return self._xid
+
+    def _not_sent(self) -> NotSentError:
+        return NotSentError(f"the connection is over ({self.failure})", self.host, self.port)
+
+    def _write(self, *payloads: bytes) -> None:
+        assert self._transport is not None
+        self._last_sent = self._loop.time()
+        self._transport.write(b"".join(_LENGTH.pack(len(payload)) + payload for payload in payloads))
+
+    # --- what comes in ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it.
+        if self.failure is not None:  # The try was cancelled meanwhile; uvloop goes on connecting.
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._last_heard = self._loop.time()
+        self._buffer += data
+        try:
+            for frame in self._complete_frames():
+                if self.failure is not None:
+                    return
+                self._frame_received(frame)
+        except GarbageError as error:
+            self.fail(str(error))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        reason = "the server closed the connection" if error is None else str(error) or type(error).__name__
+        self.fail(reason, error if isinstance(error, ssl.SSLError) else None)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def _complete_frames(self) -> Iterator[bytes]:
+        start = 0
+        try:
+            while len(self._buffer) - start >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(self._buffer, start)
+                if not 0 <= length <= MAX_FRAME_LENGTH:
+                    raise GarbageError(f"the server sent a frame of {length} bytes")
+                end = start + _LENGTH.size + length
+                if len(self._buffer) < end:
+                    return
+                frame = bytes(self._buffer[start + _LENGTH.size : end])
+                start = end
+                yield frame
+        finally:
+            del self._buffer[:start]
+
+    def _frame_received(self, frame: bytes) -> None:
+        if self._handshake is not None:
+            reply = _understood(ConnectReply.parse, frame)
+            if not self._handshake.done():
+                self._handshake.set_result(reply)
+            self._handshake = None
+            return
+        xid, zxid, error_code = _understood(_REPLY_HEADER.unpack_from, frame)
+        body = frame[_REPLY_HEADER.size :]
+        if xid == protocol.WATCH_XID:
+            self._owner.watch_fired(_understood(protocol.WatchEvent.deserialize, body))
+        else:
+            self._reply_received(xid, zxid, error_code, body)
+
+    def _reply_received(self, xid: int, zxid: int, error_code: int, body: bytes) -> None:
+        queue = {protocol.PING_XID: self._pings, protocol.AUTH_XID: self._auths}.get(xid, self._pending)
+        if not queue or queue[0].xid != xid:
+            raise GarbageError(f"the server answered request {xid}, which is not the one whose turn it is")
+        # Parsed before it leaves the queue: when the reply is garbage, the request has to end with an error.
+        request = queue[0].request
+        result = _response_error(error_code) if error_code else _understood(_response_parser(request), body)
+        answered = queue.popleft()
+        self._record_acknowledgement(answered.sent_at)
+        if queue is self._pending:
+            self._owner.reply_received(request, zxid, result)
+        answered.answer(zxid, result)
+        if isinstance(result, _SESSION_IS_ELSEWHERE):
+            # What has become of the session, only a new ConnectRequest tells.
+            self.fail(f"the server answered {type(result).__name__}")
+
+    def _record_acknowledgement(self, sent_at: float) -> None:
+        now = boottime()
+        apart = self._session_timeout / _ACKNOWLEDGEMENTS_PER_TIMEOUT
+        if not self.acknowledgements or now - self.acknowledgements[-1].acknowledged_at >= apart:
+            self.acknowledgements.append(Acknowledgement(sent_at, now))
+
+    # --- silence ---------------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        silence_ends = self._last_heard + self._session_timeout * 2 / 3
+        ping_due = self._last_sent + self._session_timeout / 3
+        self._timer = self._loop.call_at(min(silence_ends, ping_due), self._watch_silence)
+
+    def _watch_silence(self) -> None:
+        now = self._loop.time()
+        if now >= self._last_sent + self._session_timeout / 3:
+            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
+        if now >= self._last_heard + self._session_timeout * 2 / 3:
+            # After a blocked event loop the answer may lie in the socket: uvloop runs timers before it reads. So let
+            # it read once, and judge then.
+            self._timer = self._loop.call_later(_GRACE, self._judge_silence)
+        else:
+            self._set_timer()
+
+    def _judge_silence(self) -> None:
+        silence = self._loop.time() - self._last_heard
+        if silence >= self._session_timeout * 2 / 3:
+            self.fail(f"no word from the server for {silence:.1f} s")
+        else:
+            self._set_timer()
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def fail(self, reason: str, tls_refusal: ssl.SSLError | None = None) -> None:
+        """End the connection at once. Requests in flight end with :class:`OutcomeUnknownError`; idempotent."""
+        if self.failure is not None:
+            return
+        self.failure = reason
+        self._error = tls_refusal or ConnectionError(reason)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        if self._handshake is not None and not self._handshake.done():
+            self._handshake.set_exception(self._error)
+        for pending in (*self._pending, *self._auths):
+            pending.fail(OutcomeUnknownError(self.host, self.port, reason))
+        for queue in (self._pending, self._auths, self._pings):
+            queue.clear()
+        self._owner.connection_lost(self, reason)
+
+    def _raise_if_failed(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def _failed(future: asyncio.Future[_Result], error: Exception) -> asyncio.Future[_Result]:
+    future.set_exception(error)
+    # Who sent the request may be gone by now: no complaint of the event loop about that.
+    future.exception()
+    return future
+
+
+def _understood(parse: Any, data: bytes) -> Any:
+    try:
+        return parse(data)
+    except GarbageError:
+        raise
+    except Exception as error:  # aiozk's parsers raise whatever the bytes lead them to: struct.error, KeyError, ...
+        raise GarbageError(f"the server sent what cannot be read ({type(error).__name__})") from error
+
+
+def _response_parser(request: Any) -> Any:
+    return protocol.response_xref[request.opcode].deserialize
+
+
+def _response_error(code: int) -> Exception:
+    """aiozk's exception for a ZooKeeper error code; its own way to make an unknown one prints to standard output."""
+    if code in exc.response_error_xref:
+        error: Exception = exc.response_error_xref[code]()
+        return error
+    unknown: Exception = exc.UnknownError.__new__(exc.UnknownError)
+    unknown.error_code = code  # type: ignore[attr-defined]
+    return unknown

@@ -1,0 +1,139 @@
+"""Who waits for which watch event, and which watches the server holds for them.
+
+ZooKeeper has three kinds of watches, and what a watch fires on reconnect depends on its kind (DataTree.setWatches):
+a data watch fires DELETED when the znode is gone and DATA_CHANGED when it is newer than the last zxid seen, a child
+watch fires DELETED or CHILDREN_CHANGED, an exist watch fires CREATED when the znode is there. So the kind is taken
+from the request that set the watch and from its answer, as ZooKeeper's own client does. It is kept only for a path on
+which somebody waits: nothing grows with requests, events or waits that came and went.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from aiozk import exc, protocol
+
+WatchCallback = Callable[[str], object]
+
+MAX_SET_WATCHES_LENGTH = 128 * 1024
+"""Bytes of paths in one SetWatches request, as in ZooKeeper's client: a server refuses frames over 1 MiB."""
+
+CREATED, DELETED = protocol.WatchEvent.CREATED, protocol.WatchEvent.DELETED
+DATA_CHANGED, CHILDREN_CHANGED = protocol.WatchEvent.DATA_CHANGED, protocol.WatchEvent.CHILDREN_CHANGED
+
+
+class WatchKind(enum.Flag):
+    DATA = enum.auto()
+    EXIST = enum.auto()
+    CHILD = enum.auto()
+
+
+_NONE = WatchKind(0)
+
+_USED_UP = {
+    CREATED: WatchKind.DATA | WatchKind.EXIST,
+    DATA_CHANGED: WatchKind.DATA | WatchKind.EXIST,
+    CHILDREN_CHANGED: WatchKind.CHILD,
+    DELETED: WatchKind.DATA | WatchKind.EXIST | WatchKind.CHILD,
+}
+
+# For a path on which somebody waits while no watch of theirs is known yet: what their request would have set. None of
+# these fires anything that the request, once it is sent, would not show as well.
+_WOULD_FIRE = {
+    CREATED: WatchKind.EXIST,
+    DELETED: WatchKind.DATA,
+    DATA_CHANGED: WatchKind.DATA,
+    CHILDREN_CHANGED: WatchKind.CHILD,
+}
+
+
+class Watches:
+    """The watches of one session.
+
+    :ivar callbacks: the callbacks by (event type, absolute path); no entry is ever empty.
+    """
+
+    def __init__(self) -> None:
+        self.callbacks: dict[tuple[int, str], set[WatchCallback]] = {}
+        self._kinds: dict[str, WatchKind] = {}
+
+    def add(self, event_type: int, path: str, callback: WatchCallback) -> None:
+        self.callbacks.setdefault((event_type, path), set()).add(callback)
+
+    def discard(self, event_type: int, path: str, callback: WatchCallback) -> None:
+        waiting = self.callbacks.get((event_type, path))
+        if waiting is None:
+            return
+        waiting.discard(callback)
+        if not waiting:
+            del self.callbacks[event_type, path]
+            if not self._anybody_waits(path):
+                self._kinds.pop(path, None)
+
+    def request_answered(self, request: Any, result: Any) -> None:
+        """Note which watch the server has set. To be called before any later event is handled."""
+        if getattr(request, "watch", False):
+            kind = _kind_set_by(request, result)
+            if kind and self._anybody_waits(request.path):
+                self._kinds[request.path] = self._kinds.get(request.path, _NONE) | kind
+
+    def fire(self, event_type: int, path: str) -> list[WatchCallback]:
+        """The callbacks that wait for this event. The server has dropped the watches that it came from."""
+        if self._anybody_waits(path):
+            # Kept also when nothing remains: what was used up is not to be set again, unlike what is not known.
+            self._kinds[path] = self._kinds.get(path, _NONE) & ~_USED_UP.get(event_type, _NONE)
+        return list(self.callbacks.get((event_type, path), ()))
+
+    def forget_kinds(self) -> None:
+        """The session is lost, and all the server's watches with it. Who waits goes on waiting."""
+        self._kinds.clear()
+
+    def requests_to_set_again(self, last_zxid: int) -> Iterator[Any]:
+        """The SetWatches requests for a new connection; an event is due for what changed after ``last_zxid``."""
+        request, length = _set_watches(last_zxid), 0
+        for path, kinds in self._kinds_by_path().items():
+            if length >= MAX_SET_WATCHES_LENGTH:
+                yield request
+                request, length = _set_watches(last_zxid), 0
+            for kind in kinds:
+                _paths_of_kind(request, kind).append(path)
+                length += len(path.encode()) + 4
+        if length:
+            yield request
+
+    def _kinds_by_path(self) -> dict[str, WatchKind]:
+        kinds = dict(self._kinds)
+        for event_type, path in self.callbacks:
+            if path not in self._kinds:
+                kinds[path] = kinds.get(path, _NONE) | _WOULD_FIRE.get(event_type, _NONE)
+        return kinds
+
+    def _anybody_waits(self, path: str) -> bool:
+        return any((event_type, path) in self.callbacks for event_type in _USED_UP)
+
+
+def _kind_set_by(request: Any, result: Any) -> WatchKind:
+    missing = isinstance(result, exc.NoNode)
+    if isinstance(result, Exception) and not missing:
+        return _NONE
+    if isinstance(request, protocol.ExistsRequest):
+        return WatchKind.EXIST if missing else WatchKind.DATA
+    if missing:
+        return _NONE
+    if isinstance(request, protocol.GetDataRequest):
+        return WatchKind.DATA
+    if isinstance(request, protocol.GetChildrenRequest | protocol.GetChildren2Request):
+        return WatchKind.CHILD
+    return _NONE
+
+
+def _set_watches(last_zxid: int) -> Any:
+    return protocol.SetWatchesRequest(relative_zxid=last_zxid, data_watches=[], exist_watches=[], child_watches=[])
+
+
+def _paths_of_kind(request: Any, kind: WatchKind) -> Any:
+    if kind is WatchKind.DATA:
+        return request.data_watches
+    return request.exist_watches if kind is WatchKind.EXIST else request.child_watches

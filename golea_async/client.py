@@ -1,0 +1,168 @@
+"""``ZKClient``: an :class:`aiozk.ZKClient` that notices at once when its connection dies, and forgets no watch.
+
+Where aiozk's client waits for a session timeout, this one reads the socket; where aiozk guesses, this one asks:
+
+- It makes one TCP connection per connect. The server's version, which takes another one to ask for, is taken to be
+  3.5.1 or newer (:attr:`ZKClient.features`).
+- What is not idempotent is sent once. When its outcome is unknown, that is what the error says.
+- A session is lost when ZooKeeper says so, and never else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import aiozk
+from aiozk.features import Features
+
+from ._connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
+from ._session import Session
+from ._session_events import SessionEvent, SessionEvents, SessionState
+
+__all__ = [
+    "AuthenticationError",
+    "Connection",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "Session",
+    "SessionEvent",
+    "SessionEvents",
+    "SessionState",
+    "ZKClient",
+]
+
+STAT_CACHE_SIZE = 1000
+
+
+class StatCache(OrderedDict[str, Any]):
+    """aiozk's ``stat_cache``, which grows with every path that was ever read: this one keeps the latest thousand."""
+
+    def __setitem__(self, path: str, stat: Any) -> None:
+        super().__setitem__(path, stat)
+        self.move_to_end(path)
+        if len(self) > STAT_CACHE_SIZE:
+            self.popitem(last=False)
+
+
+class ZKClient(aiozk.ZKClient):
+    """A ZooKeeper client for asyncio; every aiozk recipe takes it.
+
+    ``async with ZKClient("zk1:2181,zk2:2181,zk3:2181") as zk: ...`` starts and closes it.
+
+    As in aiozk, ``set_data``, ``delete`` and ``set_acl`` without ``force`` go by the version that was last read here;
+    that is remembered for the latest thousand paths. ``ensure_path`` asks for container znodes, which ZooKeeper may
+    remove once they are empty again (3.8 makes persistent ones of them): not for election nodes.
+    """
+
+    session: Session
+
+    def __init__(
+        self,
+        servers: str,
+        chroot: str | None = None,
+        session_timeout: float = 10,
+        default_acl: Any = None,
+        retry_policy: aiozk.RetryPolicy | None = None,
+        allow_read_only: bool = False,
+        read_timeout: float | None = None,
+        *,
+        ssl: ssl_module.SSLContext | None = None,
+        auth: Sequence[tuple[str, str | bytes]] = (),
+    ) -> None:
+        """Nothing is sent yet.
+
+        :param servers: ``host:port,host:port,...``; names may stand for several addresses, IPv6 goes in brackets.
+        :param chroot: all paths are below this one; made by :meth:`start` if it is missing.
+        :param session_timeout: the session timeout to ask for, in seconds; ZooKeeper may grant another.
+        :param default_acl: what ``create`` and ``ensure_path`` use when they are given none.
+        :param retry_policy: how often a read is sent again after its connection died; for ever by default.
+        :param allow_read_only: also take a server that is cut off from the ensemble and only answers reads.
+        :param read_timeout: the most that one try to connect may take, in seconds; by default at most the session
+            timeout divided by the number of servers, or a second if that is more.
+        :param ssl: connect with TLS, and never without. The host names in ``servers`` must match the certificates.
+        :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
+        """
+        super().__init__(servers, chroot, session_timeout, default_acl, retry_policy, allow_read_only, read_timeout)
+        self.session = Session(
+            servers, session_timeout, retry_policy, allow_read_only, read_timeout, ssl=ssl, auth=auth
+        )
+        self.stat_cache = StatCache()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Connect, for as long as it takes; the time limit is the caller's. A second call waits too.
+
+        Cancelled or failed, the first call leaves nothing behind.
+
+        :raises ssl.SSLError: TLS refused a server, or was refused by one.
+        :raises AuthenticationError: a server refused what was given as ``auth=``.
+        """
+        started_here = not self.session.started
+        await self.session.start()
+        if self.chroot:
+            try:
+                await self._make_chroot()
+            except BaseException:
+                if started_here:
+                    await self.close()
+                raise
+
+    async def _make_chroot(self) -> None:
+        while True:
+            try:
+                await self.ensure_path("/")
+                return
+            except OutcomeUnknownError:  # To make it twice does no harm.
+                continue
+
+    async def close(self) -> None:
+        """End the session, within about a second. In any state, any number of times."""
+        await self.session.close()
+
+    @property
+    def features(self) -> Features:
+        """What the server can: all that ZooKeeper 3.5.1 could. Nobody asks it, which would take another connection."""
+        return Features(ASSUMED_VERSION)
+
+    def session_events(self) -> SessionEvents:
+        """Follow the session: an async iterator of :class:`SessionEvent`, from this call on.
+
+        None is missed, however fast they follow each other; it ends when the client is closed.
+        """
+        return self.session.events.subscribe()
+
+    def wait_for_events(self, event_types: Iterable[int], path: str) -> asyncio.Future[None]:
+        """A future that is done at the first such event of ``path``; it survives reconnects.
+
+        Call it before the request that sets the watch (``exists(path, watch=True)``). Cancel it, or nothing is left
+        to be done: either way nothing stays registered.
+        """
+        absolute = self.normalize_path(path)
+        waited_for = tuple(event_types)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def fire(_: str) -> None:
+            if not future.done():
+                future.set_result(None)
+
+        def remove(_: asyncio.Future[None]) -> None:
+            for event_type in waited_for:
+                self.session.remove_watch_callback(event_type, absolute, fire)
+
+        for event_type in waited_for:
+            self.session.add_watch_callback(event_type, absolute, fire)
+        future.add_done_callback(remove)
+        return future

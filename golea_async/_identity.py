@@ -1,0 +1,61 @@
+"""Who a candidate is, and what is said of it: every error names the candidate, its election and the way out."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from .exceptions import ElectionError, ElectionOverError, LeaseExpiredError, ResignError, SessionExpiredError
+
+_Error = TypeVar("_Error", bound=ElectionError)
+
+
+class Identity:
+    """One candidate of one election.
+
+    :ivar candidate_id: full path of its znode, also when that is gone; None before the nomination.
+    """
+
+    def __init__(self, resource: str, name: str) -> None:
+        self.resource = resource
+        self.name = name
+        self.candidate_id: str | None = None
+
+    @property
+    def names(self) -> dict[str, str | None]:
+        """What an error says of whom it is about."""
+        return {"resource": self.resource, "candidate_id": self.candidate_id}
+
+    def about(self, what: str) -> str:
+        """Say something of this candidate."""
+        return f"candidate {self.name[:100]!r} ({self.candidate_id or self.resource}) {what}"
+
+    def error(self, kind: type[_Error], what: str) -> _Error:
+        """Make an error that says something of this candidate."""
+        return kind(self.about(what), **self.names)
+
+    def over(self) -> ElectionOverError:
+        """Say that the election was ended or deleted."""
+        return self.error(
+            ElectionOverError, f"must leave: the election {self.resource} is over, no new candidates are allowed"
+        )
+
+    def lapse(self) -> LeaseExpiredError:
+        """Say that the lease was not renewed in time."""
+        return self.error(
+            LeaseExpiredError, "was out of touch with ZooKeeper's quorum for too long: its lease has expired"
+        )
+
+    def client_closed(self) -> SessionExpiredError:
+        """Say that the application has closed the client."""
+        return self.error(
+            SessionExpiredError, "ended with its session: the client was closed; resign before closing it"
+        )
+
+    def session_lost(self, *, rejoins: bool) -> SessionExpiredError:
+        """Say that ZooKeeper has ended the session."""
+        way_out = "it stands again as soon as ZooKeeper is back" if rejoins else "make another AsyncElection"
+        return self.error(SessionExpiredError, f"lost its ZooKeeper session, and its znode with it; {way_out}")
+
+    def not_withdrawn(self, why: str) -> ResignError:
+        """Say that it cannot be known that the znode is gone."""
+        return self.error(ResignError, f"{why} goes at the latest with its session: resign() again to wait for it")

@@ -1,0 +1,249 @@
+"""Leadership: one uninterrupted stretch of leading, and the bodies that run within it.
+
+A body is cancelled as CPython's ``asyncio.timeout`` does it: ``task.cancel()`` once, at the edge, so that ``finally``
+blocks may await and task groups inside shut down in order; and ``uncancel()`` on the way out tells this cancellation
+from anybody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ._lease import Lease
+from .exceptions import ElectionError, LeadershipLostError
+from .transaction import Transaction
+
+if TYPE_CHECKING:
+    from ._candidacy import Candidacy
+
+_logger = logging.getLogger("golea_async.leadership")
+
+
+class Leadership:
+    """One uninterrupted stretch of leading; once lost, lost for good.
+
+    :ivar fencing_token: the candidate znode's ``czxid``: never smaller than an earlier leader's of this election. What
+        reaches other systems carries it, so that they can refuse a leader of the past.
+    """
+
+    def __init__(self, candidacy: Candidacy, lease: Lease, path: str, fencing_token: int) -> None:
+        self.fencing_token = fencing_token
+        self._candidacy = candidacy
+        self._lease = lease
+        self._stretch = lease.stretch
+        self._path = path
+        self._is_lost = False
+        self._cause: ElectionError | None = None
+        self._lost = asyncio.Event()
+        self._bodies: dict[Body, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Leadership of {self._path} token={self.fencing_token} remaining={self.remaining:.3f}>"
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether nobody else can lead now: reads the clock, right also in the first instruction after a freeze."""
+        return not self._is_lost and self.is_leased and not self._candidacy.is_client_closed
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether the lease has not lapsed since this began."""
+        return self._lease.stretch == self._stretch and self._lease.is_valid
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which that holds if ZooKeeper is not heard of again; 0 when it is lost."""
+        return self._lease.remaining if self.is_valid else 0.0
+
+    def check(self) -> None:
+        """Return when this is valid.
+
+        :raises LeadershipLostError: when it is not.
+        """
+        if not self.is_valid:
+            raise self.lost_error()
+
+    async def wait_lost(self) -> None:
+        """Wait until this is lost. Cancelled: nothing is left behind."""
+        while self.is_valid:
+            await self._lost.wait()
+
+    def transaction(self) -> Transaction:
+        """Return a ZooKeeper transaction that commits only while this candidate's znode stands."""
+        return Transaction(self, self._candidacy.client, self._path)
+
+    def lost_error(self) -> LeadershipLostError:
+        """Say that this is lost, and why."""
+        cause = self._cause or self._candidacy.unnoticed_loss()
+        what = f"does not lead any more (fencing token {self.fencing_token}): stop the work"
+        error = LeadershipLostError(
+            self._candidacy.identity.about(what), resource=cause.resource, candidate_id=self._path
+        )
+        error.__cause__ = cause
+        return error
+
+    def lose(self, cause: ElectionError) -> None:
+        """Be lost from now on, and cancel the bodies."""
+        if self._is_lost:
+            return
+        self._is_lost = True
+        self._cause = cause
+        self._lost.set()
+        for body in list(self._bodies):
+            body.stop()
+
+    @property
+    def has_bodies(self) -> bool:
+        """Whether work within it has not ended."""
+        return bool(self._bodies)
+
+    async def stopped(self) -> None:
+        """Wait until every body has ended, but for those that were released."""
+        while self._bodies:
+            await asyncio.wait([body.ended for body in self._bodies])
+
+    def is_of(self, candidacy: Candidacy) -> bool:
+        """Whether this is that candidate's."""
+        return self._candidacy is candidacy
+
+    def enter(self, body: Body) -> None:
+        """Count a body that begins."""
+        self._bodies[body] = None
+
+    def leave(self, body: Body) -> None:
+        """Count a body that ended, or that nobody waits for any more."""
+        self._bodies.pop(body, None)
+        if not body.ended.done():
+            body.ended.set_result(None)
+
+    @property
+    def retry_interval(self) -> float:
+        """Seconds after which a body that goes on regardless is cancelled again."""
+        return self._lease.timeout / 3
+
+
+# The bodies within which this code runs, innermost last; a child task inherits them.
+current_bodies: ContextVar[tuple[Body, ...]] = ContextVar("golea_async.current_bodies", default=())
+
+
+class Body:
+    """What ``async with election.leadership()`` returns: enters when the candidate leads, and guards what runs inside.
+
+    One task enters and leaves.
+    """
+
+    def __init__(self, wait_for_leadership: Callable[[], Awaitable[Leadership]]) -> None:
+        self._wait_for_leadership = wait_for_leadership
+        self._leadership: Leadership | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0  # how many cancellations of others were pending at the entry
+        self._own_cancellations = 0
+        self._is_released = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._token: Token[tuple[Body, ...]] | None = None
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def __aenter__(self) -> Leadership:
+        if self._task is not None:
+            raise RuntimeError("one `leadership()` guards one body: call leadership() again for another one")
+        leadership = await self._wait_for_leadership()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("leadership() must be entered in a task")
+        self._task, self._cancelling, self._leadership = (
+            task,
+            task.cancelling(),
+            leadership,
+        )
+        self._token = current_bodies.set((*current_bodies.get(), self))
+        leadership.enter(self)
+        return leadership
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        leadership = self._leadership
+        if leadership is None:
+            raise RuntimeError("leadership() must be entered before it is left")
+        if asyncio.current_task() is not self._task:
+            self._stop_timer()
+            leadership.leave(self)  # it has ended, if in a wrong way: a resignation must not wait for it
+            raise RuntimeError(
+                "leadership() must be left in the task that entered it; a fixture or a lifespan that yields inside "
+                "may be driven by another one: start a task there"
+            )
+        is_lost = not self._is_released and not leadership.is_valid
+        self._stop_timer()
+        if self._token is not None:
+            current_bodies.reset(self._token)
+        try:
+            is_ours = await self._take_back_cancellations(error)
+        finally:
+            leadership.leave(self)
+        if is_ours or (is_lost and error is None):
+            lost = leadership.lost_error()
+            raise lost from lost.__cause__
+
+    async def _take_back_cancellations(self, error: BaseException | None) -> bool:
+        """Undo our cancellations; return whether the body ended by them, and by nobody else's."""
+        task = self._task
+        if task is None or not self._own_cancellations:
+            return False
+        pending: asyncio.CancelledError | None = None
+        try:
+            # The last one may not have been delivered yet, when the body has not awaited since: let it come here.
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as delivered:
+            pending = delivered
+        for _ in range(self._own_cancellations):
+            task.uncancel()
+        is_cancellation = isinstance(error, asyncio.CancelledError)
+        if task.cancelling() <= self._cancelling:
+            return is_cancellation
+        # Somebody else's, which stays one. It may be the one that was delivered above, and anyio knows its own by
+        # their text, so that very exception goes on.
+        if error is None or (is_cancellation and pending is not None):
+            raise pending or asyncio.CancelledError
+        # A scope of anyio's that is cancelled cancels again by itself.
+        if not is_cancellation and pending is not None and anyio.current_effective_deadline() > -math.inf:
+            task.uncancel()
+            task.cancel()
+        return False
+
+    def stop(self) -> None:
+        """Cancel the body, and again every T/3 as long as it goes on."""
+        task, leadership = self._task, self._leadership
+        if task is None or leadership is None or self._is_released or task.done():
+            return
+        if self._own_cancellations:
+            _logger.warning("a body of leadership() goes on although leadership was lost; it is cancelled once more")
+        self._own_cancellations += 1
+        task.cancel()
+        self._timer = task.get_loop().call_later(leadership.retry_interval, self.stop)
+
+    def guards(self, candidacy: Candidacy) -> bool:
+        """Whether this is a body of that candidate's leadership."""
+        return self._leadership is not None and self._leadership.is_of(candidacy)
+
+    def release(self) -> None:
+        """Guard the body no longer: it resigns itself, and is neither cancelled for that nor waited for."""
+        if self._leadership is not None:
+            self._is_released = self._is_released or self._leadership.is_valid
+            self._stop_timer()
+            self._leadership.leave(self)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

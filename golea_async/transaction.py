@@ -1,0 +1,147 @@
+"""ZooKeeper operations that are carried out only while a candidate stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import aiozk
+from aiozk import exc
+
+from ._link import Link
+from ._replies import accept, first_failure, is_refused
+from ._zk import Connection, ConnectionLostError, Request
+from .exceptions import ElectionError
+
+if TYPE_CHECKING:
+    from .leadership import Leadership
+
+
+class Transaction:
+    """Operations that ZooKeeper carries out together, and only while the leader's own znode is there.
+
+    ``async with leadership.transaction() as transaction:`` commits at the end of the block, all or nothing; a block
+    that raises sends nothing. The check is ZooKeeper's own, in the same transaction: a leader of the past writes
+    nothing, however late its request arrives. It goes by the znode's path, so it ends where the same path was issued
+    again: when the election was deleted and made anew in between.
+
+    :raises LeadershipLostError: by the end of the block, when leadership is lost; nothing was written.
+    :raises aiozk.exc.ResponseError: what ZooKeeper says of one of the operations (``NoNode``, ``BadVersion``, ...);
+        nothing was written.
+    :raises ElectionError: when the connection ended before the answer: it may have been written or not.
+    :raises NotAuthorizedError: when the access control list of the own znode says no.
+    :raises TypeError: when a path is no str or data are no bytes; from the call itself, as the next one.
+    :raises ValueError: when a path is not absolute; by the end of the block, when there are no operations.
+
+    Cancelled while it commits: it may have been written or not.
+    """
+
+    def __init__(self, leadership: Leadership, client: aiozk.ZKClient, path: str) -> None:
+        self._leadership = leadership
+        self._client = client
+        self._path = path
+        self._operations: list[Any] = []
+        self.results: list[Any] = []
+        """What ZooKeeper answered to each operation, in order, after the commit (aiozk's responses)."""
+
+    def create(
+        self,
+        path: str,
+        data: bytes = b"",
+        *,
+        acl: Sequence[aiozk.ACL] | None = None,
+        ephemeral: bool = False,
+        sequential: bool = False,
+    ) -> None:
+        """Create a znode."""
+        _check(path, data)
+        self._operations.append(
+            lambda connection: connection.create(path, data, acl, ephemeral=ephemeral, sequential=sequential)
+        )
+
+    def set_data(self, path: str, data: bytes, *, version: int = -1) -> None:
+        """Set a znode's data, at this version of it (-1: at any)."""
+        _check(path, data)
+        self._operations.append(lambda connection: connection.set_data(path, data, version))
+
+    def delete(self, path: str, *, version: int = -1) -> None:
+        """Delete a znode, at this version of it (-1: at any)."""
+        _check(path)
+        self._operations.append(lambda connection: connection.delete(path, version))
+
+    def check_version(self, path: str, *, version: int = -1) -> None:
+        """Require a znode to be there, at this version of it (-1: at any)."""
+        _check(path)
+        self._operations.append(lambda connection: connection.check_operation(path, version))
+
+    async def __aenter__(self) -> Self:
+        self._leadership.check()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        if not self._operations:
+            raise ValueError("a transaction without operations: call create(), set_data(), delete() or check_version()")
+        self._leadership.check()
+        link = Link.attach(self._client)
+        try:
+            connection = await self._connected(link)
+            (reply,) = await connection.send(self._request(connection))
+        except ConnectionLostError:
+            raise ElectionError(
+                f"the connection ended before the answer to a transaction of {self._path}: "
+                "it may have been carried out or not; read what it writes to find out",
+                candidate_id=self._path,
+            ) from None
+        finally:
+            link.detach()
+        self._judge(reply)
+
+    async def _connected(self, link: Link) -> Connection:
+        """Wait for a connection, as long as this leads."""
+        changed = asyncio.Event()
+        with link.listening(changed.set):
+            while (connection := link.connection) is None:
+                self._leadership.check()
+                changed.clear()
+                await changed.wait()
+        self._leadership.check()
+        return connection
+
+    def _request(self, connection: Connection) -> Request:
+        operations = [operation(connection) for operation in self._operations]
+        return connection.multi(connection.check_operation(self._path), *operations)
+
+    def _judge(self, reply: Any) -> None:
+        failure = first_failure(reply)
+        if failure is None:
+            self.results = reply.responses[1:]
+            return
+        if is_refused(reply):
+            accept(reply, path=self._path, candidate_id=self._path)
+        own = reply.responses[0]
+        if isinstance(own, exc.NoNode):
+            raise self._leadership.lost_error()
+        if isinstance(own, exc.NoAuth):
+            accept(own, path=self._path, candidate_id=self._path)
+        raise failure
+
+
+def _check(path: object, data: object = b"") -> None:
+    """Refuse what aiozk would send all the same, as something else."""
+    if not isinstance(path, str):
+        raise TypeError(f"a path must be a str, not {type(path).__name__}")
+    if not path.startswith("/"):
+        raise ValueError(f"a path must be absolute within the client's chroot, not {path!r}")
+    if not isinstance(data, bytes):
+        raise TypeError(f"data must be bytes, not {type(data).__name__}")

@@ -1,0 +1,45 @@
+"""Reading who stands in an election."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiozk import exc
+
+from ._replies import Reply, accept, is_missing
+from ._zk import Connection
+from .exceptions import election_not_found
+from .standing import in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody who stands in an election.
+
+    :ivar id: full path of the candidate's znode.
+    :ivar name: the name it gave itself.
+    :ivar fencing_token: the znode's ``czxid``: it grows with every nomination.
+    """
+
+    id: str
+    name: str
+    fencing_token: int
+
+
+def require_election(node: Reply, resource: str) -> None:
+    if is_missing(accept(node, exc.NoNode, path=resource, resource=resource)):
+        raise election_not_found(resource)
+
+
+async def list_ids(connection: Connection, resource: str) -> list[str]:
+    """Return the candidates' paths in order, as of now: the server catches up with ZooKeeper's leader first."""
+    _, listed = await connection.send(connection.sync(resource), connection.children(resource))
+    require_election(listed, resource)
+    return [f"{resource}/{name}" for name in in_order(listed.children)]
+
+
+def candidate_of(path: str, resource: str, reply: Reply) -> Candidate | None:
+    """Read a candidate; None when it has left since it was listed."""
+    if is_missing(accept(reply, exc.NoNode, path=path, resource=resource, candidate_id=path)):
+        return None
+    return Candidate(path, (reply.data or b"").decode(errors="replace"), reply.stat.created_zxid)

@@ -1,0 +1,92 @@
+"""Following who leads, without standing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import aiozk
+from aiozk import exc
+
+from ._candidates import Candidate, candidate_of
+from ._link import Link, on_connection
+from ._replies import accept, is_missing
+from ._zk import Connection, Event, WatchKind
+from .exceptions import election_not_found
+from .standing import in_order
+
+
+class LeaderObserver(AsyncIterator[Candidate | None]):
+    """Looks when it is read: between two reads nothing of it is in ZooKeeper or on the client."""
+
+    def __init__(self, zk: aiozk.ZKClient, resource: str) -> None:
+        self._zk = zk
+        self._resource = resource
+        self._has_read = False
+        self._last: Candidate | None = None
+
+    async def __anext__(self) -> Candidate | None:
+        leader = await on_connection(self._zk, self._next_change)
+        self._has_read, self._last = True, leader
+        return leader
+
+    async def _next_change(self, connection: Connection) -> Candidate | None:
+        changed = asyncio.Event()
+        watches = _Watches(connection, lambda _event, _path: changed.set())
+        try:
+            while True:
+                changed.clear()
+                leader = await self._look(connection, watches)
+                if not self._has_read or leader != self._last:
+                    return leader
+                await changed.wait()
+        finally:
+            watches.remove_in_background(self._zk)
+
+    async def _look(self, connection: Connection, watches: _Watches) -> Candidate | None:
+        """Return who leads now, with a watch that fires when that may change."""
+        while True:
+            _, listed = await connection.send(connection.sync(self._resource), connection.children(self._resource))
+            if is_missing(accept(listed, exc.NoNode, path=self._resource, resource=self._resource)):
+                if not self._has_read:
+                    raise election_not_found(self._resource)
+                watches.add(self._resource, WatchKind.DATA)
+                (node,) = await connection.send(connection.exists(self._resource, watch=True))
+                if is_missing(accept(node, exc.NoNode, path=self._resource, resource=self._resource)):
+                    return None
+            elif not (names := in_order(listed.children)):
+                watches.add(self._resource, WatchKind.CHILDREN)
+                (listed,) = await connection.send(connection.children(self._resource, watch=True))
+                if not is_missing(listed) and not in_order(listed.children):
+                    return None
+            else:
+                path = f"{self._resource}/{names[0]}"
+                watches.add(path, WatchKind.DATA)
+                (reply,) = await connection.send(connection.get(path, watch=True))
+                leader = candidate_of(path, self._resource, reply)
+                if leader is not None:
+                    return leader
+
+
+class _Watches:
+    """The watches of one read."""
+
+    def __init__(self, connection: Connection, listener: Callable[[Event, str], None]) -> None:
+        self._connection = connection
+        self._listener = listener
+        self._keys: set[tuple[str, WatchKind]] = set()
+
+    def add(self, path: str, kind: WatchKind) -> None:
+        """Listen to a watch; to be called before the request that sets it."""
+        self._connection.watch(path, kind, self._listener)
+        self._keys.add((path, kind))
+
+    def remove_in_background(self, zk: aiozk.ZKClient) -> None:
+        """Remove them all: the read may be ending because it was cancelled, and cannot wait."""
+        if self._connection.is_current:
+            link = Link.attach(zk)
+            removal = link.spawn(
+                self._connection.unwatch(self._listener, *self._keys),
+                "golea_async unwatch",
+            )
+            removal.add_done_callback(lambda _task: link.detach())

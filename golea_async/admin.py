@@ -1,0 +1,214 @@
+"""Elections from outside: make, end and delete them, see who stands, remove one candidate, follow who leads.
+
+A client that was started but is out of touch makes all of these wait; a time limit is the caller's
+(``asyncio.timeout``). A client that was never started, or is closed, is a :class:`ValueError`; a path that cannot be
+an election's too. Where ZooKeeper says no, each raises :class:`NotAuthorizedError` with the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import aiozk
+from aiozk import exc
+
+from ._candidates import Candidate, candidate_of, list_ids
+from ._ending import Ending, carry_through
+from ._link import on_connection
+from ._observer import LeaderObserver
+from ._replies import Reply, accept, is_missing, is_present, is_refused
+from ._zk import Connection, check_client
+from .exceptions import ElectionError, ElectionOverError, election_not_found
+from .standing import DONE, check_candidate_id, check_resource
+
+
+async def create_election(zk: aiozk.ZKClient, resource: str, *, acl: Sequence[aiozk.ACL] | None = None) -> None:
+    """Make the election node, and its parents where they are missing, as persistent znodes; already there is fine.
+
+    Cancelled: some of the znodes may have been made; call it again.
+
+    :param acl: access control list of the znodes made (the right to delete a znode is its parent's to give, so the
+        parents get it too); the client's ``default_acl`` when not given.
+    :raises ElectionOverError: when the election is being ended or deleted.
+    :raises ElectionError: when there is an ephemeral znode in its place.
+    """
+    check_resource(resource)
+    _check_acl(acl)
+    await on_connection(zk, lambda connection: _create_election(connection, zk, resource, acl))
+
+
+async def delete_election(zk: aiozk.ZKClient, resource: str) -> None:
+    """End the election for everybody and delete its node; missing is fine.
+
+    It may be called twice, from two processes, and again after a crash half-way. Cancelled before anybody was told:
+    nothing has happened. Cancelled later: it is carried through in the background.
+
+    :raises ElectionError: when the node has children that are not an election's; then nothing is deleted.
+    """
+    await carry_through(zk, Ending(check_resource(resource), deletes_election=True))
+
+
+async def end_election(zk: aiozk.ZKClient, resource: str) -> None:
+    """End the election for everybody; the election node stays and can be used again.
+
+    It may be called twice, from two processes, and again after a crash half-way. Cancelled before anybody was told:
+    nothing has happened. Cancelled later: it is carried through in the background.
+
+    :raises ElectionNotFoundError: when the election node does not exist.
+    """
+    await carry_through(zk, Ending(check_resource(resource), deletes_election=False))
+
+
+async def depose(zk: aiozk.ZKClient, candidate_id: str) -> None:
+    """Remove one candidate: it is told that it was deleted, which is final for it. One that is gone is fine.
+
+    Cancelled: it may have happened.
+
+    :param candidate_id: full path of the candidate's znode, such as ``/election/le_0000000012``.
+    :raises ElectionNotFoundError: when there is no such election.
+    """
+    resource, _ = check_candidate_id(candidate_id)
+    meant: int | None = None
+
+    async def work(connection: Connection) -> None:
+        nonlocal meant
+        node, parent = await connection.send(connection.exists(candidate_id), connection.exists(resource))
+        if not is_present(parent, path=resource, resource=resource):
+            raise election_not_found(resource)
+        accept(node, exc.NoNode, path=candidate_id, resource=resource, candidate_id=candidate_id)
+        if is_missing(node) or meant not in (None, node.stat.created_zxid):
+            return  # gone, and the path may be another candidate's since
+        meant = node.stat.created_zxid
+        (deleted,) = await connection.send(connection.delete(candidate_id))
+        accept(deleted, exc.NoNode, path=candidate_id, resource=resource, candidate_id=candidate_id)
+
+    await on_connection(zk, work)
+
+
+async def list_candidates(zk: aiozk.ZKClient, resource: str) -> list[Candidate]:
+    """Return who stands, in order: the leader first, each other one behind whom it follows.
+
+    :raises ElectionNotFoundError: when the election node does not exist.
+    """
+    check_resource(resource)
+
+    async def work(connection: Connection) -> list[Candidate]:
+        ids = await list_ids(connection, resource)
+        replies = await connection.send(*map(connection.get, ids))
+        candidates = [candidate_of(path, resource, reply) for path, reply in zip(ids, replies, strict=True)]
+        return [candidate for candidate in candidates if candidate is not None]
+
+    return await on_connection(zk, work)
+
+
+async def get_leader(zk: aiozk.ZKClient, resource: str) -> Candidate | None:
+    """Return the first of the candidates, None when nobody stands.
+
+    It is who ZooKeeper says should lead; whether that process believes it, only that process knows.
+
+    :raises ElectionNotFoundError: when the election node does not exist.
+    """
+    check_resource(resource)
+
+    async def work(connection: Connection) -> Candidate | None:
+        while ids := await list_ids(connection, resource):
+            (reply,) = await connection.send(connection.get(ids[0]))
+            leader = candidate_of(ids[0], resource, reply)
+            if leader is not None:
+                return leader
+        return None
+
+    return await on_connection(zk, work)
+
+
+def observe_leader(zk: aiozk.ZKClient, resource: str) -> AsyncIterator[Candidate | None]:
+    """Follow who leads, without standing: the leader now, then each change (None: nobody stands).
+
+    A cancelled read loses nothing. Changes that follow each other faster than they are read merge into the latest.
+    When the election is deleted that reads as None, and it goes on when somebody makes it again.
+
+    :raises ElectionNotFoundError: by the first read, when the election node does not exist.
+    """
+    check_client(zk)
+    return LeaderObserver(zk, check_resource(resource))
+
+
+# ---------------------------------------------------------------------- create
+
+
+async def _create_election(
+    connection: Connection,
+    zk: aiozk.ZKClient,
+    resource: str,
+    acl: Sequence[aiozk.ACL] | None,
+) -> None:
+    about = {"path": resource, "resource": resource}
+    created, node, done = await connection.send(
+        connection.create(resource, b"", acl),
+        connection.exists(resource),
+        connection.exists(f"{resource}/{DONE}"),
+    )
+    if is_missing(node) or not isinstance(created, exc.NoAuth):  # one that is there takes no permission to create
+        accept(created, exc.NodeExists, exc.NoNode, exc.NoChildrenForEphemerals, **about)
+    _refuse_ephemeral_parent(created, resource, resource)
+    if is_missing(created):
+        await _create_parents(connection, zk, resource, acl)
+        await _create_election(connection, zk, resource, acl)
+        return
+    if is_present(done, path=f"{resource}/{DONE}", resource=resource):
+        raise ElectionOverError(
+            f"the election {resource} is being ended: `await delete_election(zk, ...)` or "
+            "`await end_election(zk, ...)` carries that through",
+            resource=resource,
+        )
+    if not is_present(node, **about):
+        await _create_election(connection, zk, resource, acl)  # deleted between the two requests
+        return
+    if not is_refused(node) and node.stat.ephemeral_owner:
+        raise ElectionError(f"{resource} is an ephemeral znode, which cannot have candidates", resource=resource)
+
+
+async def _create_parents(
+    connection: Connection,
+    zk: aiozk.ZKClient,
+    resource: str,
+    acl: Sequence[aiozk.ACL] | None,
+) -> None:
+    """Make what is missing above the election node, the chroot too: aiozk makes that as a container, which vanishes."""
+    segments = str(zk.normalize_path(resource))[1:].split("/")[:-1]
+    parents = ["/" + "/".join(segments[: depth + 1]) for depth in range(len(segments))]
+    replies = await connection.send(*(connection.create_parent(path, acl) for path in parents))
+    for path, reply in zip(parents, replies, strict=True):
+        # Without the right to create there, one that is there already is answered by NoAuth, too.
+        accept(
+            reply,
+            exc.NodeExists,
+            exc.NoNode,
+            exc.NoAuth,
+            exc.NoChildrenForEphemerals,
+            path=path,
+            resource=resource,
+        )
+    for path, reply in zip(parents, replies, strict=True):
+        _refuse_ephemeral_parent(reply, path, resource)
+        if isinstance(reply, exc.NoAuth):
+            (there,) = await connection.send(connection.exists_parent(path))
+            if not is_present(there, path=path, resource=resource):
+                accept(reply, path=path, resource=resource)
+
+
+def _refuse_ephemeral_parent(created: Reply, path: str, resource: str) -> None:
+    if isinstance(created, exc.NoChildrenForEphemerals):
+        raise ElectionError(f"the parent of {path} is an ephemeral znode, which has no children", resource=resource)
+
+
+def _check_acl(acl: Sequence[aiozk.ACL] | None) -> None:
+    if acl is None:
+        return
+    if isinstance(acl, (str, bytes)) or not isinstance(acl, Sequence):
+        raise TypeError(f"acl must be a sequence of aiozk.ACL, not {type(acl).__name__}")
+    if not acl:
+        raise ValueError("acl must not be empty: leave it out for the client's default_acl")
+    for entry in acl:
+        if not isinstance(entry, aiozk.ACL):
+            raise TypeError(f"acl must have entries of aiozk.ACL, not {type(entry).__name__}")

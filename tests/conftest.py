@@ -1,0 +1,90 @@
+"""Fixtures: real ensembles, and a fresh election on the shared one.
+
+Tests that hurt a server take `own_ensemble`; everybody else shares one ensemble of three and one single server.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from golea_async.testing import MemoryZooKeeper
+
+from .support.ensemble import Ensemble
+from .support.wire import WireClient
+
+pytest_plugins = ["golea_async.testing.pytest_plugin"]  # as where the package is installed
+
+ASYNCIO: tuple[str, dict[str, Any]] = ("asyncio", {"use_uvloop": False})
+UVLOOP: tuple[str, dict[str, Any]] = ("asyncio", {"use_uvloop": True})
+
+_resource_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--uvloop", action="store_true", help="run all tests on uvloop's event loop")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("both_loops") is not None:
+        metafunc.parametrize("anyio_backend", [ASYNCIO, UVLOOP], ids=["asyncio", "uvloop"], scope="session")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """The event loop of the async tests; the mark `both_loops` runs a test on either."""
+    return UVLOOP if request.config.getoption("--uvloop") else ASYNCIO
+
+
+@pytest.fixture(scope="session")
+def real_ensemble() -> Iterator[Ensemble]:
+    with Ensemble(3) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def memory_ensemble() -> Iterator[MemoryZooKeeper]:
+    with MemoryZooKeeper(3, tick=0.5) as shared:
+        yield shared
+
+
+@pytest.fixture
+def ensemble(request: pytest.FixtureRequest) -> Ensemble:
+    """Three servers that all tests share: leave them as they are. In memory where a test is parametrized so."""
+    shared: Ensemble = request.getfixturevalue(getattr(request, "param", "real_ensemble"))
+    return shared
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Ensemble]:
+    """An ensemble of a single server that all tests share: leave it as it is."""
+    with Ensemble(1) as shared:
+        yield shared
+
+
+@pytest.fixture
+def own_ensemble() -> Iterator[Callable[..., Ensemble]]:
+    """`own_ensemble(3, tick=0.5, ...)` starts an ensemble for this test alone, to be killed, frozen and cut."""
+    with ExitStack() as stack:
+
+        def start(servers: int = 3, **settings: Any) -> Ensemble:
+            return stack.enter_context(Ensemble(servers, **settings))
+
+        yield start
+
+
+@pytest.fixture
+async def wire(ensemble: Ensemble) -> AsyncIterator[WireClient]:
+    """Somebody else's session, on the first server of the shared ensemble."""
+    async with await WireClient.connect(ensemble.servers[0].port) as client:
+        yield client
+
+
+@pytest.fixture
+async def resource(wire: WireClient) -> str:
+    """A new election node on the shared ensemble; every session that begins after it sees it on any server."""
+    return await wire.create(f"/election-{next(_resource_numbers):04}")

@@ -1,0 +1,42 @@
+"""Sees to it that ZooKeeper and Java are there: `python -m tests.support.zookeeper` installs Debian's where it may."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+from golea_async.testing._installation import ZooKeeperNotInstalledError, find_class_path, find_java
+
+__all__ = ["ZooKeeperNotInstalledError", "ensure_installed", "find_class_path", "find_java"]
+
+
+def ensure_installed() -> None:
+    """Install Debian's packages when ZooKeeper or Java is missing and this is root on Debian or Ubuntu.
+
+    :raises ZooKeeperNotInstalledError: it is missing, and cannot be installed from here
+    """
+    try:
+        find_class_path()
+        find_java()
+    except ZooKeeperNotInstalledError:
+        if os.environ.get("ZOOKEEPER_HOME") or shutil.which("apt-get") is None or os.geteuid() != 0:
+            raise
+    else:
+        return
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update"], ["install", "--yes", "zookeeper", "default-jre-headless"]):
+        command = ["apt-get", "--quiet", *arguments]
+        print(*command, flush=True)
+        subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL)
+    find_class_path()
+    find_java()
+
+
+if __name__ == "__main__":
+    try:
+        ensure_installed()
+    except ZooKeeperNotInstalledError as missing:
+        sys.exit(str(missing))
+    print("ZooKeeper:", find_class_path()[0])

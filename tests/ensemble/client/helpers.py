@@ -1,0 +1,128 @@
+"""What the tests of the client share."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
+
+import aiozk
+from aiozk.states import States
+
+from golea_async.client import ZKClient
+from tests.support.ensemble import Ensemble, Server
+from tests.support.ports import LOOPBACK
+
+HANGING = 60.0
+"""Seconds after which a wait counts as hanging. Nothing is measured with it."""
+
+
+def server_of(ensemble: Ensemble, client: Any) -> Server:
+    """The server that the client is connected to."""
+    return next(server for server in ensemble.servers if server.port == client.session.conn.port)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody announces."""
+    async with asyncio.timeout(HANGING):
+        while not condition():  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+
+
+async def connected_anew(client: ZKClient, old: object) -> None:
+    """Wait until the client is connected through another connection than ``old``."""
+    await until(lambda: client.session.conn is not old and client.session.state == States.CONNECTED)
+
+
+@asynccontextmanager
+async def aiozk_client(hosts: str, session_timeout: float) -> AsyncIterator[aiozk.ZKClient]:
+    """aiozk's own client. Its close() can hang and leaves tasks behind: so it is torn down by hand."""
+    client = aiozk.ZKClient(hosts, session_timeout=session_timeout)
+    before = asyncio.all_tasks()
+    try:
+        async with asyncio.timeout(HANGING):
+            await client.start()
+        yield client
+    finally:
+        session = client.session
+        session.closing = True  # else it logs the cancellation as an error
+        if session.heartbeat_handle is not None:
+            session.heartbeat_handle.cancel()
+        ours = {task for task in asyncio.all_tasks() - before if "aiozk" in str(task.get_coro())}
+        for task in ours | {session.repair_loop_task}:
+            task.cancel()
+        await asyncio.gather(*ours, session.repair_loop_task, return_exceptions=True)
+        if session.conn is not None and session.conn.writer is not None:
+            session.conn.writer.transport.abort()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+
+class FakeServer:
+    """A server of the test's own on loopback that speaks just as much ZooKeeper as its ``serve`` makes it.
+
+    :ivar connections: how many connections were accepted.
+    """
+
+    def __init__(self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+        self.connections = 0
+        self.open_connections = 0
+        self._serve = serve
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def address(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        self.open_connections += 1
+        try:
+            with suppress(OSError, EOFError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            self.open_connections -= 1
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    (length,) = struct.unpack("!i", await reader.readexactly(4))
+    return await reader.readexactly(length)
+
+
+def framed(payload: bytes) -> bytes:
+    return struct.pack("!i", len(payload)) + payload
+
+
+def connect_reply(timeout: float, session_id: int, *, read_only: bytes = b"\0") -> bytes:
+    """A frame that answers a ConnectRequest; servers before 3.4 leave out the last byte."""
+    return framed(struct.pack("!iiqi", 0, round(timeout * 1000), session_id, 16) + bytes(16) + read_only)
+
+
+async def until_the_end(reader: asyncio.StreamReader) -> None:
+    """Read on, answer nothing."""
+    while await reader.read(65536):
+        pass

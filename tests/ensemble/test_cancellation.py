@@ -1,0 +1,556 @@
+"""Everything that can be cancelled is, at every single step of the event loop; nothing may stay of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiozk
+import anyio
+import pytest
+
+from golea_async import (
+    AsyncElection,
+    ElectionOverError,
+    NotStandingError,
+    ResignError,
+    Role,
+    create_election,
+    delete_election,
+    observe_leader,
+)
+from tests.conftest import ASYNCIO
+from tests.support.elections import Connect, connected, soon, status_of
+from tests.support.ensemble import Ensemble
+from tests.support.interruption import INTERRUPTIONS, Work
+from tests.support.leftovers import (
+    background_tasks,
+    background_to_end,
+    out_of_touch,
+    server_watches,
+    state_waiters,
+    watch_callbacks,
+)
+from tests.support.proxy import Proxy
+from tests.support.wire import WireClient
+
+Interruption = Callable[[Work, int], Awaitable[bool]]
+ROOT = Path(__file__).parents[2]
+every_way = pytest.mark.parametrize("interrupted", INTERRUPTIONS, ids=lambda way: way.__name__)
+_names = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Always asyncio's own event loop: uvloop's steps cannot be counted."""
+    return ASYNCIO
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """An election on the single server: who is cancelled uses `zk`, everybody else `other`.
+
+    Each client has a leader elsewhere all the time, and so a lease: nobody has to wait for the first one.
+    """
+
+    ensemble: Ensemble
+    resource: str
+    zk: aiozk.ZKClient
+    other: aiozk.ZKClient
+    wire: WireClient
+    before: tuple[object, ...]
+    tasks: set[asyncio.Task[Any]]
+
+    def candidate(self, name: str = "interrupted") -> AsyncElection:
+        return AsyncElection(self.zk, self.resource, name)
+
+    async def children(self) -> list[str]:
+        return await self.wire.get_children(self.resource)
+
+    async def assert_nothing_is_left(self) -> None:
+        """No znode, task, watch or waiter: for use when nobody stands."""
+        await soon(background_to_end(self.tasks))
+        assert await self.children() == []
+        assert kept_by(self.zk, self.other) == self.before
+        assert server_watches(self.ensemble.leader(), self.resource) == []
+
+    async def assert_usable(self) -> None:
+        """Somebody else can lead."""
+        async with AsyncElection(self.other, self.resource, "somebody else") as election:
+            assert election.is_leader
+
+
+def kept_by(*clients: aiozk.ZKClient) -> tuple[object, ...]:
+    return tuple((set(watch_callbacks(zk)), state_waiters(zk)) for zk in clients)
+
+
+@pytest.fixture
+async def scene(server: Ensemble, connect: Connect) -> AsyncIterator[Scene]:
+    async with await WireClient.connect(server.leader().port) as wire:
+        resource = await wire.create(f"/cancellation-{next(_names)}")
+        clients = await connect(server.hosts, session_timeout=4), await connect(server.hosts, session_timeout=4)
+        leaders = [AsyncElection(zk, await wire.create(f"{resource}-{i}")) for i, zk in enumerate(clients)]
+        await soon(asyncio.gather(*(leader.start() for leader in leaders)))
+        yield Scene(server, resource, *clients, wire, kept_by(*clients), background_tasks())
+        for leader in leaders:
+            await soon(leader.resign())
+        await soon(background_to_end())
+        for zk in clients:
+            assert watch_callbacks(zk) == {}
+            assert state_waiters(zk) == 0
+
+
+@every_way
+async def test_start(scene: Scene, interrupted: Interruption) -> None:
+    for steps in itertools.count():
+        was_interrupted = await soon(interrupt_start(scene.candidate(), interrupted, steps))
+        await scene.assert_nothing_is_left()
+        await scene.assert_usable()
+        if not was_interrupted:
+            break
+    assert steps > 2  # it awaits two round trips
+
+
+@every_way
+async def test_start_as_a_follower(scene: Scene, interrupted: Interruption) -> None:
+    async with AsyncElection(scene.other, scene.resource, "leader"):
+        theirs, theirs_on_the_server = background_tasks(), server_watches(scene.ensemble.leader(), scene.resource)
+        (leader,) = await scene.children()
+        for steps in itertools.count():
+            was_interrupted = await soon(interrupt_start(scene.candidate(), interrupted, steps))
+            await soon(background_to_end(theirs))
+            assert await scene.children() == [leader]
+            assert kept_by(scene.zk) == scene.before[:1]
+            assert server_watches(scene.ensemble.leader(), scene.resource) == theirs_on_the_server
+            if not was_interrupted:
+                break
+    assert steps > 2  # it awaits two round trips
+
+
+async def interrupt_start(election: AsyncElection, interrupted: Interruption, steps: int) -> bool:
+    """Interrupt its start; one that came through is resigned."""
+    started = False
+
+    async def start() -> None:
+        nonlocal started
+        await election.start()
+        started = True
+
+    was_interrupted = await interrupted(start, steps)
+    if started:
+        await election.resign()
+    return was_interrupted
+
+
+@every_way
+async def test_resign(scene: Scene, interrupted: Interruption) -> None:
+    """The cancellation is held back until the znode is gone."""
+    for steps in itertools.count():
+        election = scene.candidate()
+        await election.start()
+        was_interrupted = await soon(interrupted(election.resign, steps))
+        assert await scene.children() == []
+        assert background_tasks() == scene.tasks
+        assert not election.is_leader
+        await scene.assert_nothing_is_left()
+        await scene.assert_usable()
+        if not was_interrupted:
+            break
+    assert steps > 2  # the deletion, and the end of its task
+
+
+@every_way
+async def test_a_body(scene: Scene, interrupted: Interruption) -> None:
+    async def body() -> None:
+        async with scene.candidate() as election:
+            statuses = election.statuses()
+            assert (await anext(statuses)).role is Role.LEADER
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert election.is_leader
+
+    for steps in itertools.count():
+        was_interrupted = await soon(interrupted(body, steps))
+        await scene.assert_nothing_is_left()
+        await scene.assert_usable()
+        if not was_interrupted:
+            break
+    assert steps > 10
+
+
+@every_way
+async def test_reading_statuses_loses_nothing(scene: Scene, interrupted: Interruption) -> None:
+    for steps in itertools.count():
+        leader = AsyncElection(scene.other, scene.resource, "leader")
+        await leader.start()
+        async with scene.candidate() as election:
+            statuses, roles = election.statuses(), list[Role]()
+
+            async def read() -> None:
+                async for status in statuses:  # noqa: B023
+                    roles.append(status.role)  # noqa: B023
+                    if status.role is Role.LEADER:
+                        return
+
+            resignation = asyncio.create_task(leader.resign())
+            was_interrupted = await soon(interrupted(read, steps))
+            if Role.LEADER not in roles:
+                await soon(read())
+            await resignation
+            assert roles in ([Role.FOLLOWER, Role.LEADER], [Role.LEADER])
+        await scene.assert_nothing_is_left()
+        if not was_interrupted:
+            break
+    assert steps > 5
+
+
+@every_way
+async def test_observing_loses_nothing(scene: Scene, interrupted: Interruption) -> None:
+    for steps in itertools.count():
+        first, second = AsyncElection(scene.other, scene.resource, "1"), AsyncElection(scene.other, scene.resource, "2")
+        await first.start()
+        await second.start()
+        observed, names = observe_leader(scene.zk, scene.resource), list[str | None]()
+
+        async def read() -> None:
+            async for leader in observed:  # noqa: B023
+                names.append(leader.name if leader else None)  # noqa: B023
+                if names[-1] == "2":  # noqa: B023
+                    return
+
+        resignation = asyncio.create_task(first.resign())
+        was_interrupted = await soon(interrupted(read, steps))
+        if "2" not in names:
+            await soon(read())
+        await resignation
+        assert names in (["1", "2"], ["2"])
+        await second.resign()
+        await scene.assert_nothing_is_left()
+        if not was_interrupted:
+            break
+    assert steps > 5
+
+
+@every_way
+async def test_delete_election(scene: Scene, interrupted: Interruption) -> None:
+    """Either nothing has happened, or it is carried through."""
+    outcomes = set()
+    for steps in itertools.count():
+        await create_election(scene.other, scene.resource)
+        candidate = AsyncElection(scene.other, scene.resource, "told")
+        await candidate.start()
+        was_interrupted = await soon(interrupted(lambda: delete_election(scene.zk, scene.resource), steps))
+        await soon(deletion_to_end())
+        is_deleted = await scene.wire.exists(scene.resource) is None
+        outcomes.add(is_deleted)
+        if is_deleted:
+            await soon(background_to_end(scene.tasks))
+            assert isinstance(candidate.status.error, ElectionOverError)
+        else:
+            assert len(await scene.children()) == 1
+            assert candidate.is_leader
+        await candidate.resign()
+        await create_election(scene.other, scene.resource)
+        await scene.assert_nothing_is_left()
+        await scene.assert_usable()
+        if not was_interrupted:
+            break
+    assert outcomes == {False, True}
+
+
+async def deletion_to_end() -> None:
+    while tasks := {task for task in background_tasks() if task.get_name().startswith("golea_async end")}:
+        await asyncio.wait(tasks)
+
+
+@every_way
+async def test_end(scene: Scene, interrupted: Interruption) -> None:
+    outcomes = set()
+    for steps in itertools.count():
+        follower = AsyncElection(scene.other, scene.resource, "told")
+        election = scene.candidate()
+        await election.start()
+        await follower.start()
+        was_interrupted = await soon(interrupted(election.end, steps))
+        await soon(deletion_to_end())
+        names = await scene.children()
+        outcomes.add(names == [])
+        if names:
+            assert len(names) == 2
+            assert election.is_leader
+            await election.resign()
+            await follower.resign()
+        else:
+            await soon(background_to_end(scene.tasks))
+            assert isinstance(election.status.error, ElectionOverError)
+            assert isinstance(follower.status.error, ElectionOverError)
+        await scene.assert_nothing_is_left()
+        await scene.assert_usable()
+        if not was_interrupted:
+            break
+    assert outcomes == {False, True}
+
+
+@every_way
+async def test_create_election(scene: Scene, interrupted: Interruption) -> None:
+    resource = f"{scene.resource}/deep/er"
+    for steps in itertools.count():
+        was_interrupted = await soon(interrupted(lambda: create_election(scene.zk, resource), steps))
+        await soon(background_to_end(scene.tasks))
+        assert kept_by(scene.zk) == scene.before[:1]
+        await create_election(scene.zk, resource)
+        await delete_election(scene.zk, resource)
+        if await scene.wire.exists(f"{scene.resource}/deep") is not None:
+            await scene.wire.delete(f"{scene.resource}/deep")
+        if not was_interrupted:
+            break
+    assert steps > 1  # one round trip
+
+
+class TestResigning:
+    async def test_in_a_cancelled_task(self, scene: Scene) -> None:
+        election = scene.candidate()
+        await election.start()
+        is_in_finally = asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_in_finally.set()
+                await election.resign()
+                assert await scene.children() == []
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        await is_in_finally.wait()
+        task.cancel()  # once more, while it resigns
+        with pytest.raises(asyncio.CancelledError):
+            await soon(task)
+        await scene.assert_nothing_is_left()
+
+    async def test_with_a_cancellation_pending(self, scene: Scene) -> None:
+        election = scene.candidate()
+        await election.start()
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await election.resign()
+        assert task.uncancel() == 0
+        await scene.assert_nothing_is_left()
+
+    async def test_in_a_cancelled_scope(self, scene: Scene) -> None:
+        election = scene.candidate()
+        await election.start()
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await election.resign()
+            assert background_tasks() == scene.tasks
+            await asyncio.sleep(0)
+        assert scope.cancelled_caught
+        await scene.assert_nothing_is_left()
+
+    async def test_in_a_task_group_that_fails(self, scene: Scene) -> None:
+        election = scene.candidate()
+
+        async def stand() -> None:
+            async with election:
+                await asyncio.Event().wait()
+
+        async def fail_when_it_leads() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(stand())
+                await status_of(election.statuses(), Role.LEADER)
+                raise ValueError
+
+        with pytest.raises(ExceptionGroup):
+            await fail_when_it_leads()
+        await scene.assert_nothing_is_left()
+
+    async def test_before_and_while_starting(self, scene: Scene) -> None:
+        election = scene.candidate()
+        await election.resign()
+        with pytest.raises(NotStandingError):
+            await election.start()
+        election = scene.candidate()
+        starting = asyncio.create_task(election.start())
+        await asyncio.sleep(0)
+        await election.resign()
+        with pytest.raises(NotStandingError):
+            await soon(starting)
+        await scene.assert_nothing_is_left()
+
+    async def test_many_at_once(self, scene: Scene) -> None:
+        election = scene.candidate()
+        await election.start()
+        await asyncio.gather(*(election.resign() for _ in range(5)))
+        await election.resign()
+        await scene.assert_nothing_is_left()
+
+
+@pytest.fixture
+async def proxy(server: Ensemble) -> AsyncIterator[Proxy]:
+    async with Proxy(server.leader().port) as proxy:
+        yield proxy
+
+
+class TestOutOfTouch:
+    """The client has no connection: nothing is known, and nothing can be done, until it comes back."""
+
+    @pytest.fixture
+    async def election(self, scene: Scene, proxy: Proxy) -> AsyncIterator[AsyncElection]:
+        async with connected(proxy.address, session_timeout=4) as zk:
+            yield AsyncElection(zk, scene.resource, "out of touch")
+
+    async def test_resigning_takes_too_long(self, scene: Scene, proxy: Proxy, election: AsyncElection) -> None:
+        await election.start()
+        async with out_of_touch(election._zk, proxy):
+            with pytest.raises(ResignError, match=r"le_0000000000.*resign\(\) again"):
+                await election.resign(timeout=0.01)
+            with pytest.raises(ResignError):
+                await election.resign(timeout=0)
+            assert election.status.role is Role.NONE
+            assert not election.is_leader
+            second = asyncio.create_task(election.resign(timeout=None))
+            await asyncio.sleep(0)
+            assert len(await scene.children()) == 1
+        await soon(second)
+        await scene.assert_nothing_is_left()
+        await scene.assert_usable()
+
+    async def test_deleting_goes_on_in_the_background(
+        self, scene: Scene, proxy: Proxy, election: AsyncElection
+    ) -> None:
+        await election.start()
+        async with out_of_touch(election._zk, proxy):
+            with pytest.raises(ResignError):
+                await election.resign(timeout=0)
+        await scene.assert_nothing_is_left()
+        await election.resign(timeout=0)
+
+    async def test_a_start_is_cancelled(self, scene: Scene, proxy: Proxy, election: AsyncElection) -> None:
+        async with out_of_touch(election._zk, proxy):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await election.start()
+        await election.resign()
+        await scene.assert_nothing_is_left()
+
+    async def test_a_deletion_is_cancelled(self, scene: Scene, proxy: Proxy, election: AsyncElection) -> None:
+        async with out_of_touch(election._zk, proxy):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await delete_election(election._zk, scene.resource)
+        assert await scene.wire.exists(scene.resource) is not None
+        await scene.assert_nothing_is_left()
+
+
+PROGRAM = """
+import asyncio, sys, warnings
+import aiozk
+from golea_async import AsyncElection
+
+async def main(hosts, resource, how):
+    zk = aiozk.ZKClient(hosts, session_timeout=10)
+    await zk.start()
+    election = AsyncElection(zk, resource, "program")
+    {body}
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+WAITING = """
+    async with election:
+        print("stands", flush=True)
+        await asyncio.Event().wait()
+"""
+FORGETTING = """
+    await election.start()
+    print("stands", flush=True)
+"""
+STARTING_ONLY = """
+    starting = asyncio.create_task(election.start())
+    print("stands", flush=True)
+"""
+
+
+class TestProgram:
+    """A process of its own that ends in one way or another."""
+
+    async def start(self, scene: Scene, body: str) -> asyncio.subprocess.Process:
+        program = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-W",
+            "always::ResourceWarning",
+            "-c",
+            PROGRAM.format(body=body.strip()),
+            scene.ensemble.hosts,
+            scene.resource,
+            "",
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert program.stdout is not None
+        assert await soon(program.stdout.readline()) == b"stands\n"
+        return program
+
+    async def test_control_c(self, scene: Scene) -> None:
+        """The znode is gone when the process is, not a session timeout later."""
+        program = await self.start(scene, WAITING)
+        assert len(await scene.children()) == 1
+        program.send_signal(signal.SIGINT)
+        _, errors = await soon(program.communicate())
+        assert b"KeyboardInterrupt" in errors
+        assert b"ResourceWarning: candidate" not in errors
+        assert await scene.children() == []
+
+    async def test_it_forgets_to_resign(self, scene: Scene) -> None:
+        program = await self.start(scene, FORGETTING)
+        _, errors = await soon(program.communicate())
+        assert program.returncode == 0, errors.decode()
+        assert b"ResourceWarning: candidate 'program'" in errors
+        assert b"has not resigned" in errors
+        assert b"Traceback" not in errors
+
+    async def test_it_ends_while_starting(self, scene: Scene) -> None:
+        program = await self.start(scene, STARTING_ONLY)
+        _, errors = await soon(program.communicate())
+        assert program.returncode == 0, errors.decode()
+        assert b"golea_async" not in errors.replace(b"ResourceWarning", b""), errors.decode()
+
+
+def test_the_event_loop_ends_first(server: Ensemble) -> None:
+    """`asyncio.run` cancels the background task: belief and statuses end, and resigning in `finally` still works."""
+
+    async def run() -> None:
+        async with await WireClient.connect(server.leader().port) as wire:
+            resource = await wire.create(f"/cancellation-{next(_names)}")
+            zk = aiozk.ZKClient(server.hosts, session_timeout=4)
+            await zk.start()
+            election = AsyncElection(zk, resource)
+            await election.start()
+            statuses = election.statuses()
+            assert (await anext(statuses)).role is Role.LEADER
+            for task in background_tasks():
+                task.cancel()
+            with pytest.warns(ResourceWarning, match="has not resigned"):
+                await background_to_end()
+            assert not election.is_leader
+            assert election.status.role is Role.NONE
+            assert [status async for status in statuses] == []
+            assert len(await wire.get_children(resource)) == 1
+            await election.resign()
+            assert await wire.get_children(resource) == []
+            assert background_tasks() == set()
+            await zk.close()
+
+    asyncio.run(run())

@@ -1,0 +1,249 @@
+"""The examples, each as the real processes that a reader would start, on a real ensemble; and the README's own code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from examples.demo import ALL_IS_WELL, Term, overlaps, table, token_drops, verdict
+from tests.support.ensemble import Ensemble
+from tests.support.ports import LOOPBACK, choose_free_ports
+from tests.support.wire import WireClient
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 30.0
+SESSION_TIMEOUT = 2.0
+
+
+class Program:
+    """A process whose output is read line by line."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    async def line(self, pattern: str) -> str:
+        """Read on until a line matches; return it."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            async for raw in self.process.stdout:
+                self.lines.append(raw.decode().rstrip())
+                if re.search(pattern, self.lines[-1]):
+                    return self.lines[-1]
+        raise AssertionError(f"the program ended without a line like {pattern!r}:\n" + "\n".join(self.lines))
+
+    async def rest(self) -> int:
+        """Read to the end; return the exit code."""
+        assert self.process.stdout is not None
+        async for raw in self.process.stdout:
+            self.lines.append(raw.decode().rstrip())
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def program(*arguments: str, **environment: str) -> AsyncIterator[Program]:
+    """Run Python with these arguments; nothing of it is left afterwards."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | environment,
+    )
+    try:
+        yield Program(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+def example(name: str, ensemble: Ensemble, resource: str, *more: str) -> tuple[str, ...]:
+    common = ("--zookeeper", ensemble.hosts, "--election", resource, "--session-timeout", str(SESSION_TIMEOUT))
+    return (str(ROOT / "examples" / name), *common, *more)
+
+
+async def eventually(look: Callable[[], Awaitable[Any]]) -> Any:
+    """Look until there is something to see, and return that."""
+    async with asyncio.timeout(PATIENCE):
+        while not (seen := await look()):  # noqa: ASYNC110 - another process's HTTP answers: nothing to wait for
+            await asyncio.sleep(0.02)
+        return seen
+
+
+# ---------------------------------------------------------------------- the web applications
+
+
+class Page:
+    """`/leader` of one copy of an application."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
+        self._session = session
+        self._url = f"http://{LOOPBACK}:{port}/leader"
+
+    async def get(self) -> dict[str, Any] | None:
+        """What it says, or None while it does not serve."""
+        try:
+            async with self._session.get(self._url) as response:
+                assert response.status == 200, await response.text()
+                answer: dict[str, Any] = await response.json()
+                return answer
+        except aiohttp.ClientConnectionError:
+            return None
+
+    async def get_once_leading(self) -> dict[str, Any] | None:
+        answer = await self.get()
+        return answer if answer and answer["me"]["is_leader"] else None
+
+
+@pytest.mark.parametrize("application", ["aiohttp", "fastapi"])
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+async def test_the_second_copy_of_an_application_takes_over(
+    ensemble: Ensemble, resource: str, application: str, ending: signal.Signals
+) -> None:
+    first_port, second_port = choose_free_ports(2)
+    arguments = example(f"{application}_app.py", ensemble, resource)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        first_page, second_page = Page(session, first_port), Page(session, second_port)
+        first = await stack.enter_async_context(program(*arguments, "--port", str(first_port)))
+        before = await eventually(first_page.get)
+        await stack.enter_async_context(program(*arguments, "--port", str(second_port)))
+        behind = await eventually(second_page.get)
+
+        name = f"{application}:{first_port}"
+        assert before == {"leader": {"name": name, "fencing_token": before["leader"]["fencing_token"]}} | {
+            "me": {"name": name, "is_leader": True}
+        }
+        assert behind == {
+            "leader": before["leader"],
+            "me": {"name": f"{application}:{second_port}", "is_leader": False},
+        }
+
+        first.process.send_signal(ending)
+        after = await eventually(second_page.get_once_leading)
+        assert after["leader"]["name"] == f"{application}:{second_port}"
+        assert after["leader"]["fencing_token"] > before["leader"]["fencing_token"]
+
+
+# ---------------------------------------------------------------------- the worker
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+async def test_a_worker_resigns_when_it_is_told_to_stop(
+    ensemble: Ensemble, resource: str, wire: WireClient, ending: signal.Signals
+) -> None:
+    async with AsyncExitStack() as stack:
+
+        async def start(name: str) -> Program:
+            # The ensemble's longest session: what is gone when the process has ended did not expire.
+            arguments = (*example("worker.py", ensemble, resource, "--name", name), "--session-timeout", "10")
+            return await stack.enter_async_context(program(*arguments))
+
+        first = await start("first")
+        await first.line("first works with fencing token")
+        second = await start("second")
+        await second.line("second is follower")
+
+        first.process.send_signal(ending)
+        assert await first.rest() == 0
+        assert first.lines[-1] == "first has resigned"
+        await wire.sync()
+        assert len(await wire.get_children(resource)) == 1
+        await second.line("second works with fencing token")
+        assert not [line for line in second.lines if "error" in line.lower()]
+
+
+# ---------------------------------------------------------------------- the demo
+
+
+SHORT_DEMO = (str(ROOT / "examples" / "demo.py"), "--candidates", "3", "--rounds", "2")
+
+
+async def test_a_short_demo_runs_on_a_machine_without_java(tmp_path: Path) -> None:
+    nothing = str(tmp_path)
+    async with program(*SHORT_DEMO, PATH=nothing, JAVA_HOME=nothing, ZOOKEEPER_HOME=nothing) as demo:
+        code = await demo.rest()
+    check_short_demo(demo, code, "--- stop of ZooKeeper server")
+
+
+async def test_a_short_demo_runs_on_a_real_ensemble() -> None:
+    async with program(*SHORT_DEMO, "--ensemble") as demo:
+        code = await demo.rest()
+    check_short_demo(demo, code, "--- kill -9 of ZooKeeper server")
+
+
+def check_short_demo(demo: Program, code: int, loss_of_server: str) -> None:
+    """It succeeded, and its table tells of every leader."""
+    output = "\n".join(demo.lines)
+    assert code == 0, output
+    assert demo.lines[-1] == ALL_IS_WELL
+    header = next(index for index, line in enumerate(demo.lines) if line.startswith("term  leader"))
+    rows = [line.split() for line in demo.lines[header + 1 : -2]]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, len(rows) + 1)]
+    tokens = [int(row[2]) for row in rows]
+    assert tokens == sorted(tokens)
+    assert len({row[1] for row in rows}) >= 3, output
+    assert rows[0][-2:] == ["kill", "-9"], output
+    assert rows[-1][-1] == "resigned", output
+    assert loss_of_server in output
+
+
+def test_an_overlap_of_two_terms_is_found() -> None:
+    first, second = Term("a", 5, 0.0, 2.0, "kill -9"), Term("b", 6, 1.9, 3.0, "resigned")
+    assert overlaps([second, first]) == [(first, second)]
+    assert verdict([second, first]) == ["TWO LED AT ONCE: a (token 5) and b (token 6) for 0.100 s"]
+
+
+def test_an_overlap_with_a_term_that_is_not_the_one_before_is_found() -> None:
+    long, short, late = Term("a", 5, 0.0, 9.0), Term("b", 6, 1.0, 2.0), Term("c", 7, 8.0, 10.0)
+    assert overlaps([long, short, late]) == [(long, short), (long, late)]
+
+
+def test_terms_one_after_the_other_are_no_overlap() -> None:
+    terms = [Term("a", 5, 0.0, 1.0, "resigned"), Term("b", 6, 1.001, 2.0, "kill -9"), Term("b", 6, 2.1, 3.0)]
+    assert overlaps(terms) == []
+    assert verdict(terms) == []
+    assert [line.split()[:3] for line in table(terms)[1:]] == [["1", "a", "5"], ["2", "b", "6"], ["3", "b", "6"]]
+
+
+def test_a_fencing_token_that_goes_down_is_found() -> None:
+    first, second = Term("a", 6, 0.0, 1.0), Term("b", 5, 2.0, 3.0)
+    assert token_drops([second, first]) == [(first, second)]
+    assert verdict([second, first]) == ["A FENCING TOKEN WENT DOWN: a had 6, then b had 5"]
+
+
+# ---------------------------------------------------------------------- the README
+
+
+async def test_the_code_in_the_readme_works_as_it_stands(ensemble: Ensemble, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    script = tmp_path / "readme.py"
+    script.write_text(blocks[0])
+    async with (
+        program(str(script), ZOOKEEPER=ensemble.hosts) as first,
+        program(str(script), ZOOKEEPER=ensemble.hosts) as second,
+    ):
+        leader, follower = await who_leads(first, second)
+        leader.process.send_signal(signal.SIGINT)
+        assert await leader.rest() == 0, leader.lines
+        await follower.line("^leader")
+
+
+async def who_leads(first: Program, second: Program) -> tuple[Program, Program]:
+    """Wait until both stand; return the leader and the follower."""
+    lines = await asyncio.gather(first.line("^(leader|follower)"), second.line("^(leader|follower)"))
+    leads = [line.startswith("leader") for line in lines]
+    assert sorted(leads) == [False, True]
+    return (first, second) if leads[0] else (second, first)

@@ -1,0 +1,208 @@
+"""Whoever comes and goes leaves nothing: on the client, in the event loop, on the server, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import re
+import weakref
+from collections.abc import AsyncIterator
+
+import aiozk
+import pytest
+
+from golea_async import AsyncElection, ElectionOverError, Role, create_election, delete_election, observe_leader
+from golea_async._link import Link, _links
+from tests.support.elections import connected, next_status, soon, status_of
+from tests.support.ensemble import Ensemble
+from tests.support.leftovers import (
+    background_tasks,
+    background_to_end,
+    server_watches,
+    state_waiters,
+    watch_callbacks,
+)
+from tests.support.wire import WireClient
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+async def wire(server: Ensemble) -> AsyncIterator[WireClient]:
+    async with await WireClient.connect(server.leader().port) as client:
+        yield client
+
+
+@pytest.fixture
+async def resource(wire: WireClient) -> str:
+    return await wire.create(f"/hygiene-{next(_numbers)}")
+
+
+@pytest.fixture
+async def zk(server: Ensemble) -> AsyncIterator[aiozk.ZKClient]:
+    """A client on which nothing may be left."""
+    async with connected(server.hosts, session_timeout=4) as zk:
+        yield zk
+        await soon(background_to_end())
+        assert background_tasks() == set()
+        assert watch_callbacks(zk) == {}
+        assert state_waiters(zk) == 0
+        assert zk not in _links
+
+
+def watches_of(zk: aiozk.ZKClient, server: Ensemble, resource: str) -> list[str]:
+    session = f"0x{zk.session.session_id:x}"
+    return [path for path, owner in server_watches(server.leader(), resource) if owner == session]
+
+
+def total_watches(server: Ensemble) -> int:
+    """On the whole server, by its own count."""
+    match = re.search(r"^zk_watch_count\t(\d+)$", server.leader().four_letter("mntr"), re.MULTILINE)
+    assert match is not None
+    return int(match[1])
+
+
+async def test_300_joins_and_resignations_of_a_follower(
+    zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str
+) -> None:
+    await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
+    before = total_watches(server)
+    dead = []
+    for number in range(300):
+        election = AsyncElection(zk, resource, f"number {number}")
+        assert (await election.start()).role is Role.FOLLOWER
+        await election.resign()
+        dead.append(weakref.ref(election))
+    del election
+    await assert_dead(dead)
+    assert total_watches(server) == before
+    assert await wire.get_children(resource) == ["le_0000000000"]
+
+
+async def test_300_at_once(zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str) -> None:
+    """Each follows the one before; they resign together, the leader first."""
+    before = total_watches(server)
+    elections = [AsyncElection(zk, resource, f"number {number}") for number in range(300)]
+    await soon(asyncio.gather(*(election.start() for election in elections)))
+    assert sum(election.is_leader for election in elections) == 1
+    assert len(watches_of(zk, server, resource)) == 301
+    await soon(asyncio.gather(*(election.resign() for election in elections)))
+    dead = [weakref.ref(election) for election in elections]
+    del elections
+    await assert_dead(dead)
+    assert total_watches(server) == before
+    assert await wire.get_children(resource) == []
+
+
+async def assert_dead(elections: list[weakref.ref[AsyncElection]]) -> None:
+    await soon(background_to_end())
+    gc.collect()
+    assert [election() for election in elections if election() is not None] == []
+
+
+async def test_leaders_that_hand_over(zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str) -> None:
+    """Each leads, and is followed by the next one of the same client."""
+    election = AsyncElection(zk, resource, "first")
+    await election.start()
+    for number in range(50):
+        heir = AsyncElection(zk, resource, f"heir {number}")
+        await heir.start()
+        await election.resign()
+        await status_of(heir.statuses(), Role.LEADER)
+        election = heir
+        assert len(watches_of(zk, server, resource)) == 2
+        assert len(watch_callbacks(zk)) == 6  # three kinds of events for each of the two
+    await election.resign()
+    assert watches_of(zk, server, resource) == []
+    assert await wire.get_children(resource) == []
+
+
+async def test_one_who_finds_the_election_over(
+    zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str
+) -> None:
+    """It has begun to watch another one by then."""
+    leader = await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
+    await wire.create(f"{resource}/DONE", b"done")
+    await wire.create(f"{resource}/le_", b"predecessor", ephemeral=True, sequential=True)
+    for _ in range(20):
+        election = AsyncElection(zk, resource, "late")
+        with pytest.raises(ElectionOverError):
+            await election.start()
+        await election.resign()
+        assert watches_of(zk, server, resource) == []
+    await wire.delete(leader)
+    assert await wire.get_children(resource) == ["DONE", "le_0000000002"]
+
+
+async def test_starts_that_are_refused(zk: aiozk.ZKClient, resource: str) -> None:
+    for _ in range(100):
+        with pytest.raises(Exception, match="no election node"):
+            await AsyncElection(zk, f"{resource}/none").start()
+
+
+async def test_elections_that_are_made_and_deleted(
+    zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str
+) -> None:
+    for number in range(30):
+        path = f"{resource}/{number}"
+        await create_election(zk, path)
+        await wire.create(f"{path}/le_", b"first", ephemeral=True, sequential=True)
+        election = AsyncElection(zk, path)
+        await election.start()
+        await delete_election(zk, path)
+        assert [status async for status in election.statuses()][-1].role is Role.NONE
+        await election.resign()
+    await soon(background_to_end())
+    assert watches_of(zk, server, resource) == []
+    assert await wire.get_children(resource) == []
+
+
+async def test_observing(zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str) -> None:
+    leaders = observe_leader(zk, resource)
+    assert await soon(anext(leaders)) is None
+    for _ in range(50):
+        own = await wire.create(f"{resource}/le_", b"name", ephemeral=True, sequential=True)
+        leader = await soon(anext(leaders))
+        assert leader is not None
+        assert leader.id == own
+        await wire.delete(own)
+        assert await soon(anext(leaders)) is None
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await anext(leaders)
+    await soon(background_to_end())
+    assert watches_of(zk, server, resource) == []
+
+
+async def test_readers_that_break_off(zk: aiozk.ZKClient, resource: str) -> None:
+    async with AsyncElection(zk, resource) as election:
+        dead = []
+        for _ in range(100):
+            reader = election.statuses()
+            await next_status(reader)
+            dead.append(weakref.ref(reader))
+        del reader
+        gc.collect()
+        assert [reader() for reader in dead if reader() is not None] == []
+
+
+async def test_the_last_user_goes_while_the_session_changes_its_state(zk: aiozk.ZKClient) -> None:
+    """The news of it is on its way through the event loop: nobody may begin to listen anew."""
+    link = Link.attach(zk)
+    zk.session.state.transition_to("suspended")
+    link.detach()
+    await soon(zk.get("/"))
+    assert state_waiters(zk) == 0
+
+
+async def test_clients_die(server: Ensemble, resource: str) -> None:
+    dead = []
+    for _ in range(3):
+        async with connected(server.hosts, session_timeout=2) as zk:
+            await AsyncElection(zk, resource).start()
+        dead.append(weakref.ref(zk))
+        await soon(background_to_end())
+    del zk
+    gc.collect()
+    assert [client() for client in dead if client() is not None] == []

@@ -1,0 +1,147 @@
+"""Elections on the in-memory ZooKeeper, with both kinds of client: the same as on a real one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import aiozk
+import pytest
+
+from golea_async import (
+    AsyncElection,
+    CandidateDeletedError,
+    ElectionOverError,
+    LeadershipLostError,
+    LeaseExpiredError,
+    Role,
+    SessionExpiredError,
+    create_election,
+    delete_election,
+    depose,
+    get_leader,
+    list_candidates,
+    observe_leader,
+)
+from golea_async.testing import MemoryZooKeeper, OpCode
+from tests.support.elections import rest_of, soon, status_of
+from tests.support.leading import KINDS, client_of
+
+SESSION_TIMEOUT = 1.0
+RESOURCE = "/election"
+NewClient = Callable[[], Awaitable[aiozk.ZKClient]]
+
+
+@pytest.fixture(params=KINDS)
+async def new_client(zookeeper: MemoryZooKeeper, request: pytest.FixtureRequest) -> AsyncIterator[NewClient]:
+    """`await new_client()`: a client of its own for each process that a test plays."""
+    async with AsyncExitStack() as stack:
+
+        async def start() -> aiozk.ZKClient:
+            return await stack.enter_async_context(client_of(request.param, zookeeper.hosts, SESSION_TIMEOUT))
+
+        await create_election(await start(), RESOURCE)
+        yield start
+
+
+async def two(new_client: NewClient) -> tuple[AsyncElection, AsyncElection]:
+    """A leader and its follower, each with a client of its own."""
+    first, second = AsyncElection(await new_client(), RESOURCE, "1"), AsyncElection(await new_client(), RESOURCE, "2")
+    for election in (first, second):
+        await soon(election.start())
+    await soon(first.wait_for_leadership())
+    return first, second
+
+
+async def test_elect_and_hand_over(new_client: NewClient) -> None:
+    first, second = await two(new_client)
+    assert second.status.now_following == first.status.candidate_id
+    assert [each.name for each in await list_candidates(await new_client(), RESOURCE)] == ["1", "2"]
+    token = (await soon(first.wait_for_leadership())).fencing_token
+    await soon(first.resign())
+    assert (await soon(second.wait_for_leadership())).fencing_token > token
+    await soon(second.resign())
+    assert await get_leader(await new_client(), RESOURCE) is None
+
+
+async def test_an_expired_leader_is_followed_and_comes_back(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:
+    zk = await new_client()
+    election = AsyncElection(zk, RESOURCE, "1")
+    await soon(election.start())
+    async with AsyncElection(await new_client(), RESOURCE, "2") as successor:
+        statuses = election.statuses()
+        await soon(election.wait_for_leadership())
+        zookeeper.expire_session(zk.session.session_id)
+        while (lost := await status_of(statuses, Role.CANDIDATE)).error is None:
+            pass
+        assert isinstance(lost.error, SessionExpiredError | LeaseExpiredError)
+        await soon(successor.wait_for_leadership())
+        await status_of(statuses, Role.FOLLOWER)
+    await soon(election.wait_for_leadership())
+    await soon(election.resign())
+
+
+async def test_who_is_cut_off_stops_leading(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:
+    zk = await new_client()
+    first, second = AsyncElection(zk, RESOURCE, "1"), AsyncElection(await new_client(), RESOURCE, "2")
+    await soon(first.start())
+    await soon(second.start())
+    with zookeeper.cut(zk.session.session_id):
+        with pytest.raises(LeadershipLostError):
+            async with first.leadership():
+                await soon(asyncio.Event().wait())
+        assert not first.is_leader
+        await soon(second.wait_for_leadership())
+    await soon(second.resign())
+    await soon(first.resign())
+
+
+async def test_servers_go_and_come_while_somebody_leads(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:
+    first, second = await two(new_client)
+    for server in zookeeper.servers:
+        server.stop()
+        server.start()
+    await soon(first.wait_for_leadership())
+    await soon(first.resign())
+    await soon(second.wait_for_leadership())
+    await soon(second.resign())
+
+
+async def test_a_lost_reply_to_the_nomination(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:
+    zk = await new_client()
+    zookeeper.lose_reply(OpCode.CREATE, OpCode.CREATE2, OpCode.MULTI)
+    election = AsyncElection(zk, RESOURCE, "1")
+    await soon(election.start())
+    await soon(election.wait_for_leadership())
+    await soon(election.resign())
+    assert await list_candidates(zk, RESOURCE) == []
+
+
+async def test_ended_by_its_members_and_by_others(new_client: NewClient) -> None:
+    first, second = await two(new_client)
+    statuses = second.statuses()
+    await soon(first.end())
+    assert isinstance((await rest_of(statuses))[-1].error, ElectionOverError | CandidateDeletedError)
+    third = AsyncElection(await new_client(), RESOURCE, "3")
+    await soon(third.start())
+    statuses = third.statuses()
+    await soon(delete_election(await new_client(), RESOURCE))
+    assert isinstance((await rest_of(statuses))[-1].error, ElectionOverError | CandidateDeletedError)
+    for election in (first, second, third):
+        await soon(election.resign())
+
+
+async def test_deposed_and_observed(new_client: NewClient) -> None:
+    first, second = await two(new_client)
+    leaders = observe_leader(await new_client(), RESOURCE)
+    leader = await soon(anext(leaders))
+    assert leader is not None
+    assert leader.name == "1"
+    await depose(await new_client(), leader.id)
+    while leader is None or leader.name != "2":
+        leader = await soon(anext(leaders))
+    await soon(second.wait_for_leadership())
+    assert not first.is_leader
+    for election in (first, second):
+        await soon(election.resign())

@@ -1,0 +1,102 @@
+"""Seven ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest import mock
+
+from golea_async import _keepalive, _lease, _replies, _zk
+from golea_async._candidacy import Candidacy
+from golea_async._keepalive import KeepAlive
+from golea_async._nomination import Nomination, Nominations
+from golea_async._zk import Connection
+from golea_async.leadership import Leadership
+
+
+def _no_owner_check() -> AbstractContextManager[object]:
+    """Every ephemeral znode passes for one of this session."""
+
+    def reply(self: Connection, outcome: object) -> Any:
+        received = whole_reply(self, outcome)
+        if hasattr(received, "stat") and received.stat.ephemeral_owner:
+            received.stat.ephemeral_owner = self.session_id
+        return received
+
+    whole_reply = Connection._reply
+    return mock.patch.object(Connection, "_reply", reply)
+
+
+def _lease_of_a_whole_timeout() -> AbstractContextManager[object]:
+    return mock.patch.object(_lease, "LEASE_SHARE", 1.0)
+
+
+@contextmanager
+def _lease_renewed_by_reads() -> Iterator[None]:
+    """The keep-alive only reads, and counts all the same."""
+
+    async def send(self: KeepAlive, connection: Connection) -> None:
+        await send_properly(self, _without_barriers(connection))
+
+    send_properly = KeepAlive._send
+    with (
+        mock.patch.object(KeepAlive, "_send", send),
+        mock.patch.object(_keepalive, "first_failure", _replies.refusal),
+        mock.patch.object(_zk, "is_quorum_write", lambda reply: not _replies.is_refused(reply)),
+    ):
+        yield
+
+
+def _without_barriers(connection: Connection) -> Any:
+    """The same connection, but where a quorum write is asked for it only reads."""
+    hasty = copy.copy(connection)
+    hasty.check = hasty.exists  # type: ignore[method-assign]
+    return hasty
+
+
+def _no_position_after_a_reconnect() -> AbstractContextManager[object]:
+    """The place, with the watches on which it rests, passes for what it was on the last connection."""
+
+    async def stand_on(self: Candidacy, connection: Connection) -> None:
+        if self._place is None:
+            await stand_properly_on(self, connection)
+            return
+        while not self.is_leaving and connection.is_current:
+            await self._stir()
+        raise _zk.ConnectionLostError
+
+    stand_properly_on = Candidacy._stand_on
+    return mock.patch.object(Candidacy, "_stand_on", stand_on)
+
+
+def _no_search_after_a_lost_reply() -> AbstractContextManager[object]:
+    return mock.patch.object(Nominations, "is_doubtful", return_value=False)
+
+
+def _search_without_a_barrier() -> AbstractContextManager[object]:
+    async def search(self: Nominations, connection: Connection, name: bytes) -> list[Nomination]:
+        return await careful_search(self, _without_barriers(connection), name)
+
+    careful_search = Nominations._search
+    return mock.patch.object(Nominations, "_search", search)
+
+
+def _znode_deleted_before_the_work_stopped() -> AbstractContextManager[object]:
+    async def stopped(_: Leadership) -> None:
+        """Wait for nobody."""
+
+    return mock.patch.object(Leadership, "stopped", stopped)
+
+
+BREAKAGES = {
+    "no ephemeralOwner check": _no_owner_check,
+    "lease of a whole timeout": _lease_of_a_whole_timeout,
+    "lease renewed by reads": _lease_renewed_by_reads,
+    "no re-position after a reconnect": _no_position_after_a_reconnect,
+    "no search after a lost reply": _no_search_after_a_lost_reply,
+    "search without a barrier": _search_without_a_barrier,
+    "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
+}
+"""By name: what breaks the library for as long as the context lasts."""

@@ -1,0 +1,131 @@
+"""What must hold at every step of an episode, and what at the end of each of its rounds (design.md, section 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from golea_async import AsyncElection, Leadership, Role
+from golea_async.testing._model import OpCode
+from golea_async.testing._tree import Creation, Deletion, NewData, Znode
+
+from .history import Transaction
+from .member import RESOURCE, STORE, Member
+from .process import Process
+
+if TYPE_CHECKING:
+    from .episode import Episode
+
+CANDIDATE = f"{RESOURCE}/le_"
+
+
+class ViolationError(AssertionError):
+    """An invariant does not hold."""
+
+
+class Invariants:
+    """Watches over one episode."""
+
+    def __init__(self, episode: Episode) -> None:
+        self._episode = episode
+        self._newest_token = 0
+        self._newest_write = 0
+        self._candidates: dict[str, int] = {}
+        self._deposed: set[int] = set()
+        self.changes_of_leader = 0
+
+    def look_at(self, process: Process) -> None:
+        """After each step of a process: belief begins nowhere else.
+
+        :raises ViolationError: two lead, or a token went down
+        """
+        member = next(each for each in self._episode.members if each.process is process)
+        for election, leadership in self._believing(member):
+            token = leadership.fencing_token
+            for other in self._episode.members:
+                for another, its in self._believing(other):
+                    if another is not election:
+                        raise ViolationError(
+                            f"two lead: {member} with token {token}, {other} with token {its.fencing_token}"
+                        )
+            if token < self._newest_token:
+                raise ViolationError(f"{member} leads with token {token}, after {self._newest_token}")
+            self.changes_of_leader += token != self._newest_token
+            self._newest_token = token
+
+    def _believing(self, member: Member) -> list[tuple[AsyncElection, Leadership]]:
+        """Who believes to lead; but not whose znode was deleted by hand, which is beyond the lease (section 4)."""
+        believing = member.believing()
+        if not self._deposed:
+            return believing
+        return [each for each in believing if each[1].fencing_token not in self._deposed]
+
+    def look_at_history(self, transaction: Transaction) -> None:
+        """With each transaction.
+
+        :raises ViolationError: a znode went before its work had stopped, or a leader of the past has written
+        """
+        for change in transaction.changes:
+            match change:
+                case Creation(path=path):
+                    self._candidates[path] = transaction.moment.zxid
+                case Deletion(path) if path.startswith(CANDIDATE):
+                    self._look_at_deletion(path, self._candidates.pop(path), transaction)
+                case NewData(path=path, data=data) if path == STORE:
+                    if int(data or b"0") < self._newest_write:
+                        raise ViolationError(f"token {int(data or b'0')} has written after {self._newest_write}")
+                    self._newest_write = int(data or b"0")
+
+    def _look_at_deletion(self, path: str, token: int, transaction: Transaction) -> None:
+        if transaction.proposal.origin is None:
+            return  # its session is over
+        visitor, pending = transaction.proposal.origin
+        if visitor.transport.process is self._episode.administrator.process:
+            self._deposed.add(token)
+        for member in self._episode.members:
+            is_its_own = visitor.transport.process is member.process
+            if is_its_own and (path, token) in member.working and pending.opcode is OpCode.DELETE:
+                raise ViolationError(f"{member} has deleted {path}, and its work goes on")
+
+    def look_at_peace(self, since: float) -> None:
+        """At the end of each time of peace.
+
+        :raises ViolationError: nobody leads, a call hangs, a znode is nobody's, or a process was told of an error
+        """
+        leader = self._episode.ensemble.leader
+        assert leader is not None, "the simulated ensemble has no leader: the simulation is at fault"
+        for member in self._episode.members:
+            self._look_at_member(member, since)
+        standing = self._look_at_znodes(leader.history.tree.get(RESOURCE))
+        believing = [found for member in self._episode.members for found in member.believing()]
+        if len(believing) != 1:
+            raise ViolationError(f"{len(believing)} lead at the end of peace, and these stand: {standing}")
+        ((_, leadership),) = believing
+        if leadership._path != f"{RESOURCE}/{standing[0]}":
+            raise ViolationError(f"{leadership} is not the first of {standing}")
+
+    def _look_at_member(self, member: Member, since: float) -> None:
+        assert member.process is not None
+        if member.process.faults:
+            raise ViolationError(f"in {member}: {member.process.faults[0]}")
+        for what, began in member.pending.values():
+            if began <= since:
+                raise ViolationError(f"{what}() of {member} hangs since {began:.3f}")
+        if member.is_retired and (left := member.leftovers()):
+            raise ViolationError(f"{member} has resigned, and this is left on its client: {left}")
+        stands = any(election.status.role in (Role.LEADER, Role.FOLLOWER) for election in member.elections)
+        if not stands and not member.is_retired:
+            roles = [election.status for election in member.elections]
+            raise ViolationError(f"{member} does not stand at the end of peace: {roles}")
+
+    def _look_at_znodes(self, election_node: Znode) -> list[str]:
+        """Every znode must be one candidate's, and every candidate must have its znode; returns them, in order."""
+        standing = sorted(election_node.children)
+        known = [
+            election.status.candidate_id
+            for member in self._episode.members
+            for election in member.elections
+            if election.status.role in (Role.LEADER, Role.FOLLOWER)
+        ]
+        if sorted(known, key=str) != [f"{RESOURCE}/{name}" for name in standing]:
+            raise ViolationError(f"these znodes stand: {standing}, and these are known to who stands: {known}")
+        return standing

@@ -112,7 +112,10 @@ class KeepAlive:
             return
         # Any other quorum write that has come through on this connection was as good as one.
         last = max(self._sent_at, connection.written_at)
-        if (left := last + self._interval(connection.lease) - boottime()) <= 0:
+        due = last + self._interval(connection.lease)
+        if self._paths and not connection.lease.is_valid and last < connection.renews_from:
+            due = min(due, connection.renews_from)  # who leads first on a plain client waits no longer than it must
+        if (left := due - boottime()) <= 0:
             self._sent_at = boottime()
             await self._send(connection)
             return

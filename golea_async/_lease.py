@@ -149,6 +149,11 @@ class Acknowledgements:
         if not self._known or answered_at - self._known[-1][1] >= self.timeout / _ACKNOWLEDGEMENTS_PER_TIMEOUT:
             self._known.append((sent_at, answered_at))
 
+    @property
+    def proves_from(self) -> float:
+        """From when on a write that is sent proves one of them; infinity without any."""
+        return self._known[0][1] + TOUCH_TRAVELS * self.timeout if self._known else math.inf
+
     def newest_acknowledged(self, before: float) -> float | None:
         """Return when the newest request was sent that was answered at ``before`` or earlier; None without one."""
         return next(

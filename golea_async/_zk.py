@@ -106,6 +106,11 @@ class Connection:
             and not session.closing
         )
 
+    @property
+    def renews_from(self) -> float:
+        """From when on a quorum write that is sent renews the lease; those before it have proved nothing yet."""
+        return -math.inf if self._own_acknowledgements is None else self._own_acknowledgements.proves_from
+
     async def send(self, *requests: Request) -> list[Reply]:
         """Send requests together and return their replies in order; one that ZooKeeper refused is its error.
 

@@ -70,7 +70,8 @@ class AsyncElection:
 
         It reads the clock: right also in the first instruction after a freeze.
         """
-        return self.current_leadership is not None
+        leadership = self._candidacy.leadership
+        return leadership is not None and leadership.is_valid
 
     @property
     def current_leadership(self) -> Leadership | None:

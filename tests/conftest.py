@@ -6,6 +6,7 @@ Tests that hurt a server take `own_ensemble`; everybody else shares one ensemble
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -23,6 +24,12 @@ ASYNCIO: tuple[str, dict[str, Any]] = ("asyncio", {"use_uvloop": False})
 UVLOOP: tuple[str, dict[str, Any]] = ("asyncio", {"use_uvloop": True})
 
 _resource_numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C work in programs that tests start: a background job of a shell ignores it, and so do its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -250,7 +250,7 @@ async def all_sides(ensemble: Ensemble) -> AsyncIterator[dict[Contestant, Sides]
             one = await stack.enter_async_context(opened(kind_of(contestant), first))
             two = await stack.enter_async_context(opened(kind_of(contestant), second))
             sides[contestant] = make((one, two), await new_election(one, two))
-            if contestant is Contestant.OURS_ON_AIOZK:  # its lease begins 3/8 of a session timeout after the first join
+            if contestant is Contestant.OURS_ON_AIOZK:  # its lease begins 11/40 T after the first join
                 for zk in (one, two):
                     await stack.enter_async_context(AsyncElection(zk, await new_election(zk)))
         clients = KazooClient(first, timeout=SESSION_TIMEOUT), KazooClient(second, timeout=SESSION_TIMEOUT)

@@ -172,6 +172,16 @@ def test_an_acknowledged_request_counts_when_it_is_old_enough() -> None:
     assert proven_touch(11.0 + T / 3, T, 12.0, newest) == 12.0  # another connection's request does not count; ours does
 
 
+def test_it_is_known_from_when_on_a_write_proves_something() -> None:
+    acknowledgements = Acknowledgements(T)
+    assert acknowledgements.proves_from == math.inf
+    acknowledgements.record(10.0, 11.0)
+    acknowledgements.record(12.0, 12.5)
+    newest, proves_from = acknowledgements.newest_acknowledged, acknowledgements.proves_from
+    assert proven_touch(proves_from - 0.001, T, None, newest) is None
+    assert proven_touch(proves_from + 0.001, T, None, newest) == 10.0
+
+
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1)), min_size=1, max_size=300), st.floats(0, 300))
 def test_of_the_acknowledgements_a_sample_is_kept(answers: list[tuple[float, float]], before: float) -> None:
     """What is found was answered by then, and of what was answered within the last timeout little newer is missed."""

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import warnings
 from contextlib import suppress
-from weakref import WeakKeyDictionary
 
 import aiozk
 from aiozk import exc
@@ -68,8 +67,7 @@ class Candidacy:
         self._nominations: Nominations | None = None
         self._place: Place | None = None  # from the nomination on
         self._former: Nomination | None = None  # of a lost session
-        # Also those of the past, whose bodies may be stopping.
-        self._leaderships: WeakKeyDictionary[Leadership, None] = WeakKeyDictionary()
+        self._leaderships: list[Leadership] = []  # the newest one, and those of the past whose bodies may be stopping
 
     @property
     def is_client_closed(self) -> bool:
@@ -312,7 +310,7 @@ class Candidacy:
         if self.board.latest.role is Role.LEADER:  # two stretches are never read as one
             self._publish(Status(Role.CANDIDATE, own.path))
         self.leadership = Leadership(self, connection.lease, own.path, own.czxid)
-        self._leaderships[self.leadership] = None
+        self._leaderships = [*(each for each in self._leaderships if each.has_bodies), self.leadership]
         self._publish(Status(Role.LEADER, own.path, None, self.board.latest.now_following, own.czxid))
 
     def _notice_lapse(self) -> None:
@@ -382,7 +380,8 @@ class Candidacy:
             own = None
         unused = [] if place is None else place.forget_watches(connection)
         try:
-            removals = connection.remove_watches(unused)
+            # The deletion uses up the watch of what is deleted.
+            removals = connection.remove_watches(watch for watch in unused if own is None or watch[0] != own.path)
             if own is not None:
                 deleted, *_ = await connection.send(connection.delete(own.path), *removals)
                 accept(deleted, exc.NoNode, path=own.path, **self.identity.names)

@@ -15,7 +15,7 @@ import pytest
 
 from golea_async.testing import MemoryZooKeeper
 
-from .support.ensemble import Ensemble
+from .support.ensemble import Ensemble, SharedEnsemble
 from .support.wire import WireClient
 
 pytest_plugins = ["golea_async.testing.pytest_plugin"]  # as where the package is installed
@@ -60,9 +60,9 @@ def memory_ensemble() -> Iterator[MemoryZooKeeper]:
 
 
 @pytest.fixture
-def ensemble(request: pytest.FixtureRequest) -> Ensemble:
+def ensemble(request: pytest.FixtureRequest) -> SharedEnsemble:
     """Three servers that all tests share: leave them as they are. In memory where a test is parametrized so."""
-    shared: Ensemble = request.getfixturevalue(getattr(request, "param", "real_ensemble"))
+    shared: SharedEnsemble = request.getfixturevalue(getattr(request, "param", "real_ensemble"))
     return shared
 
 
@@ -85,7 +85,7 @@ def own_ensemble() -> Iterator[Callable[..., Ensemble]]:
 
 
 @pytest.fixture
-async def wire(ensemble: Ensemble) -> AsyncIterator[WireClient]:
+async def wire(ensemble: SharedEnsemble) -> AsyncIterator[WireClient]:
     """Somebody else's session, on the first server of the shared ensemble."""
     async with await WireClient.connect(ensemble.servers[0].port) as client:
         yield client

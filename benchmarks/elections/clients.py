@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 def kind_of(contestant: Contestant) -> type[aiozk.ZKClient]:
     """The client on which this one is measured: ours for the bare requests too."""
-    return ZKClient if contestant in (Contestant.FLOOR, Contestant.OURS) else aiozk.ZKClient
+    return aiozk.ZKClient if contestant in (Contestant.OURS_ON_AIOZK, Contestant.RECIPE) else ZKClient
 
 
 @asynccontextmanager

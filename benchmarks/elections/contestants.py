@@ -21,6 +21,7 @@ from aiozk.recipes.election import LeaderElection
 from kazoo.client import KazooClient
 
 from golea_async import AsyncElection
+from golea_async.standing import CANDIDATE_PREFIX, DONE, name_before
 from golea_async.testing import Ensemble
 
 from .clients import SESSION_TIMEOUT, kind_of, new_election, opened
@@ -72,6 +73,30 @@ class BareSides:
 
     async def leave(self, side: int) -> None:
         await self._clients[side].delete(self._candidates[side])
+
+
+class OurRequestsSides(BareSides):
+    """What golea_async sends for a join, with nothing around it: the floor, and what makes it safe.
+
+    With the create it asks how many there are, and then it looks at its own znode, at `DONE`, and at the one before.
+    """
+
+    async def join(self, side: int) -> float:
+        connection, began = self._clients[side].session.conn, time.perf_counter()
+        acl = list(self._clients[side].default_acl)
+        create = protocol.Create2Request(path=f"{self._resource}/{CANDIDATE_PREFIX}", data=b"n", acl=acl)
+        create.set_flags(ephemeral=True, sequential=True)
+        parent = protocol.ExistsRequest(path=self._resource, watch=False)
+        (_, created), (_, shown) = await connection.send_together([create, parent])
+        own = self._candidates[side] = created.path
+        before = name_before(own.rpartition("/")[2])
+        if before is None or shown.stat.num_children == 1:
+            look = protocol.GetChildren2Request(path=self._resource, watch=False)
+        else:
+            look = protocol.GetDataRequest(path=f"{self._resource}/{before}", watch=True)
+        done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
+        await connection.send_together([protocol.GetDataRequest(path=own, watch=True), done, look])
+        return time.perf_counter() - began
 
 
 async def bare_check(zk: aiozk.ZKClient, path: str) -> None:
@@ -234,6 +259,7 @@ class _KazooWorker:
 
 _MAKERS: dict[Contestant, Callable[..., Sides]] = {
     Contestant.FLOOR: BareSides,
+    Contestant.OUR_REQUESTS: OurRequestsSides,
     Contestant.OURS: GoleaSides,
     Contestant.OURS_ON_AIOZK: GoleaSides,
     Contestant.RECIPE: RecipeSides,

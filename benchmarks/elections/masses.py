@@ -59,8 +59,21 @@ async def measure_joins(ensemble: Ensemble, report: Report, rounds: int, count: 
         what = f"{many} candidates of one election join on one session"
         longer = f"{growth:.2f} times as long; " if many > count else ""
         report.add(Line(what, "s", seconds, aims[many], longer + times(seconds)))
+        if many > count:
+            report.add(await _without_gc(ensemble, rounds, (count, many)))
         report.add(Line(f"{what}: memory", "MB more", megabytes, "under 100" if many == count else ""))
     await _recipe_joins(ensemble, report, count)
+
+
+async def _without_gc(ensemble: Ensemble, rounds: int, counts: tuple[int, int]) -> Line:
+    """What of the growth is Python's: its collector of cycles looks at all that lives, again and again."""
+    seconds = [
+        [(await _one_run(ensemble, Contestant.OURS, count, "--without-gc"))["seconds"] for _ in range(rounds)]
+        for count in counts
+    ]
+    fewer, more = map(statistics.median, seconds)
+    what = f"the same {counts[1]} with Python's collector of cycles off"
+    return Line(what, "s", {Contestant.OURS: seconds[1]}, found=f"{more / fewer:.2f} times as long as {counts[0]}")
 
 
 Figures = dict[Contestant, list[float]]
@@ -79,9 +92,9 @@ async def _joins(
     return seconds, megabytes
 
 
-async def _one_run(ensemble: Ensemble, contestant: Contestant, count: int) -> dict[str, Any]:
+async def _one_run(ensemble: Ensemble, contestant: Contestant, count: int, *options: str) -> dict[str, Any]:
     hosts = ensemble.servers[0].address
-    async with working("joins", hosts, str(count), "--contestant", contestant) as process:
+    async with working("joins", hosts, str(count), "--contestant", contestant, *options) as process:
         return await told(process)
 
 

@@ -23,11 +23,15 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 class Contestant(StrEnum):
     FLOOR = "bare requests"
+    OUR_REQUESTS = "golea_async's requests, bare"
     OURS = "golea_async"
     OURS_ON_AIOZK = "golea_async on aiozk's client"
     RECIPE = "aiozk's recipe"
     KAZOO = "kazoo"
 
+
+COLUMNS = [contestant for contestant in Contestant if contestant is not Contestant.OUR_REQUESTS]
+"""Its figures only stand beside ours, as what was found."""
 
 Samples = Mapping[Contestant, Sequence[float]]
 
@@ -82,6 +86,8 @@ def ratio(samples: Samples, over: Contestant, under: Contestant = Contestant.FLO
 def times(samples: Samples, *others: Contestant) -> str:
     """How many times the floor ours takes; then how many times ours the others take."""
     own = f"{ratio(samples, Contestant.OURS):.2f} times"
+    if Contestant.OUR_REQUESTS in samples:
+        own += f" (our requests alone, bare: {ratio(samples, Contestant.OUR_REQUESTS):.2f})"
     beside = [f"{other} {ratio(samples, other, Contestant.OURS):.1f} times ours" for other in others]
     return "; ".join([own, *beside])
 
@@ -115,9 +121,9 @@ def write(report: Report, where: str) -> None:
 
 
 def _table(report: Report) -> str:
-    heads = ["what, and its unit", *Contestant, "aim", "found"]
+    heads = ["what, and its unit", *COLUMNS, "aim", "found"]
     rows = [
-        [f"{line.what}, {line.unit}", *map(line.cell, Contestant), line.aim, f"**{line.found}**" if line.found else ""]
+        [f"{line.what}, {line.unit}", *map(line.cell, COLUMNS), line.aim, f"**{line.found}**" if line.found else ""]
         for line in report.lines
     ]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [heads, ["---"] * len(heads), *rows])

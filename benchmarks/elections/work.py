@@ -132,6 +132,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("hosts")
     parser.add_argument("count", type=int)
     parser.add_argument("--contestant", type=Contestant, choices=list(Contestant), default=Contestant.OURS)
+    parser.add_argument("--without-gc", action="store_true", help="with Python's collector of cycles off")
     parser.add_argument("--seconds", type=float, default=2 * SESSION_TIMEOUT)
     parser.add_argument("--leaders", default="", help="the hosts to which those go whom the followers follow")
     return parser.parse_args()
@@ -139,6 +140,8 @@ def _arguments() -> argparse.Namespace:
 
 async def main() -> None:
     arguments = _arguments()
+    if arguments.without_gc:
+        gc.disable()
     async with opened(kind_of(arguments.contestant), arguments.hosts) as zk:
         await WORKS[arguments.work](zk, arguments.contestant, arguments.count)
 

@@ -10,7 +10,7 @@ import aiozk
 import pytest
 
 from tests.support.elections import CLIENT_VARIABLE, Connect, connected
-from tests.support.ensemble import Ensemble
+from tests.support.ensemble import SharedEnsemble
 from tests.support.proxy import Proxy
 
 ON_BOTH_CLIENTS = {
@@ -69,13 +69,13 @@ async def connect() -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
-async def zk(ensemble: Ensemble, resource: str, connect: Connect) -> aiozk.ZKClient:  # noqa: ARG001
+async def zk(ensemble: SharedEnsemble, resource: str, connect: Connect) -> aiozk.ZKClient:  # noqa: ARG001
     """A client of the shared ensemble; it sees the election node, having connected later."""
     return await connect(ensemble.hosts)
 
 
 @pytest.fixture
-async def proxy(ensemble: Ensemble) -> AsyncIterator[Proxy]:
+async def proxy(ensemble: SharedEnsemble) -> AsyncIterator[Proxy]:
     """In front of the server to which `wire` is connected."""
     async with Proxy(ensemble.servers[0].port) as proxy:
         yield proxy

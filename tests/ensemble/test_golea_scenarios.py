@@ -38,7 +38,7 @@ from tests.support.elections import (
     sync,
     until_gone,
 )
-from tests.support.ensemble import Ensemble
+from tests.support.ensemble import Ensemble, SharedEnsemble
 from tests.support.leftovers import background_tasks, watch_callbacks
 from tests.support.proxy import Proxy
 from tests.support.wire import WireClient, delete_operation
@@ -92,7 +92,7 @@ async def test_happy_path(zk: aiozk.ZKClient, wire: WireClient, resource: str) -
 
 
 @pytest.mark.both_loops
-async def test_leader_resignation(connect: Connect, ensemble: Ensemble, wire: WireClient, resource: str) -> None:
+async def test_leader_resignation(connect: Connect, ensemble: SharedEnsemble, wire: WireClient, resource: str) -> None:
     (leader,) = await stand(await connect(ensemble.hosts), resource, "leader")
     (follower,) = await stand(await connect(ensemble.hosts), resource, "follower")
     leader_statuses, follower_statuses = leader.statuses(), follower.statuses()
@@ -143,7 +143,7 @@ async def test_follower_resignation(zk: aiozk.ZKClient, wire: WireClient, resour
     await wire.delete(resource, version=0)
 
 
-async def test_leader_crash(ensemble: Ensemble, wire: WireClient, resource: str) -> None:
+async def test_leader_crash(ensemble: SharedEnsemble, wire: WireClient, resource: str) -> None:
     """Three processes; the one that leads is killed with SIGKILL, and once more the next one."""
     first = candidate_process(ensemble.hosts, resource, "first", session_timeout=2)
     second = candidate_process(ensemble.hosts, resource, "second", session_timeout=2)
@@ -326,7 +326,7 @@ async def test_the_follower_is_cut_off_for_longer_than_its_session(own_ensemble:
 
 
 async def test_the_election_is_deleted_under_leader_and_followers(
-    connect: Connect, ensemble: Ensemble, zk: aiozk.ZKClient, wire: WireClient, resource: str
+    connect: Connect, ensemble: SharedEnsemble, zk: aiozk.ZKClient, wire: WireClient, resource: str
 ) -> None:
     standing = await stand(zk, resource, "leader", "first")
     standing += await stand(await connect(ensemble.hosts), resource, "second")
@@ -373,7 +373,7 @@ async def until_told(election: AsyncElection) -> ElectionError | None:
     return election.status.error
 
 
-async def test_the_delete_race(connect: Connect, ensemble: Ensemble, wire: WireClient, resource: str) -> None:
+async def test_the_delete_race(connect: Connect, ensemble: SharedEnsemble, wire: WireClient, resource: str) -> None:
     """500 candidates are running, and 500 more are joining while the election is deleted."""
     clients = [await connect(ensemble.hosts) for _ in range(4)]
     running = [AsyncElection(clients[number % 2], resource, f"running {number}") for number in range(500)]

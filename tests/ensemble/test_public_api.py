@@ -42,7 +42,7 @@ from tests.support.elections import (
     status_of,
     sync,
 )
-from tests.support.ensemble import Ensemble
+from tests.support.ensemble import SharedEnsemble
 from tests.support.leftovers import background_tasks, watch_callbacks
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient, create_operation, delete_operation, expire_session
@@ -68,7 +68,7 @@ async def names_in(zk: aiozk.ZKClient, resource: str) -> list[str]:
 
 
 @pytest.fixture
-async def other(ensemble: Ensemble, connect: Connect) -> aiozk.ZKClient:
+async def other(ensemble: SharedEnsemble, connect: Connect) -> aiozk.ZKClient:
     """Another process's client."""
     return await connect(ensemble.hosts)
 
@@ -122,7 +122,7 @@ class TestOneClient:
 
     @pytest.mark.parametrize("chroot_is_there", [True, False])
     async def test_a_chroot(
-        self, ensemble: Ensemble, connect: Connect, wire: WireClient, resource: str, chroot_is_there: bool
+        self, ensemble: SharedEnsemble, connect: Connect, wire: WireClient, resource: str, chroot_is_there: bool
     ) -> None:
         chroot = f"{resource}/of/this/application"
         zk = await connect(ensemble.hosts, chroot=chroot)
@@ -275,7 +275,7 @@ class TestStatuses:
         await soon(follower.resign())
 
     async def test_a_lost_session_is_the_end_without_rejoin(
-        self, ensemble: Ensemble, zk: aiozk.ZKClient, wire: WireClient, resource: str
+        self, ensemble: SharedEnsemble, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         election = AsyncElection(zk, resource, "one", rejoin=False)
         statuses = election.statuses()
@@ -289,7 +289,7 @@ class TestStatuses:
         assert await children(wire, resource) == []
 
     async def test_a_lost_session_is_a_new_nomination_with_rejoin(
-        self, ensemble: Ensemble, zk: aiozk.ZKClient, resource: str
+        self, ensemble: SharedEnsemble, zk: aiozk.ZKClient, resource: str
     ) -> None:
         (election,) = await stand(zk, resource, "one")
         before, statuses = election.status, election.statuses()
@@ -301,7 +301,7 @@ class TestStatuses:
         await soon(election.resign())
 
     async def test_a_deletion_through_a_session_that_moved(
-        self, ensemble: Ensemble, zk: aiozk.ZKClient, resource: str
+        self, ensemble: SharedEnsemble, zk: aiozk.ZKClient, resource: str
     ) -> None:
         """The session lives, so this is somebody's deletion: final, and no loss of the session."""
         (election,) = await stand(zk, resource, "one")

@@ -19,7 +19,7 @@ from golea_async import (
     depose,
 )
 from tests.support.elections import children, connected, next_status, rest_of, soon, status_of
-from tests.support.ensemble import Ensemble
+from tests.support.ensemble import SharedEnsemble
 from tests.support.leftovers import background_tasks, background_to_end, out_of_touch, reconnect, watch_callbacks
 from tests.support.proxy import Action, Predicate, Proxy
 from tests.support.wire import OpCode, WireClient, WireError, expire_session
@@ -33,7 +33,7 @@ async def zk(proxy: Proxy) -> AsyncIterator[aiozk.ZKClient]:
 
 
 @pytest.fixture
-async def second(ensemble: Ensemble, resource: str) -> AsyncIterator[aiozk.ZKClient]:  # noqa: ARG001
+async def second(ensemble: SharedEnsemble, resource: str) -> AsyncIterator[aiozk.ZKClient]:  # noqa: ARG001
     async with connected(ensemble.servers[1].address, session_timeout=2) as zk:
         yield zk
 
@@ -43,13 +43,13 @@ def is_check_of(path: str) -> Predicate:
     return lambda frame: frame.opcode == OpCode.MULTI and path.encode() in frame.payload
 
 
-async def expire(ensemble: Ensemble, zk: aiozk.ZKClient) -> None:
+async def expire(ensemble: SharedEnsemble, zk: aiozk.ZKClient) -> None:
     await expire_session(ensemble.servers[2].port, zk.session.session_id, zk.session.password)
 
 
 class TestExpiry:
     async def test_the_znodes_deletion_is_heard_of_first(
-        self, ensemble: Ensemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
+        self, ensemble: SharedEnsemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         """Its own znode goes while its server still talks to it: that is not taken for a deletion by somebody."""
         blocker = await wire.create(f"{resource}/le_", b"first", ephemeral=True, sequential=True)
@@ -80,7 +80,7 @@ class TestExpiry:
     @pytest.mark.parametrize("leads", [True, False], ids=["leader", "follower"])
     async def test_it_stands_again(
         self,
-        ensemble: Ensemble,
+        ensemble: SharedEnsemble,
         zk: aiozk.ZKClient,
         second: aiozk.ZKClient,
         wire: WireClient,
@@ -104,7 +104,7 @@ class TestExpiry:
             assert len(await children(wire, resource)) == 2
 
     async def test_without_rejoin_it_is_final(
-        self, ensemble: Ensemble, zk: aiozk.ZKClient, wire: WireClient, resource: str
+        self, ensemble: SharedEnsemble, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         election = AsyncElection(zk, resource, "one", rejoin=False)
         statuses = election.statuses()
@@ -119,7 +119,7 @@ class TestExpiry:
         assert await children(wire, resource) == []
 
     async def test_while_starting(
-        self, ensemble: Ensemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
+        self, ensemble: SharedEnsemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         """Between the nomination and the position."""
         position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
@@ -134,7 +134,7 @@ class TestExpiry:
         assert await children(wire, resource) == []
 
     async def test_while_resigning(
-        self, ensemble: Ensemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
+        self, ensemble: SharedEnsemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         election = AsyncElection(zk, resource, "one")
         await election.start()
@@ -148,7 +148,7 @@ class TestExpiry:
         assert watch_callbacks(zk) == {}
 
     async def test_out_of_touch(
-        self, ensemble: Ensemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
+        self, ensemble: SharedEnsemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         async with AsyncElection(zk, resource, "one") as election:
             before, statuses = election.status, election.statuses()
@@ -249,7 +249,7 @@ class TestAnotherAtTheSamePath:
         assert await children(wire, resource) == ["le_0000000000"]
 
     async def test_in_the_next_session(
-        self, ensemble: Ensemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
+        self, ensemble: SharedEnsemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         async with AsyncElection(zk, resource, "one") as election:
             statuses = election.statuses()
@@ -287,7 +287,7 @@ class TestAnotherAtTheSamePath:
 
 
 class TestClosingTheClientFirst:
-    async def test_belief_ends_at_once(self, ensemble: Ensemble, wire: WireClient, resource: str) -> None:
+    async def test_belief_ends_at_once(self, ensemble: SharedEnsemble, wire: WireClient, resource: str) -> None:
         async with connected(ensemble.servers[0].address) as zk:
             election = AsyncElection(zk, resource, "one")
             await election.start()
@@ -303,7 +303,7 @@ class TestClosingTheClientFirst:
             assert background_tasks() == set()
             assert await children(wire, resource) == []
 
-    async def test_resigning_meanwhile(self, ensemble: Ensemble, wire: WireClient, resource: str) -> None:
+    async def test_resigning_meanwhile(self, ensemble: SharedEnsemble, wire: WireClient, resource: str) -> None:
         async with connected(ensemble.servers[0].address) as zk:
             election = AsyncElection(zk, resource, "one")
             await election.start()
@@ -313,7 +313,7 @@ class TestClosingTheClientFirst:
             await soon(closing)
             assert await children(wire, resource) == []
 
-    async def test_in_a_body(self, ensemble: Ensemble, wire: WireClient, resource: str) -> None:
+    async def test_in_a_body(self, ensemble: SharedEnsemble, wire: WireClient, resource: str) -> None:
         async with connected(ensemble.servers[0].address) as zk, AsyncElection(zk, resource, "one"):
             await zk.close()
         assert await children(wire, resource) == []
@@ -337,14 +337,14 @@ class TestClosingTheClientFirst:
         assert background_tasks() == set()
         zk.session.conn.writer.transport.abort()
 
-    async def test_nothing_works_afterwards(self, ensemble: Ensemble, resource: str) -> None:
+    async def test_nothing_works_afterwards(self, ensemble: SharedEnsemble, resource: str) -> None:
         async with connected(ensemble.servers[0].address) as zk:
             await zk.close()
             with pytest.raises(ValueError, match="not running"):
                 await AsyncElection(zk, resource, "one").start()
 
 
-async def test_a_session_can_be_expired_once(ensemble: Ensemble, zk: aiozk.ZKClient) -> None:
+async def test_a_session_can_be_expired_once(ensemble: SharedEnsemble, zk: aiozk.ZKClient) -> None:
     """The tests' own helper: it really ends the session."""
     await expire(ensemble, zk)
     with pytest.raises(WireError, match="SESSION_EXPIRED"):

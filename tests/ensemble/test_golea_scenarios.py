@@ -32,8 +32,10 @@ from tests.support.elections import (
     is_quiet,
     is_there,
     next_status,
+    resign,
     rest_of,
     soon,
+    stand,
     status_of,
     sync,
     until_gone,
@@ -45,19 +47,6 @@ from tests.support.wire import WireClient, delete_operation
 
 OwnEnsemble = Callable[..., Ensemble]
 QUIET_SECOND = 1.0
-
-
-async def stand(zk: aiozk.ZKClient, resource: str, *names: str) -> list[AsyncElection]:
-    """Candidates that have joined one after the other: the first leads."""
-    elections = [AsyncElection(zk, resource, name) for name in names]
-    for election in elections:
-        await soon(election.start())
-    return elections
-
-
-async def resign(*elections: AsyncElection) -> None:
-    for election in elections:
-        await soon(election.resign())
 
 
 async def test_the_client_name_is_in_the_znodes_data(zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:

@@ -37,8 +37,10 @@ from tests.support.elections import (
     eventually,
     is_there,
     next_status,
+    resign,
     rest_of,
     soon,
+    stand,
     status_of,
     sync,
 )
@@ -48,19 +50,6 @@ from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient, create_operation, delete_operation, expire_session
 
 Work = Callable[[aiozk.ZKClient, str], Awaitable[None]]
-
-
-async def stand(zk: aiozk.ZKClient, resource: str, *names: str) -> list[AsyncElection]:
-    """Candidates that have joined one after the other."""
-    elections = [AsyncElection(zk, resource, name) for name in names]
-    for election in elections:
-        await soon(election.start())
-    return elections
-
-
-async def resign(*elections: AsyncElection) -> None:
-    for election in elections:
-        await soon(election.resign())
 
 
 async def names_in(zk: aiozk.ZKClient, resource: str) -> list[str]:

@@ -15,7 +15,7 @@ def check(record: Record, *, prompt: bool = True) -> list[str]:
 
     `prompt=False` leaves out how long nobody led: for a client that promises no speed.
     """
-    faults = [*overlaps_in_words(record), *lowered_tokens(record), *foreign_tokens(record)]
+    faults = [*overlaps_in_words(record), *lowered_tokens(record), *foreign_tokens(record), *record.errors]
     if prompt:
         faults += gaps(record)
     if record.left is None:

@@ -52,9 +52,6 @@ class Cluster:
             while not await asyncio.to_thread(self._is_whole):  # noqa: ASYNC110 - only asking tells
                 await asyncio.sleep(0.05)
 
-    async def until_serving(self, server: Server) -> None:
-        await asyncio.to_thread(server.wait_until_serving)
-
     @asynccontextmanager
     async def cut_server(self, server: Server) -> AsyncIterator[None]:
         """Nothing passes between this server and the others; no connection breaks, so neither side is told."""

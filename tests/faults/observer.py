@@ -25,7 +25,6 @@ class Observer:
         self._server = server
         self._resource = resource
         self._record = record
-        self._latest: View | None = None
 
     async def run(self) -> None:
         """Go on until it is cancelled, whatever becomes of the server."""

@@ -94,6 +94,7 @@ class Record:
     """A whole run.
 
     :ivar stalls: (candidate, from, to): its process took no sample in between, frozen or starved.
+    :ivar errors: what a candidate's command ended with, where that is none of an election's errors.
     :ivar writes: when a quorum write of an observer was answered.
     :ivar standing: a band for each time that a candidate stood, from its command to join.
     :ivar left: the candidates' znodes when everything had been healed and had settled; None: the run was cut short.
@@ -111,6 +112,7 @@ class Record:
     faults: list[Band] = field(default_factory=list)
     standing: list[Band] = field(default_factory=list)
     views: list[View] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     writes: list[float] = field(default_factory=list)
     left: list[Znode] | None = None
 

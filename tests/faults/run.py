@@ -54,7 +54,7 @@ class Candidate:
         self._record = record
         self._changed = changed
         self._orders = itertools.count(1)
-        self._done: dict[int, str | None] = {}
+        self._done: set[int] = set()
         self._runs: dict[int, Belief] = {}
         self._reading = asyncio.create_task(self._read())
 
@@ -84,9 +84,6 @@ class Candidate:
 
     def is_done(self, order: int) -> bool:
         return order in self._done
-
-    def error_of(self, order: int) -> str | None:
-        return self._done[order]
 
     async def order(self, command: str, **arguments: Any) -> int:
         """Have the process do something; returns the number of the order."""
@@ -128,7 +125,9 @@ class Candidate:
             case "stall":
                 self._record.stalls.append((self.name, report["start"], report["end"]))
             case "done":
-                self._done[report["id"]] = report["error"]
+                self._done.add(report["id"])
+                if report["error"] is not None:
+                    self._record.errors.append(f"{self.name}: {report['error']}")
 
     def _note_belief(self, report: dict[str, Any]) -> None:
         number = report["number"]

@@ -43,6 +43,12 @@ def test_a_record_that_is_right() -> None:
     assert check(good_record()) == []
 
 
+def test_a_command_that_ends_with_an_error_which_is_no_elections() -> None:
+    record = good_record()
+    record.errors.append("a: TypeError: oops")
+    assert check(record) == ["a: TypeError: oops"]
+
+
 def test_two_leaders_at_once() -> None:
     record = good_record()
     record.beliefs[0].last = (16.0, 16.01)

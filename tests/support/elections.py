@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import aiozk
 
-from golea_async import Role, Status, ZKClient
+from golea_async import AsyncElection, Role, Status, ZKClient
 
 from .wire import WatchEvent, WireClient
 
@@ -74,6 +74,19 @@ async def _close(client: aiozk.ZKClient) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(2 * SESSION_TIMEOUT):
             await client.close()
+
+
+async def stand(zk: aiozk.ZKClient, resource: str, *names: str) -> list[AsyncElection]:
+    """Candidates that have joined one after the other: the first leads."""
+    elections = [AsyncElection(zk, resource, name) for name in names]
+    for election in elections:
+        await soon(election.start())
+    return elections
+
+
+async def resign(*elections: AsyncElection) -> None:
+    for election in elections:
+        await soon(election.resign())
 
 
 async def next_status(statuses: AsyncIterator[Status]) -> Status:

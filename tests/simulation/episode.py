@@ -99,7 +99,7 @@ class Episode:
         self.note("peace")
         began = self.world.now
         for member in self.members:
-            member.is_calm = True
+            member.calm_down()
         self.deeds.make_peace()
         self.administrator.repair()
         patience = self.plan.session_timeout + 2 * self.plan.tick

@@ -71,9 +71,13 @@ class Invariants:
                 case Deletion(path) if path.startswith(CANDIDATE):
                     self._look_at_deletion(path, self._candidates.pop(path), transaction)
                 case NewData(path=path, data=data) if path == STORE:
-                    if int(data or b"0") < self._newest_write:
-                        raise ViolationError(f"token {int(data or b'0')} has written after {self._newest_write}")
-                    self._newest_write = int(data or b"0")
+                    self._look_at_write(int(data or b"0"))
+
+    def _look_at_write(self, token: int) -> None:
+        """A transaction's check ends where the path was issued again: when the election was deleted and made anew."""
+        if token < self._newest_write and token not in self._deposed:
+            raise ViolationError(f"token {token} has written after {self._newest_write}")
+        self._newest_write = max(token, self._newest_write)
 
     def _look_at_deletion(self, path: str, token: int, transaction: Transaction) -> None:
         if transaction.proposal.origin is None:

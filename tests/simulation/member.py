@@ -136,6 +136,12 @@ class Member:
             for task in self._standing:
                 self.process.after_turns(turns, task.cancel)
 
+    def calm_down(self) -> None:
+        """Peace begins: a cancellation whose turn has not come, since little goes on here, must not come in the end."""
+        self.is_calm = True
+        if self.process is not None:
+            self.process.forget_interruptions()
+
     def close_client(self) -> None:
         """The application closes its client first, and stands with another one."""
         if self.process is not None and self.is_running and self._client is not None:

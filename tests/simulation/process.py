@@ -100,6 +100,10 @@ class Process:
         """Call in between, when so many more callbacks have run: this is how a cancellation gets to any ``await``."""
         self._interruptions.append((turns, callback))
 
+    def forget_interruptions(self) -> None:
+        """Have none of them any more."""
+        self._interruptions.clear()
+
     def freeze(self) -> None:
         self.is_frozen = True
 

@@ -2,7 +2,7 @@
 
 Each candidacy owns one background task. It does all the talking, one thing after the other, so that between two of its
 steps there is one state to think about; everything that happens around it (a watch's event, a connection that comes or
-goes, a resignation) only sets ``_stirred``, and the task looks again. What it knows of its place is bound to one
+goes, a resignation) only wakes it, and it looks again. What it knows of its place is bound to one
 connection: with that it counts as unknown, and is looked up again on the next one.
 
 The decision itself is pure and stands in :mod:`golea_async.standing`.
@@ -13,16 +13,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 import aiozk
 from aiozk import exc
 
+from ._deletion import Deletion, stands
 from ._identity import Identity
 from ._link import Link
-from ._nomination import Nomination, Nominations
+from ._nomination import Attempt, Nomination, Nominations, has_departed, note_departure
 from ._place import Place
-from ._replies import accept, is_missing, is_present
+from ._replies import accept
 from ._zk import Connection, ConnectionLostError, Event
 from .exceptions import (
     CandidateDeletedError,
@@ -61,10 +64,12 @@ class Candidacy:
         self.identity = Identity(resource, name)
         self._data = data
         self._rejoin = rejoin
-        self._stirred = asyncio.Event()
+        self._stirred: asyncio.Future[None] | None = None  # what the background task waits for
         self._link: Link | None = None
         self._is_over = False  # this process has ended the election
         self._nominations: Nominations | None = None
+        self._attempt: Attempt | None = None  # a nomination that was sent, and whose outcome was not looked at
+        self._deletion: Deletion | None = None  # of the own znode, which was sent
         self._place: Place | None = None  # from the nomination on
         self._former: Nomination | None = None  # of a lost session
         self._leaderships: list[Leadership] = []  # the newest one, and those of the past whose bodies may be stopping
@@ -80,8 +85,13 @@ class Candidacy:
         :raises ValueError: when the client is not running.
         """
         self._link = Link.attach(self.client)
+        try:
+            self._nominate_at_once()
+        except BaseException:  # the client's default_acl cannot be written
+            self._link.detach()
+            raise
         self.board.publish(Status(Role.CANDIDATE))
-        self.task = self._link.spawn(self._live(), f"golea_async {self.identity.resource} {self.identity.name[:100]}")
+        self._spawn(self._live(), f"golea_async {self.identity.resource} {self.identity.name[:100]}")
 
     def leave(self) -> None:
         """Believe in nothing any more, and have the background task take the candidate out of ZooKeeper."""
@@ -89,18 +99,21 @@ class Candidacy:
             return
         self.is_leaving = True
         self._lose_leadership(self.identity.error(NotStandingError, "has resigned"))
+        self._delete_at_once()
         if not self.board.has_ended:
             self.board.end(None)
             self._log_end()
-        self._stirred.set()
+        self._wake()
 
     def end(self) -> None:
         """Stand no longer, since the election was ended: also where the nomination came only after that."""
         self._is_over = True
-        self._stirred.set()
+        self._wake()
 
     def withdraw_again(self) -> None:
         """Take the candidate out of ZooKeeper after the background task was cancelled, or refused."""
+        if self.task is not None and not self.task.done():
+            return  # another resign() has begun to
         self.withdrawal_error = None
         if self._linked.is_closed_in_order:
             self.is_withdrawn = True
@@ -109,7 +122,19 @@ class Candidacy:
             self.withdrawal_error = self._closed_error()
             return
         self._link = Link.attach(self.client)
-        self.task = self._link.spawn(self._withdraw_alone(), f"golea_async resign {self.identity.resource}")
+        self._spawn(self._withdraw_alone(), f"golea_async resign {self.identity.resource}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run the background task; what has to be done at its end is done also when it is cancelled before it began."""
+        self.task = self._linked.spawn(work, name)
+        self.task.add_done_callback(self._has_ended)
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and not self.is_leaving:
+            what = self.identity.about("was cancelled and has not resigned")
+            warnings.warn(what, ResourceWarning, stacklevel=1)
+        self._end(None)
+        self._detach()
 
     def unnoticed_loss(self) -> ElectionError:
         """Say why leadership is lost by the clock or the client's state, before anything was told here."""
@@ -117,18 +142,9 @@ class Candidacy:
 
     async def _live(self) -> None:
         """Stand until it is over, then take what is left out of ZooKeeper."""
-        try:
-            with self._linked.keep_alive.standing(self.identity.resource):
-                self._end(await self._outcome())
-                await self._withdraw()
-        except asyncio.CancelledError:
-            if not self.is_leaving:
-                what = self.identity.about("was cancelled and has not resigned")
-                warnings.warn(what, ResourceWarning, stacklevel=1)
-            raise
-        finally:
-            self._end(None)
-            self._detach()
+        with self._linked.keep_alive.standing(self.identity.resource):
+            self._end(await self._outcome())
+            await self._withdraw()
 
     def _end(self, error: ElectionError | None) -> None:
         """Stand no longer: belief ends first, then the bodies are cancelled, then the statuses end."""
@@ -140,11 +156,8 @@ class Candidacy:
 
     async def _withdraw_alone(self) -> None:
         """What is left of :meth:`_live` when that was cancelled."""
-        try:
-            with self._linked.keep_alive.standing(self.identity.resource):
-                await self._withdraw()
-        finally:
-            self._detach()
+        with self._linked.keep_alive.standing(self.identity.resource):
+            await self._withdraw()
 
     async def _outcome(self) -> ElectionError | None:
         """Stand; return what ended it, None for a resignation."""
@@ -165,8 +178,10 @@ class Candidacy:
 
         :raises ElectionError: when the election is over for this candidate.
         """
-        while not self.is_leaving:
+        while self._attempt is not None or not self.is_leaving:
             self._notice_lost_session()
+            if self.is_leaving and self._attempt is None:
+                return  # it went with its session
             connection = self._linked.connection
             if connection is None:
                 await self._stir()
@@ -193,21 +208,50 @@ class Candidacy:
                 await self._stir()
             if not connection.is_current:
                 raise ConnectionLostError
-            look, barrier = Look(_name(place.followed) if place.sees_the_followed(connection) else None), False
+            # At the end of an election all go: thousands of candidates must not list each other.
+            is_to_be_looked_at = place.has_seen_done or place.sees_the_followed(connection)
+            look, barrier = Look(_name(place.followed) if is_to_be_looked_at else None), False
+
+    def _nominate_at_once(self) -> None:
+        """Send the nomination where nothing has to be waited for: ZooKeeper works while the rest is being set up."""
+        connection = self._linked.connection
+        if connection is None:
+            return
+        self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
+        self._attempt = self._nominations.begin_at_once(connection, self._data)
+        self.is_withdrawn = self._attempt is None
 
     async def _nominate(self, connection: Connection) -> tuple[Place, Look]:
         """Get a znode in this session; return its place, and where to look for the one before it."""
-        await self._delete_former(connection)
-        self.is_withdrawn = False
-        self._nominations = Nominations.of(self._linked, self.identity.resource, connection.session_id)
-        own, is_alone = await self._nominations.nominate(connection, self._data)
-        self.identity.candidate_id = own.path
-        self._place = Place(self.identity, own, self._on_event)
-        _logger.debug("%s", self.identity.about("is nominated"))
+        if self._attempt is not None:
+            await self._await_attempt(self._attempt)
+        else:
+            await self._delete_former(connection)
+            self.is_withdrawn = False
+            self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
+            self._stand_at(await self._nominations.nominate(connection, self._data), connection)
+        place = self._place
+        assert place is not None, "a nomination has a place, or has raised"
+        before = name_before(place.own.name)
         # In doubt, list: the number before may be the znode of a nomination whose reply was lost, nobody's but ours.
-        if is_alone or self._nominations.is_doubtful(self._data):
-            return self._place, Look(None)
-        return self._place, Look(name_before(own.name))
+        if self._is_doubtful or (before and has_departed(self.client, f"{self.identity.resource}/{before}")):
+            before = None
+        return place, Look(before)
+
+    async def _await_attempt(self, attempt: Attempt) -> None:
+        """Stand at the znode of the nomination that was sent at once."""
+        try:
+            self._stand_at(await attempt.nomination(), attempt.connection)
+        finally:
+            self._attempt = None
+
+    @property
+    def _is_doubtful(self) -> bool:
+        return self._nominations is not None and self._nominations.is_doubtful(self._data)
+
+    def _stand_at(self, own: Nomination, shown_on: Connection) -> None:
+        self.identity.candidate_id = own.path
+        self._place = Place(self.identity, own, shown_on, self._on_event)
 
     def _notice_lost_session(self) -> None:
         """When the session is lost, so is the candidate: say so, and begin anew if that is wanted.
@@ -225,7 +269,7 @@ class Candidacy:
         if self._place is not None:
             self._nominations.give_up(self._place.own)
             self._former = self._place.own
-        self._nominations = self._place = None
+        self._nominations = self._place = self._attempt = None
         self._publish(Status(Role.CANDIDATE, was_following=self.board.latest.now_following, error=error))
         self.identity.candidate_id = None
 
@@ -234,51 +278,32 @@ class Candidacy:
     async def _find_place(self, place: Place, connection: Connection, look: Look, *, barrier: bool) -> None:
         """Find out who is before this candidate, watch that one, and publish the outcome."""
         place.leave()
-        while not self.is_leaving:
+        has_settled = False
+        while not has_settled and not self.is_leaving:
             if self._is_over:
                 raise self.identity.over()
-            view = await place.look(connection, look.predecessor, barrier=barrier)
+            place.ask(connection, look.predecessor, barrier=barrier)
+            view = await place.view()
             barrier = False
             if view.children is not None:
                 await self._sweep(connection)
             match decide(place.own.name, view):
                 case Over():
+                    await place.confirm()  # the own znode is to be deleted, and has not been seen yet
                     raise self.identity.over()
                 case Missing():
-                    await self._verify(place, connection)
-                case Look() as look:
-                    pass
+                    await place.verify(connection)
+                case Look(predecessor) as look:
+                    # It is in the list, so it is the one to follow; whether it still is, its watch will tell.
+                    if predecessor is not None and place.stands(connection) and not self.is_leaving:
+                        self._follow(place, f"{self.identity.resource}/{predecessor}")
                 case Follow(predecessor):
                     self._settle(place, connection, f"{self.identity.resource}/{predecessor}")
-                    return
+                    has_settled = True
                 case Lead():
                     self._settle(place, connection, None)
-                    return
-
-    async def _verify(self, place: Place, connection: Connection) -> None:
-        """Ask the quorum whether the own znode is gone.
-
-        Its deletion is also what a client hears of its own expiry, and a server that lags may not have it yet. Only
-        the quorum's word on the live session is final.
-
-        :raises ElectionOverError: when the election was ended or deleted.
-        :raises CandidateDeletedError: when somebody deleted this candidate alone.
-        """
-        own, resource, names = place.own, self.identity.resource, self.identity.names
-        checked, shown, done, parent = await connection.send(
-            connection.check(own.path),
-            connection.get(own.path),
-            connection.exists(place.done),
-            connection.exists(resource),
-        )
-        accept(checked, exc.NoNode, path=own.path, **names)
-        if not is_missing(checked) and own.is_shown_by(accept(shown, exc.NoNode, path=own.path, **names)):
-            return
-        if place.has_seen_done or is_missing(parent) or is_present(done, path=place.done, **names):
-            raise self.identity.over()
-        raise self.identity.error(
-            CandidateDeletedError, "was deleted by somebody: make another AsyncElection to stand again"
-        )
+                    has_settled = True
+            await place.confirm()
 
     def _holds(self, place: Place, connection: Connection) -> bool:
         """Whether this candidate stands where it was found to stand."""
@@ -287,17 +312,18 @@ class Candidacy:
     def _settle(self, place: Place, connection: Connection, followed: str | None) -> None:
         """Take the place that was found, unless an event has put it in question already."""
         place.take(connection, followed)
-        if not self._holds(place, connection):
+        if self.is_leaving or self._is_over or not place.is_undisturbed(connection):
             return
         if followed is None:
-            self._linked.keep_alive.hold(place.own.path)
             self._lead(place, connection)
+            self._linked.keep_alive.hold(place.own.path)
         else:
-            self._follow(place)
+            self._follow(place, followed)
 
-    def _follow(self, place: Place) -> None:
-        before, own, followed = self.board.latest, place.own, place.followed
-        self._lose_leadership(self.identity.error(CandidateDeletedError, f"has found {followed} before it"))
+    def _follow(self, place: Place, followed: str) -> None:
+        before, own = self.board.latest, place.own
+        if self.leadership is not None:
+            self._lose_leadership(self.identity.error(CandidateDeletedError, f"has found {followed} before it"))
         if (before.role, before.candidate_id, before.now_following) != (Role.FOLLOWER, own.path, followed):
             self._publish(Status(Role.FOLLOWER, own.path, followed, before.now_following))
 
@@ -337,7 +363,7 @@ class Candidacy:
         """
         for leadership in list(self._leaderships):
             await leadership.stopped()
-        with self._linked.listening(self._stirred.set):
+        with self._linked.listening(self._wake):
             while not self.is_withdrawn:
                 if self._linked.is_closed:
                     await self._withdraw_with_the_client()
@@ -371,39 +397,52 @@ class Candidacy:
 
     async def _remove(self, connection: Connection) -> None:
         """Delete the own znode, and whatever a lost session or a lost reply has left."""
+        if self._attempt is not None:
+            with suppress(ElectionError):  # refused: there is nothing to remove
+                await self._await_attempt(self._attempt)
         await self._delete_former(connection)
-        place = self._place
-        own = None if place is None else place.own
-        # While the watch of what was shown is silent it stands; else the path may be another candidate's by now.
-        is_seen = place is not None and place.sees_its_own(connection)
-        if own is not None and not is_seen and not await _stands(own, connection):
-            own = None
-        unused = [] if place is None else place.forget_watches(connection)
-        try:
-            # The deletion uses up the watch of what is deleted.
-            removals = connection.remove_watches(watch for watch in unused if own is None or watch[0] != own.path)
-            if own is not None:
-                deleted, *_ = await connection.send(connection.delete(own.path), *removals)
-                accept(deleted, exc.NoNode, path=own.path, **self.identity.names)
-            elif removals:
-                await connection.send(*removals)
-        finally:
-            connection.drop_unused(unused)
+        if self._place is not None:
+            await self._delete_own(self._place, connection)
         if self._nominations is not None:
-            if place is not None:
-                self._nominations.give_up(place.own)
+            if self._place is not None:
+                self._nominations.give_up(self._place.own)
             self._place = None
             await self._sweep(connection)
+
+    def _delete_at_once(self) -> None:
+        """Ask for the deletion where nothing has to be waited for: the successor waits for it."""
+        place = self._place
+        if place is None or self.task is None or self.task.done() or self._has_work:
+            return
+        connection = self._linked.connection
+        # While the watch of what was shown is silent it stands; else the path may be another candidate's by now.
+        if connection is not None and place.sees_its_own(connection):
+            self._deletion = Deletion(place, connection, deletes=True)
+
+    async def _delete_own(self, place: Place, connection: Connection) -> None:
+        """Delete the own znode, unless it is gone, and remove the watches that nobody else needs."""
+        deletion, self._deletion = self._deletion, None
+        if deletion is None:
+            is_there = place.sees_its_own(connection) or await stands(place.own, connection)
+            deletion = Deletion(place, connection, deletes=is_there)
+        deleted = await deletion.reply()
+        if deleted is not None:
+            accept(deleted, exc.NoNode, path=place.own.path, **self.identity.names)
+            note_departure(self.client, place.own.path)
 
     async def _delete_former(self, connection: Connection) -> None:
         """Delete the znode of a lost session where it still stands: aiozk gives up sessions that are alive."""
         former = self._former
-        if any(leadership.has_bodies for leadership in self._leaderships):
+        if self._has_work:
             return  # a successor must not overlap with work that is still stopping: it goes later, or by itself
-        if former is not None and await _stands(former, connection):
+        if former is not None and await stands(former, connection):
             (deleted,) = await connection.send(connection.delete(former.path))
             accept(deleted, exc.NoNode, path=former.path, **self.identity.names)
         self._former = None
+
+    @property
+    def _has_work(self) -> bool:
+        return any(leadership.has_bodies for leadership in self._leaderships)
 
     async def _sweep(self, connection: Connection) -> None:
         if self._nominations is not None:
@@ -423,15 +462,20 @@ class Candidacy:
         assert self._link is not None, "the background task runs between attach and detach"
         return self._link
 
-    async def _stir(self) -> None:
+    def _stir(self) -> Awaitable[None]:
         """Wait for the next event. What is waited for was looked at just before, with no ``await`` in between."""
-        self._stirred.clear()
-        await self._stirred.wait()
+        self._stirred = asyncio.get_running_loop().create_future()
+        return self._stirred
+
+    def _wake(self) -> None:
+        """Have the background task look again."""
+        if self._stirred is not None and not self._stirred.done():
+            self._stirred.set_result(None)
 
     def _on_change(self) -> None:
         """The connection, the session or the lease has come or gone."""
         self._notice_lapse()
-        self._stirred.set()
+        self._wake()
 
     def _on_event(self, event: Event, path: str) -> None:
         """A watch of the place has fired: believe in leading no longer where it says so."""
@@ -441,7 +485,7 @@ class Candidacy:
             gone = self.identity.error(CandidateDeletedError, "is gone from ZooKeeper")
             # The end of its session, by the client's close(), deletes it too.
             self._lose_leadership(self.identity.client_closed() if self.is_client_closed else gone)
-        self._stirred.set()
+        self._wake()
 
     def _publish(self, status: Status) -> None:
         if self.board.has_ended:
@@ -449,8 +493,9 @@ class Candidacy:
         before = self.board.latest.role
         self.board.publish(status)
         level = logging.WARNING if status.error else logging.INFO
-        following = f", following {status.now_following}" if status.now_following else ""
-        _logger.log(level, "%s", self.identity.about(f"is {status.role} (was {before}){following}"))
+        if _logger.isEnabledFor(level):
+            following = f", following {status.now_following}" if status.now_following else ""
+            _logger.log(level, "%s", self.identity.about(f"is {status.role} (was {before}){following}"))
 
     def _log_end(self) -> None:
         status = self.board.latest
@@ -458,12 +503,6 @@ class Candidacy:
             _logger.info("%s", status.error)
         elif self.task is not None:
             _logger.info("%s", self.identity.about("resigns"))
-
-
-async def _stands(nomination: Nomination, connection: Connection) -> bool:
-    """Whether this very znode is there: its path may be another candidate's by now."""
-    _, shown = await connection.send(connection.check(nomination.path), connection.get(nomination.path))
-    return nomination.is_shown_by(accept(shown, exc.NoNode, path=nomination.path, candidate_id=nomination.path))
 
 
 def _name(path: str | None) -> str | None:

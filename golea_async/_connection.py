@@ -19,13 +19,14 @@ import asyncio
 import ssl
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from aiozk import exc, protocol
 
 from ._clock import boottime
+from ._requests import ReadsItsReply, read_watch_event, response_error
 
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
 """A longer frame is taken for garbage. ZooKeeper does not bound its replies; a million children fit in this."""
@@ -122,34 +123,29 @@ class Owner(Protocol):
     def connection_lost(self, connection: Connection, reason: str) -> None: ...
 
 
-Answers: TypeAlias = list[tuple[int, Any]]  # the zxids of replies, each with the response or the server's error
+Answer: TypeAlias = tuple[int, Any]  # the zxid of a reply, and the response or the server's error
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A request that waits for its reply. Of those sent together the last one has the future, and all the answers."""
+    """A request that waits for its reply."""
 
     request: Any
     xid: int
     sent_at: float
-    future: asyncio.Future[Any] | None
-    answers: Answers | None
+    future: asyncio.Future[Answer]
+    raises: bool  # whether the server's error ends the future by an exception; else it is the result
 
     def answer(self, zxid: int, result: Any) -> None:
-        """Take the reply: replies come in the order of the requests, so the last one of several has them all."""
-        if self.answers is not None:
-            self.answers.append((zxid, result))
-        if self.future is None or self.future.done():
+        if self.future.done():
             return
-        if self.answers is not None:
-            self.future.set_result(self.answers)
-        elif isinstance(result, Exception):
+        if self.raises and isinstance(result, Exception):
             self.future.set_exception(result)
         else:
             self.future.set_result((zxid, result))
 
     def fail(self, error: Exception) -> None:
-        if self.future is not None and not self.future.done():
+        if not self.future.done():
             _failed(self.future, error)
 
 
@@ -160,6 +156,8 @@ class Connection(asyncio.Protocol):
     :ivar acknowledgements: a sample of the answered requests, oldest first: see :meth:`newest_acknowledged`.
     :ivar closed: a future that is done once the socket is closed.
     :ivar failure: why the connection is over, or None while it is not.
+    :ivar hear: is called with each watch event's type and absolute path, before the owner is told; to be set by who
+        sets watches by :meth:`post`.
     """
 
     def __init__(self, host: str, port: int, owner: Owner) -> None:
@@ -167,6 +165,7 @@ class Connection(asyncio.Protocol):
         self.port = port
         self.version_info = ASSUMED_VERSION
         self.start_read_only = False
+        self.hear: Callable[[int, str], None] | None = None
         self.failure: str | None = None
         self._error: OSError | None = None  # The same for who waits.
         self.connect_sent_at: float | None = None
@@ -184,9 +183,11 @@ class Connection(asyncio.Protocol):
         self._pending: deque[_Pending] = deque()
         self._pings: deque[_Pending] = deque()
         self._auths: deque[_Pending] = deque()
+        self._special = {protocol.PING_XID: self._pings, protocol.AUTH_XID: self._auths}
         self._session_timeout = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._last_sent = self._last_heard = self._loop.time()
+        self._heard_at = boottime()
 
     def __repr__(self) -> str:
         return f"<Connection to {self.host}:{self.port}{f', over: {self.failure}' if self.failure else ''}>"
@@ -247,22 +248,29 @@ class Connection(asyncio.Protocol):
             return _failed(self._loop.create_future(), self._not_sent())
         return self._transmit_one(self._pending, request, self._next_xid())
 
-    def send_together(self, requests: Sequence[Any]) -> asyncio.Future[Answers]:
-        """Send requests in this order, in one write; the future's result are all their answers, or it ends as above."""
-        future: asyncio.Future[Answers] = self._loop.create_future()
+    def post(self, requests: Sequence[Any]) -> list[asyncio.Future[Answer]]:
+        """Send requests in this order, in one write; return the future of each answer, which ZooKeeper's error is too.
+
+        When the connection dies first they end as above, and nobody complains of those that are not waited for.
+        """
+        futures: list[asyncio.Future[Answer]] = [self._loop.create_future() for _ in requests]
         if self.failure is not None:
-            return _failed(future, self._not_sent())
-        numbered = [(request, self._next_xid()) for request in requests]
+            return [_failed(future, self._not_sent()) for future in futures]
+        if not futures:
+            return futures
+        sent_at, xids = boottime(), [self._next_xid() for _ in requests]
         # Serialized first: a request that cannot be written must not leave a trace.
-        payloads = [request.serialize(xid) for request, xid in numbered]
-        answers: Answers = []
-        self._pending.extend(_Pending(request, xid, boottime(), None, answers) for request, xid in numbered)
-        if numbered:
-            self._pending[-1].future = future
-            self._write(*payloads)
-        else:
-            future.set_result(answers)
-        return future
+        payloads = [request.serialize(xid) for request, xid in zip(requests, xids, strict=True)]
+        for request, xid, future in zip(requests, xids, futures, strict=True):
+            self._pending.append(_Pending(request, xid, sent_at, future, raises=False))
+        self._write(*payloads)
+        return futures
+
+    def give_up_posted(self) -> None:
+        """End what was sent by :meth:`post` as if the connection was over; it goes on for everybody else."""
+        for pending in self._pending:
+            if not pending.raises:
+                pending.fail(OutcomeUnknownError(self.host, self.port, "it was given up"))
 
     def newest_acknowledged(self, before: float) -> float | None:
         """When the newest request was sent that was answered at ``before`` or earlier, or None (:func:`boottime`).
@@ -276,7 +284,7 @@ class Connection(asyncio.Protocol):
     def _transmit_one(self, queue: deque[_Pending], request: Any, xid: int) -> asyncio.Future[tuple[int, Any]]:
         payload = request.serialize(xid)
         future: asyncio.Future[tuple[int, Any]] = self._loop.create_future()
-        queue.append(_Pending(request, xid, boottime(), future, None))
+        queue.append(_Pending(request, xid, boottime(), future, raises=True))
         self._write(payload)
         return future
 
@@ -300,13 +308,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._last_heard = self._loop.time()
-        self._buffer += data
+        self._last_heard, self._heard_at = self._loop.time(), boottime()
         try:
-            for frame in self._complete_frames():
-                if self.failure is not None:
-                    return
-                self._frame_received(frame)
+            if self._buffer:
+                self._buffer += data
+                del self._buffer[: self._frames_received(self._buffer)]
+            elif (end := self._frames_received(data)) < len(data):
+                self._buffer += data[end:]
         except GarbageError as error:
             self.fail(str(error))
 
@@ -316,21 +324,19 @@ class Connection(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(None)
 
-    def _complete_frames(self) -> Iterator[bytes]:
+    def _frames_received(self, data: bytes | bytearray) -> int:
+        """Work off the frames that are complete; return where the rest begins."""
         start = 0
-        try:
-            while len(self._buffer) - start >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(self._buffer, start)
-                if not 0 <= length <= MAX_FRAME_LENGTH:
-                    raise GarbageError(f"the server sent a frame of {length} bytes")
-                end = start + _LENGTH.size + length
-                if len(self._buffer) < end:
-                    return
-                frame = bytes(self._buffer[start + _LENGTH.size : end])
-                start = end
-                yield frame
-        finally:
-            del self._buffer[:start]
+        while len(data) - start >= _LENGTH.size and self.failure is None:
+            (length,) = _LENGTH.unpack_from(data, start)
+            if not 0 <= length <= MAX_FRAME_LENGTH:
+                raise GarbageError(f"the server sent a frame of {length} bytes")
+            end = start + _LENGTH.size + length
+            if len(data) < end:
+                break
+            self._frame_received(bytes(data[start + _LENGTH.size : end]))
+            start = end
+        return start
 
     def _frame_received(self, frame: bytes) -> None:
         if self._handshake is not None:
@@ -339,20 +345,24 @@ class Connection(asyncio.Protocol):
                 self._handshake.set_result(reply)
             self._handshake = None
             return
-        xid, zxid, error_code = _understood(_REPLY_HEADER.unpack_from, frame)
-        body = frame[_REPLY_HEADER.size :]
+        if len(frame) < _REPLY_HEADER.size:
+            raise GarbageError(f"the server sent a reply of {len(frame)} bytes")
+        xid, zxid, error_code = _REPLY_HEADER.unpack_from(frame)
         if xid == protocol.WATCH_XID:
-            self._owner.watch_fired(_understood(protocol.WatchEvent.deserialize, body))
+            event = _understood(read_watch_event, frame, _REPLY_HEADER.size)
+            if self.hear is not None:
+                self.hear(event.type, event.path)
+            self._owner.watch_fired(event)
         else:
-            self._reply_received(xid, zxid, error_code, body)
+            self._reply_received(xid, zxid, error_code, frame)
 
-    def _reply_received(self, xid: int, zxid: int, error_code: int, body: bytes) -> None:
-        queue = {protocol.PING_XID: self._pings, protocol.AUTH_XID: self._auths}.get(xid, self._pending)
+    def _reply_received(self, xid: int, zxid: int, error_code: int, frame: bytes) -> None:
+        queue = self._pending if xid > 0 else self._special.get(xid, self._pending)
         if not queue or queue[0].xid != xid:
             raise GarbageError(f"the server answered request {xid}, which is not the one whose turn it is")
         # Parsed before it leaves the queue: when the reply is garbage, the request has to end with an error.
         request = queue[0].request
-        result = _response_error(error_code) if error_code else _understood(_response_parser(request), body)
+        result = response_error(error_code) if error_code else _understood(_read_reply, request, frame)
         answered = queue.popleft()
         self._record_acknowledgement(answered.sent_at)
         if queue is self._pending:
@@ -363,8 +373,7 @@ class Connection(asyncio.Protocol):
             self.fail(f"the server answered {type(result).__name__}")
 
     def _record_acknowledgement(self, sent_at: float) -> None:
-        now = boottime()
-        apart = self._session_timeout / _ACKNOWLEDGEMENTS_PER_TIMEOUT
+        now, apart = self._heard_at, self._session_timeout / _ACKNOWLEDGEMENTS_PER_TIMEOUT
         if not self.acknowledgements or now - self.acknowledgements[-1].acknowledged_at >= apart:
             self.acknowledgements.append(Acknowledgement(sent_at, now))
 
@@ -425,24 +434,16 @@ def _failed(future: asyncio.Future[_Result], error: Exception) -> asyncio.Future
     return future
 
 
-def _understood(parse: Any, data: bytes) -> Any:
+def _understood(parse: Any, *data: Any) -> Any:
     try:
-        return parse(data)
+        return parse(*data)
     except GarbageError:
         raise
-    except Exception as error:  # aiozk's parsers raise whatever the bytes lead them to: struct.error, KeyError, ...
+    except Exception as error:  # a parser raises whatever the bytes lead it to: struct.error, KeyError, ...
         raise GarbageError(f"the server sent what cannot be read ({type(error).__name__})") from error
 
 
-def _response_parser(request: Any) -> Any:
-    return protocol.response_xref[request.opcode].deserialize
-
-
-def _response_error(code: int) -> Exception:
-    """aiozk's exception for a ZooKeeper error code; its own way to make an unknown one prints to standard output."""
-    if code in exc.response_error_xref:
-        error: Exception = exc.response_error_xref[code]()
-        return error
-    unknown: Exception = exc.UnknownError.__new__(exc.UnknownError)
-    unknown.error_code = code  # type: ignore[attr-defined]
-    return unknown
+def _read_reply(request: Any, frame: bytes) -> Any:
+    if isinstance(request, ReadsItsReply):
+        return request.read(frame, _REPLY_HEADER.size)
+    return protocol.response_xref[request.opcode].deserialize(frame[_REPLY_HEADER.size :])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._clock import boottime
 from ._lease import KEEP_ALIVE_SHARE, Lease
-from ._replies import first_failure
-from ._zk import Connection, ConnectionLostError
+from ._replies import Reply, first_failure
+from ._until import Until
+from ._zk import Connection
 
 if TYPE_CHECKING:
     from ._link import Link
@@ -37,27 +36,36 @@ class KeepAlive:
         self._link = link
         self._paths: dict[str, None] = {}  # of the candidates that hold it, in the order in which they are checked
         self._elections: list[str] = []  # in which candidates stand, one entry for each
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._stirred = asyncio.Event()
+        self._following: Until | None = None  # the connection, the session and the lease
+        self._connection: Connection | None = None  # what that was when it was looked at
+        self._under_way: _Write | None = None
+        self._due: asyncio.TimerHandle | None = None
+        self._lapse: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
-        self._moved_at = 0.0
+        self.moved_at = 0.0
 
-    @contextmanager
-    def standing(self, resource: str) -> Iterator[None]:
+    def standing(self, resource: str) -> Until:
         """Test the client's server for a candidate of this election, from its nomination until its znode is gone."""
         self._elections.append(resource)
-        if self._task is None:
+        if self._following is None:
             self._sent_at = boottime()  # its nomination is a quorum write itself: this one is to notice that it hangs
-            self._task = self._link.spawn(self._run(), "golea_async keep-alive")
-        try:
-            yield
-        finally:
-            self._elections.remove(resource)
-            if not self._elections:
-                self._task.cancel()
-                self._task = None
-                self._stop_timer()
+            self._connection = self._link.connection
+            self._following = self._link.listening(self._schedule)
+            self._schedule()
+        return Until(self._stand_no_more, resource)
+
+    def _stand_no_more(self, resource: str) -> None:
+        self._elections.remove(resource)
+        if self._elections or self._following is None:
+            return
+        self._following.end()
+        self._following = None
+        if self._under_way is not None:
+            self._under_way.forget()
+            self._under_way = None
+        for timer in (self._due, self._lapse):
+            if timer is not None:
+                timer.cancel()
 
     def hold(self, path: str) -> None:
         """Keep the lease alive for the candidate at ``path``, which stands, and leads or is about to."""
@@ -65,20 +73,21 @@ class KeepAlive:
         self._paths[path] = None
         if is_first:
             self.watch_lapse()
-            self._stirred.set()
+            self._schedule()
 
     def release(self, path: str) -> None:
         """Keep it alive for this candidate no longer."""
         self._paths.pop(path, None)
-        if not self._paths:
-            self._stop_timer()
+        if not self._paths and self._lapse is not None:
+            self._lapse.cancel()
 
     def watch_lapse(self) -> None:
         """Set the timer to the deadline as it is now; when it strikes too early it is set again."""
-        self._stop_timer()
+        if self._lapse is not None:
+            self._lapse.cancel()
         lease = self._link.lease
         if lease is not None and lease.is_valid and self._paths:
-            self._timer = asyncio.get_running_loop().call_later(lease.remaining, self._look_at_the_clock)
+            self._lapse = asyncio.get_running_loop().call_later(lease.remaining, self._look_at_the_clock)
 
     def _look_at_the_clock(self) -> None:
         lease = self._link.lease
@@ -87,41 +96,50 @@ class KeepAlive:
         else:
             self._link.notify()
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _schedule(self) -> None:
+        """Set the timer to when the next one is due: now, where the connection is a new one and somebody leads."""
+        if self._following is None or self._under_way is not None:
+            return  # nobody stands, or one is under way
+        if self._due is not None:
+            self._due.cancel()
+        former, self._connection = self._connection, self._link.connection
+        if self._connection is None:
+            return  # one is told of the next connection
+        if self._connection is not former and self._paths:
+            self._sent_at = 0.0
+        wait = max(0.0, self._due_at(self._connection) - boottime())
+        self._due = asyncio.get_running_loop().call_later(wait, self._send_if_due, self._connection)
 
-    async def _run(self) -> None:
-        with self._link.listening(self._stirred.set):
-            connection: Connection | None = None
-            while True:
-                former, connection = connection, self._link.connection
-                if connection is not former and self._paths:
-                    self._sent_at = 0.0  # the lease can be renewed at once
-                try:
-                    await self._send_when_due(connection)
-                except ConnectionLostError:
-                    continue
-
-    async def _send_when_due(self, connection: Connection | None) -> None:
-        """Send one, or wait: until the next one is due, or something has changed."""
-        self._stirred.clear()
-        if connection is None or not connection.is_current:
-            await self._stirred.wait()
-            return
+    def _due_at(self, connection: Connection) -> float:
         # Any other quorum write that has come through on this connection was as good as one.
         last = max(self._sent_at, connection.written_at)
         due = last + self._interval(connection.lease)
         if self._paths and not connection.lease.is_valid and last < connection.renews_from:
             due = min(due, connection.renews_from)  # who leads first on a plain client waits no longer than it must
-        if (left := due - boottime()) <= 0:
+        return due
+
+    def _send_if_due(self, connection: Connection) -> None:
+        # Another quorum write may have come through meanwhile.
+        if connection.is_current and self._due_at(connection) <= boottime():
             self._sent_at = boottime()
-            await self._send(connection)
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(left):
-                await self._stirred.wait()
+            self._send(connection)
+        else:
+            self._schedule()
+
+    def _send(self, connection: Connection) -> None:
+        self._under_way = _Write(self, connection, next(iter(self._paths), self._elections[0]))
+
+    def is_waiting_for(self, write: _Write) -> bool:
+        return self._under_way is write
+
+    def answered(self, path: str, reply: Reply | None) -> None:
+        """Go on, with the reply or on the next connection."""
+        self._under_way = None
+        if reply is not None and first_failure(reply) is not None and path in self._paths:
+            # Deleted by somebody: its candidate will hear of it. Go on with another one's.
+            del self._paths[path]
+            self._paths[path] = None
+        self._schedule()
 
     def _interval(self, lease: Lease) -> float:
         """Seconds from one to the next."""
@@ -134,33 +152,39 @@ class KeepAlive:
         # prove a touch to a later one, in the last T/16 of it: near the end they follow each other more closely.
         return max(min(longest, lease.remaining / 2), longest / 8)
 
-    async def _send(self, connection: Connection) -> None:
-        """Send one, and wait for its answer; :meth:`Connection.send` renews the lease."""
-        path = next(iter(self._paths), self._elections[0])
-        timeout = connection.lease.timeout
-        wait = patience = KEEP_ALIVE_SHARE * timeout * random.uniform(1, 1.5)
-        sending = asyncio.ensure_future(connection.send(connection.check(path)))
-        try:
-            while not await _is_answered(sending, wait, timeout):
-                # ZooKeeper answers one connection in order: while others are answered (thousands may be joining, and
-                # this process may be what is slow) its turn has not come.
-                if (wait := connection.answered_at + patience - boottime()) > 0:
-                    continue
-                if (wait := self._moved_at + timeout - boottime()) <= 0:
-                    self._moved_at = boottime()
-                    connection.abandon()
-                    wait = timeout
-            (reply,) = await sending
-        finally:
-            sending.cancel()
-        if first_failure(reply) is not None and path in self._paths:
-            # Deleted by somebody: its candidate will hear of it. Go on with another one's.
-            del self._paths[path]
-            self._paths[path] = None
 
+class _Write:
+    """One of them under way. Unanswered for long, it makes the client go to another server."""
 
-async def _is_answered(sending: asyncio.Future[Any], wait: float, timeout: float) -> bool:
-    """Whether a request is answered within so many seconds, on a session with this timeout."""
-    await asyncio.wait({sending}, timeout=wait)
-    await asyncio.wait({sending}, timeout=_READING_SHARE * timeout)
-    return sending.done()
+    def __init__(self, keep_alive: KeepAlive, connection: Connection, path: str) -> None:
+        self._keep_alive = keep_alive
+        self._connection = connection
+        self._path = path
+        self._timeout = connection.lease.timeout
+        self._patience = KEEP_ALIVE_SHARE * self._timeout * random.uniform(1, 1.5)
+        self._loop = asyncio.get_running_loop()
+        connection.ask(connection.check(path)).tell(self._answered)
+        self._timer = self._loop.call_later(self._patience, self._let_read)
+
+    def forget(self) -> None:
+        """Wait no more."""
+        self._timer.cancel()
+
+    def _answered(self, reply: Reply | None) -> None:
+        self._timer.cancel()
+        if self._keep_alive.is_waiting_for(self):
+            self._keep_alive.answered(self._path, reply)
+
+    def _let_read(self) -> None:
+        self._timer = self._loop.call_later(_READING_SHARE * self._timeout, self._judge)
+
+    def _judge(self) -> None:
+        now = boottime()
+        # ZooKeeper answers one connection in order: while others are answered (thousands may be joining, and this
+        # process may be what is slow) its turn has not come.
+        wait = max(self._connection.answered_at + self._patience, self._keep_alive.moved_at + self._timeout) - now
+        if wait > 0:
+            self._timer = self._loop.call_later(wait, self._let_read)
+        else:
+            self._keep_alive.moved_at = now
+            self._connection.abandon()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 import aiozk
 from aiozk.states import States
@@ -15,6 +14,7 @@ from aiozk.states import States
 from ._keepalive import KeepAlive
 from ._lease import Lease
 from ._plain_client import BoundedSteps
+from ._until import Until
 from ._zk import Connection, ConnectionLostError, check_client
 from .exceptions import ElectionError
 
@@ -41,7 +41,6 @@ class Link:
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
         self.keep_alive = KeepAlive(self)
-        self.nominations: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> Link:
@@ -134,14 +133,10 @@ class Link:
                 await changed.wait()
             return connection
 
-    @contextmanager
-    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+    def listening(self, listener: Callable[[], None]) -> Until:
         """Have ``listener`` called whenever the connection, the session or the lease comes or goes."""
         self._listeners[listener] = None
-        try:
-            yield
-        finally:
-            self._listeners.pop(listener, None)
+        return Until(self._listeners.pop, listener, None)
 
     def spawn(self, work: Coroutine[Any, Any, _Result], name: str) -> asyncio.Task[_Result]:
         """Run a background task, held until it ends, in an empty context (nobody's request id)."""
@@ -186,6 +181,10 @@ class Link:
         self.notify()
 
     def _notice_lease(self) -> None:
+        """Tell that a lease has begun: soon, since whose request began it looks at it anyway, and has more to send."""
+        self._loop.call_soon(self._tell_of_lease)
+
+    def _tell_of_lease(self) -> None:
         self.keep_alive.watch_lapse()
         self.notify()
 

@@ -17,12 +17,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
+import aiozk
 from aiozk import exc
 
-from ._link import Link
 from ._replies import Reply, accept, is_missing, is_refused
-from ._zk import Connection, ConnectionLostError
+from ._zk import Connection, Outcome, outcome_of
 from .exceptions import ElectionError, ElectionNotFoundError
 from .standing import CANDIDATE_PREFIX, in_order
 
@@ -52,85 +53,145 @@ class Nomination:
         )
 
 
+class Attempt:
+    """A create that was sent. Its znode is claimed when the answer comes, whether anybody waits for that or not.
+
+    :ivar connection: on which it was sent.
+    """
+
+    def __init__(self, nominations: Nominations, connection: Connection, name: bytes) -> None:
+        path = f"{nominations.resource}/{CANDIDATE_PREFIX}"
+        self.connection = connection
+        self._nominations = nominations
+        self._name = name
+        self._own: Nomination | None = None
+        self._is_under_way = True
+        self._asked = connection.ask(connection.create(path, name, ephemeral=True, sequential=True))
+        (self._outcome,) = self._asked.outcomes
+        self._outcome.add_done_callback(self._answered)
+        nominations.lock.begin_nominating()
+
+    def _answered(self, outcome: Outcome) -> None:
+        """Claim the znode before anybody can search."""
+        if not self._is_under_way:
+            return
+        self._is_under_way = False
+        created = outcome_of(outcome)
+        if created is None:
+            self._nominations.doubt(self._name)
+        elif not is_refused(created):
+            path = f"{self._nominations.resource}/{created.path.rpartition('/')[2]}"
+            self._own = Nomination(path, created.stat.created_zxid, created.stat.ephemeral_owner)
+            self._nominations.claim(self._own)
+        self._nominations.lock.end_nominating()
+
+    async def nomination(self) -> Nomination:
+        """Wait for the candidate. Cancelled: the name is in doubt.
+
+        :raises ConnectionLostError: when the connection ended before the reply; then the name is in doubt.
+        :raises ElectionNotFoundError: when the election node does not exist.
+        :raises NotAuthorizedError: when the client may not create children there.
+        """
+        (reply,) = await self._asked.replies(1)
+        self._answered(self._outcome)  # where the answer was there already, nobody has been told of it yet
+        if self._own is None:
+            raise self._refusal(reply)
+        return self._own
+
+    def _refusal(self, reply: Reply) -> ElectionError:
+        resource = self._nominations.resource
+        accept(reply, exc.NoNode, exc.NoChildrenForEphemerals, path=resource, resource=resource)
+        if is_missing(reply):
+            return ElectionNotFoundError(
+                f"there is no election node {resource}: make it with `await create_election(zk, ...)`",
+                resource=resource,
+            )
+        return ElectionError(
+            f"{resource} is an ephemeral znode, which cannot have candidates: use a persistent one",
+            resource=resource,
+        )
+
+
 class Nominations:
     """All nominations of one session for one election node."""
 
     def __init__(self, resource: str, session_id: int) -> None:
-        self._resource = resource
+        self.resource = resource
         self.session_id = session_id
         self._claimed: dict[str, int] = {}
         self._doubtful: set[bytes] = set()
         self._others: dict[str, int] = {}
-        self._lock = _NominationLock()
+        self.lock = _NominationLock()
 
     @classmethod
-    def of(cls, link: Link, resource: str, session_id: int) -> Nominations:
-        """Return the nominations that all elections of one client share."""
-        nominations = link.nominations.get((session_id, resource))
+    def of(cls, client: aiozk.ZKClient, resource: str, session_id: int) -> Nominations:
+        """Return the nominations that all elections of one client share, also those that have ended in doubt."""
+        all_of_client = _nominations.setdefault(client, WeakValueDictionary())
+        nominations = all_of_client.get((session_id, resource))
         if nominations is None:
-            nominations = link.nominations[session_id, resource] = cls(resource, session_id)
+            nominations = all_of_client[session_id, resource] = cls(resource, session_id)
         return nominations
 
     def is_doubtful(self, name: bytes) -> bool:
         """Whether there may be a znode of this name and session that nobody knows of."""
         return name in self._doubtful
 
+    def doubt(self, name: bytes) -> None:
+        """Take note that there may be one."""
+        self._doubtful.add(name)
+
+    def claim(self, nomination: Nomination) -> None:
+        """Take this znode for one candidate, so that no search takes it for another."""
+        self._claimed[nomination.name] = nomination.czxid
+
     def give_up(self, nomination: Nomination) -> None:
         """Claim this znode no longer."""
         if self._claimed.get(nomination.name) == nomination.czxid:
             del self._claimed[nomination.name]
 
-    async def nominate(self, connection: Connection, name: bytes) -> tuple[Nomination, bool]:
-        """Create a candidate, or adopt the one of a nomination whose reply was lost.
+    def begin_at_once(self, connection: Connection, name: bytes) -> Attempt | None:
+        """Ask for a candidate, unless something has to be waited for; nothing is awaited here.
 
-        Return it, and whether it was the election node's only child. Cancelled: the name is in doubt.
+        :raises ConnectionLostError: when the connection has ended.
+        """
+        return None if self.is_doubtful(name) or self.lock.is_searching else Attempt(self, connection, name)
 
-        :raises ElectionNotFoundError: when the election node does not exist.
-        :raises NotAuthorizedError: when the client may not create children there.
+    async def nominate(self, connection: Connection, name: bytes) -> Nomination:
+        """Create a candidate, or adopt the one of a nomination whose reply was lost. Cancelled: the name is in doubt.
+
+        :raises ElectionError: as :meth:`Attempt.nomination`.
         """
         if self.is_doubtful(name):
             adopted = await self._adopt(connection, name)
             if adopted is not None:
-                return adopted, False
-        async with self._lock.nominating():
-            requests = [
-                connection.create(f"{self._resource}/{CANDIDATE_PREFIX}", name, ephemeral=True, sequential=True)
-            ]
-            if not self._claimed and self._lock.is_held_by_one:
-                requests.append(connection.exists(self._resource))
-            try:
-                created, *parent = await connection.send(*requests)
-            except (ConnectionLostError, asyncio.CancelledError):
-                self._doubtful.add(name)
-                raise
-            nomination = self._claim(self._created(created))
-        is_alone = bool(parent) and not is_refused(parent[0]) and parent[0].stat.num_children == 1
-        return nomination, is_alone
+                return adopted
+        await self.lock.nobody_searches()
+        return await Attempt(self, connection, name).nomination()
 
     async def sweep(self, connection: Connection, name: bytes) -> None:
         """Delete the znodes that a lost reply may have left; nothing to do when the name is not in doubt."""
         if not self.is_doubtful(name):
             return
-        async with self._lock.searching():
+        async with self.lock.searching():
             await self._delete(connection, await self._search(connection, name))
 
     async def _adopt(self, connection: Connection, name: bytes) -> Nomination | None:
-        async with self._lock.searching():
+        async with self.lock.searching():
             found = await self._search(connection, name)
             if not found:
                 return None
-            adopted = self._claim(found[0])
+            self.claim(found[0])
             await self._delete(connection, found[1:])
-            return adopted
+            return found[0]
 
     async def _search(self, connection: Connection, name: bytes) -> list[Nomination]:
         """Return this session's unclaimed candidates of this name, the oldest first."""
-        _, listed = await connection.send(connection.check(self._resource), connection.children(self._resource))
-        accept(listed, exc.NoNode, path=self._resource, resource=self._resource)
+        _, listed = await connection.send(connection.check(self.resource), connection.children(self.resource))
+        accept(listed, exc.NoNode, path=self.resource, resource=self.resource)
         if is_missing(listed):
             return []
         paths = [
-            f"{self._resource}/{child}"
+            f"{self.resource}/{child}"
             for child in in_order(listed.children)
             if not self._is_known(child, listed.stat.created_zxid)
         ]
@@ -154,33 +215,31 @@ class Nominations:
                 reply,
                 exc.NoNode,
                 path=nomination.path,
-                resource=self._resource,
+                resource=self.resource,
                 candidate_id=nomination.path,
             )
-
-    def _created(self, reply: Reply) -> Nomination:
-        about = {"path": self._resource, "resource": self._resource}
-        accept(reply, exc.NoNode, exc.NoChildrenForEphemerals, **about)
-        if is_missing(reply):
-            raise ElectionNotFoundError(
-                f"there is no election node {self._resource}: make it with `await create_election(zk, ...)`",
-                resource=self._resource,
-            )
-        if is_refused(reply):
-            raise ElectionError(
-                f"{self._resource} is an ephemeral znode, which cannot have candidates: use a persistent one",
-                resource=self._resource,
-            )
-        path = f"{self._resource}/{reply.path.rpartition('/')[2]}"
-        return Nomination(path, reply.stat.created_zxid, reply.stat.ephemeral_owner)
-
-    def _claim(self, nomination: Nomination) -> Nomination:
-        self._claimed[nomination.name] = nomination.czxid
-        return nomination
 
     def _is_known(self, name: str, parent_czxid: int) -> bool:
         """Whether this child was seen already; what is older than its parent was another one of the same name."""
         return max(self._claimed.get(name, -1), self._others.get(name, -1)) > parent_czxid
+
+
+_nominations: WeakKeyDictionary[aiozk.ZKClient, WeakValueDictionary[tuple[int, str], Nominations]] = WeakKeyDictionary()
+_departed: WeakKeyDictionary[aiozk.ZKClient, str] = WeakKeyDictionary()
+
+
+def note_departure(client: aiozk.ZKClient, path: str) -> None:
+    """Remember the latest znode that a candidate of this client has deleted; one for each client."""
+    _departed[client] = path
+
+
+def has_departed(client: aiozk.ZKClient, path: str) -> bool:
+    """Whether nobody needs to ask for this znode: so it is for who has resigned and stands again.
+
+    Numbers start again when an election node is deleted and made anew, so it may be there all the same: who is behind
+    it lists then, where a look would have done.
+    """
+    return _departed.get(client) == path
 
 
 class _NominationLock:
@@ -188,40 +247,50 @@ class _NominationLock:
 
     def __init__(self) -> None:
         self._nominating = 0
-        self._searching = 0
-        self._nobody_nominates = asyncio.Event()
-        self._nobody_nominates.set()
-        self._nobody_searches = asyncio.Event()
-        self._nobody_searches.set()
-        self._one_searches = asyncio.Lock()
+        self._searching = 0  # with those that wait to
+        self._is_searched = False
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
-    def is_held_by_one(self) -> bool:
-        """Whether just one nominates."""
-        return self._nominating == 1
+    def is_searching(self) -> bool:
+        """Whether one searches, or waits to."""
+        return self._searching > 0
 
-    @asynccontextmanager
-    async def nominating(self) -> AsyncIterator[None]:
+    async def nobody_searches(self) -> None:
+        """Wait until one may nominate."""
         while self._searching:
-            await self._nobody_searches.wait()
+            await self._change()
+
+    def begin_nominating(self) -> None:
         self._nominating += 1
-        self._nobody_nominates.clear()
-        try:
-            yield
-        finally:
-            self._nominating -= 1
-            if not self._nominating:
-                self._nobody_nominates.set()
+
+    def end_nominating(self) -> None:
+        self._nominating -= 1
+        self._notify()
 
     @asynccontextmanager
     async def searching(self) -> AsyncIterator[None]:
         self._searching += 1
-        self._nobody_searches.clear()
         try:
-            async with self._one_searches:
-                await self._nobody_nominates.wait()
+            while self._nominating or self._is_searched:
+                await self._change()
+            self._is_searched = True
+            try:
                 yield
+            finally:
+                self._is_searched = False
         finally:
             self._searching -= 1
-            if not self._searching:
-                self._nobody_searches.set()
+            self._notify()
+
+    async def _change(self) -> None:
+        """Wait until somebody has ended."""
+        change = asyncio.get_running_loop().create_future()
+        self._waiting.append(change)
+        await change
+
+    def _notify(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.done():
+                change.set_result(None)

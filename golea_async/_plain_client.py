@@ -11,6 +11,7 @@ aiozk 0.32's repair loop is the one task that makes connections, and two of its 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import aiozk
@@ -72,14 +73,15 @@ class BoundedSteps:
                 state.futures[each].discard(left)
 
 
-def ignore_unheard_events(session: Any, wire: Any) -> None:
-    """Have aiozk make no entry for an event that nobody waits for, on this connection for as long as it lives.
+def hear_events(session: Any, wire: Any, hear: Callable[[int, str], None]) -> None:
+    """Have ``hear`` called with each watch event on this connection; aiozk is told of those that somebody waits for.
 
-    Such events are normal. One comes when a watch was set again by a request that was already under way when its event
-    fired, or on a connection that was given up and goes on reading.
+    It makes an entry for each event that nobody waits for. Such events are normal: ours are for nobody else, and one
+    comes when a watch was set again by a request that was already under way when its event fired.
     """
 
     def dispatch(event: Any) -> None:
+        hear(event.type, event.path)
         if not event.type or session.watch_callbacks.get((event.type, event.path)):
             session.event_dispatch(event)
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from aiozk import exc, protocol
 
+from ._requests import Created
 from .exceptions import ElectionError, NotAuthorizedError
 
 Reply: TypeAlias = Any
@@ -35,7 +36,7 @@ def is_quorum_write(reply: Reply) -> bool:
         return first_failure(reply) is None
     return isinstance(
         reply,
-        (protocol.Create2Response, protocol.DeleteResponse, protocol.SetDataResponse),
+        (Created, protocol.Create2Response, protocol.DeleteResponse, protocol.SetDataResponse),
     )
 
 

@@ -279,7 +279,7 @@ class Session:
         self.events.publish(SessionEvent(told, session_id, read_only=state == States.READ_ONLY))
 
     def reply_received(self, request: Any, zxid: int, result: Any) -> None:
-        self.last_zxid = zxid
+        self._last_zxid = max(self._last_zxid, zxid)
         self._watches.request_answered(request, result)
 
     def watch_fired(self, event: Any) -> None:

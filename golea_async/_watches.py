@@ -74,7 +74,7 @@ class Watches:
 
     def request_answered(self, request: Any, result: Any) -> None:
         """Note which watch the server has set. To be called before any later event is handled."""
-        if getattr(request, "watch", False):
+        if self.callbacks and getattr(request, "watch", False):
             kind = _kind_set_by(request, result)
             if kind and self._anybody_waits(request.path):
                 self._kinds[request.path] = self._kinds.get(request.path, _NONE) | kind

@@ -17,13 +17,16 @@ import aiozk
 from aiozk import exc, protocol
 from aiozk.states import States
 
+from . import _requests
 from ._clock import boottime
 from ._connection import Connection as TimedConnection
 from ._lease import Acknowledgements, Lease, proven_touch
-from ._plain_client import ignore_unheard_events
+from ._plain_client import hear_events
 from ._replies import Reply, first_failure, is_multi, is_quorum_write
 
 Request: TypeAlias = Any
+Outcome: TypeAlias = "asyncio.Future[tuple[int, Any]]"
+"""Of a request: the zxid, and the reply or ZooKeeper's error."""
 Listener: TypeAlias = Callable[["Event", str], None]
 
 # Errors after which a request's outcome is unknown, or the session is not served on this connection any more.
@@ -57,9 +60,11 @@ class WatchKind(IntEnum):
     DATA = 2
 
 
-_EVENTS_OF = {
-    WatchKind.DATA: (Event.CREATED, Event.DELETED, Event.DATA_CHANGED),
-    WatchKind.CHILDREN: (Event.CHILDREN_CHANGED, Event.DELETED),
+_USED_UP_BY = {
+    Event.CREATED: (WatchKind.DATA,),
+    Event.DELETED: (WatchKind.DATA, WatchKind.CHILDREN),
+    Event.DATA_CHANGED: (WatchKind.DATA,),
+    Event.CHILDREN_CHANGED: (WatchKind.CHILDREN,),
 }
 
 
@@ -76,6 +81,7 @@ class Connection:
         self.lease = lease
         self.written_at = self.answered_at = -math.inf
         self._client = client
+        self._chroot = "" if client.chroot in (None, "/") else str(client.chroot)
         self._session = client.session
         self._wire = client.session.conn
         # aiozk matches the replies to its pings last in, first out: of its requests only ours can be timed.
@@ -86,10 +92,12 @@ class Connection:
         self._reader = None if is_timed else getattr(self._wire, "read_loop_task", None)
         if self._reader is not None:
             self._reader.add_done_callback(self._reader_ended)
-        if not is_timed:
-            ignore_unheard_events(self._session, self._wire)
+        if is_timed:
+            self._wire.hear = self._hear
+        else:
+            hear_events(self._session, self._wire, self._hear)
         self._abandoned = False
-        self._outstanding: dict[asyncio.Future[list[Any]], None] = {}
+        self._sent_to_aiozk: dict[Outcome, None] = {}  # and not answered: they end with the connection
         self._watches: dict[tuple[str, WatchKind], _Watch] = {}
         self.session_id: int = client.session.session_id
 
@@ -100,7 +108,7 @@ class Connection:
         return bool(
             not self._abandoned
             and session.conn is self._wire
-            and session.state == States.CONNECTED
+            and session.state.current_state == States.CONNECTED
             and session.session_id == self.session_id
             and session.started
             and not session.closing
@@ -118,22 +126,19 @@ class Connection:
 
         :raises ConnectionLostError: when the connection ended before the last reply.
         """
+        return await self.ask(*requests).replies(len(requests))
+
+    def ask(self, *requests: Request) -> Asked:
+        """Send requests together, at once; their replies need not be waited for all at once.
+
+        :raises ConnectionLostError: when the connection has ended.
+        """
         if not self.is_current:
             raise ConnectionLostError
         sent_at = boottime()
-        outcomes = self._post(requests)
-        self._outstanding[outcomes] = None
-        try:
-            replies = [self._reply(outcome) for outcome in await outcomes]
-        except exc.ConnectError:
-            self.abandon()
-            raise ConnectionLostError from None
-        finally:
-            self._outstanding.pop(outcomes, None)
-        self._renew_lease(sent_at, replies)
-        return replies
+        return Asked(self, self._post(requests), sent_at)
 
-    def _renew_lease(self, sent_at: float, replies: list[Reply]) -> None:
+    def renew_lease(self, sent_at: float, replies: list[Reply]) -> None:
         """Take note of answers; renew the lease when a quorum write has succeeded."""
         self.answered_at = boottime()
         if any(is_quorum_write(reply) for reply in replies):
@@ -159,11 +164,28 @@ class Connection:
         self._abandoned = True
         if self._reader is not None:
             self._reader.remove_done_callback(self._reader_ended)
-        for outcomes in list(self._outstanding):
-            if not outcomes.done():
-                outcomes.set_exception(ConnectionLostError())
-        for watch in list(self._watches.values()):
-            watch.fire(Event.LOST)
+        for outcome in list(self._sent_to_aiozk):
+            if not outcome.done():
+                _fail(outcome, exc.ConnectError(None, None))
+        if isinstance(self._wire, TimedConnection):
+            self._wire.give_up_posted()
+            if self._wire.hear == self._hear:
+                self._wire.hear = None
+        for path, kind in list(self._watches):
+            self._fire(Event.LOST, path, kind)
+
+    def _hear(self, event_type: int, absolute_path: str) -> None:
+        """A watch event has come; it uses up the watches that it came from."""
+        if event_type in _USED_UP_BY and absolute_path.startswith(self._chroot):
+            event, path = Event(event_type), absolute_path[len(self._chroot) :]
+            for kind in _USED_UP_BY[event]:
+                self._fire(event, path, kind)
+
+    def _fire(self, event: Event, path: str, kind: WatchKind) -> None:
+        watch = self._watches.pop((path, kind), None)
+        if watch is not None:
+            for listener in list(watch.listeners):
+                listener(event, path)
 
     def watch(self, path: str, kind: WatchKind, listener: Listener) -> None:
         """Call ``listener`` at the next event of a watch. To be called before the request that sets the watch.
@@ -172,34 +194,37 @@ class Connection:
         """
         watch = self._watches.get((path, kind))
         if watch is None:
-            watch = self._watches[path, kind] = _Watch(self, path, kind)
+            watch = self._watches[path, kind] = _Watch()
         watch.listeners[listener] = None
 
-    def is_watching(self, path: str, kind: WatchKind, listener: Listener) -> bool:
-        """Whether ``listener`` still waits for the first event of this watch."""
-        watch = self._watches.get((path, kind))
-        return watch is not None and listener in watch.listeners
+    def watch_is_asked(self, path: str, kind: WatchKind, outcome: Outcome) -> None:
+        """Take note of the request that is to set a watch: who wants it, too, can wait for the reply to that."""
+        self._watches[path, kind].asked = outcome
 
-    def confirm_watch(self, path: str, kind: WatchKind, listener: Listener) -> None:
-        """Take note that ZooKeeper has set this watch: who wants it, too, needs no request of its own.
+    def confirm_watch(self, path: str, kind: WatchKind, *, is_there: bool) -> None:
+        """Take note that ZooKeeper has set this watch, and what it has shown: who wants it, too, needs no request.
 
-        To be called with the reply to the listener's request. When it has heard the event before that, this is
-        another's watch by now.
+        To be called with the reply to a listener's request, and only while that listener has heard no event: by then
+        it may be another's watch.
         """
-        if self.is_watching(path, kind, listener):
-            self._watches[path, kind].is_set = True
+        watch = self._watches[path, kind]
+        watch.asked, watch.is_there = None, is_there
 
-    def has_set_watch(self, path: str, kind: WatchKind) -> bool:
-        """Whether ZooKeeper is known to have set this watch, and has sent no event since."""
+    def shows(self, path: str, kind: WatchKind) -> bool | None:
+        """Whether this znode is there, as its watch says, which ZooKeeper has set; None when it is not known to be."""
         watch = self._watches.get((path, kind))
-        return watch is not None and watch.is_set
+        return None if watch is None else watch.is_there
+
+    def is_setting_watch(self, path: str, kind: WatchKind) -> bool:
+        """Whether a request that is to set this watch was sent, and is not answered yet."""
+        watch = self._watches.get((path, kind))
+        return watch is not None and watch.asked is not None and not watch.asked.done()
 
     def forget_watches(self, listener: Listener, *watches: tuple[str, WatchKind]) -> list[tuple[str, WatchKind]]:
         """Take ``listener`` off watches; return those whose event nobody waits for now.
 
         They are to be removed in ZooKeeper too, by :meth:`remove_watches`, and then here, by :meth:`drop_unused`:
-        otherwise they stay on the server as long as the connection, and aiozk keeps an entry for each event that
-        nobody waits for.
+        otherwise they stay on the server as long as the connection.
         """
         unused = []
         for key in watches:
@@ -208,7 +233,8 @@ class Connection:
             if watch is not None and listener in watch.listeners:
                 del watch.listeners[listener]
                 if not watch.listeners:
-                    watch.is_set = False  # it is about to be removed: who comes now must set it again
+                    # It is about to be removed: who comes now must set it again.
+                    watch.asked = watch.is_there = None
                     unused.append(key)
         return unused
 
@@ -217,7 +243,7 @@ class Connection:
         for key in watches:
             watch = self._watches.get(key)
             if watch is not None and not watch.listeners:
-                watch.drop()
+                del self._watches[key]
 
     async def unwatch(self, listener: Listener, *watches: tuple[str, WatchKind]) -> None:
         """Take ``listener`` off watches, and remove those that nobody else waits for.
@@ -235,15 +261,15 @@ class Connection:
 
     def get(self, path: str, *, watch: bool = False) -> Request:
         """Ask for data and stat. Of a missing znode it leaves no watch."""
-        return protocol.GetDataRequest(path=self._absolute(path), watch=watch)
+        return _requests.Get(self._absolute(path), watch)
 
     def exists(self, path: str, *, watch: bool = False) -> Request:
         """Ask for the stat. The watch is set whether the znode is there or not."""
-        return protocol.ExistsRequest(path=self._absolute(path), watch=watch)
+        return _requests.Exists(self._absolute(path), watch)
 
     def children(self, path: str, *, watch: bool = False) -> Request:
         """Ask for the children's names and the stat."""
-        return protocol.GetChildren2Request(path=self._absolute(path), watch=watch)
+        return _requests.Children(self._absolute(path), watch)
 
     def create(
         self,
@@ -255,31 +281,24 @@ class Connection:
         sequential: bool = False,
     ) -> Request:
         """Ask for a new znode; the reply has its path and stat."""
-        request = protocol.Create2Request(
-            path=self._absolute(path),
-            data=data,
-            acl=list(acl or self._client.default_acl),
-        )
-        request.set_flags(ephemeral=ephemeral, sequential=sequential)
-        return request
+        flags = ephemeral * _requests.Create.EPHEMERAL_FLAG | sequential * _requests.Create.SEQUENTIAL_FLAG
+        return _requests.Create(self._absolute(path), data, acl or self._client.default_acl, flags)
 
     def create_parent(self, absolute_path: str, acl: Sequence[aiozk.ACL] | None = None) -> Request:
         """Ask for an empty persistent znode at a path outside the chroot, or of the chroot itself."""
-        request = protocol.Create2Request(path=absolute_path, data=b"", acl=list(acl or self._client.default_acl))
-        request.set_flags()
-        return request
+        return _requests.Create(absolute_path, b"", acl or self._client.default_acl, flags=0)
 
     def exists_parent(self, absolute_path: str) -> Request:
         """Ask for the stat of such a znode."""
-        return protocol.ExistsRequest(path=absolute_path, watch=False)
+        return _requests.Exists(absolute_path, watch=False)
 
     def delete(self, path: str, version: int = -1) -> Request:
         """Ask for a deletion, at this version of the znode (-1: at any)."""
-        return protocol.DeleteRequest(path=self._absolute(path), version=version)
+        return _requests.Delete(self._absolute(path), version)
 
     def set_data(self, path: str, data: bytes, version: int) -> Request:
         """Ask for other data, at this version of the znode (-1: at any)."""
-        return protocol.SetDataRequest(path=self._absolute(path), data=data, version=version)
+        return _requests.SetData(self._absolute(path), data, version)
 
     def check(self, path: str) -> Request:
         """Ask the quorum whether a znode is there: a transaction that changes nothing.
@@ -291,14 +310,11 @@ class Connection:
 
     def check_operation(self, path: str, version: int = -1) -> Request:
         """The same as an operation of a transaction, at this version of the znode (-1: at any)."""
-        return protocol.CheckVersionRequest(path=self._absolute(path), version=version)
+        return _requests.CheckVersion(self._absolute(path), version)
 
     def multi(self, *operations: Request) -> Request:
         """Ask for a transaction. Look for what failed with :func:`first_failure`."""
-        request = protocol.TransactionRequest()
-        for operation in operations:
-            request.add(operation)
-        return request
+        return _requests.Multi(operations)
 
     def sync(self, path: str) -> Request:
         """Ask the server to catch up with ZooKeeper's leader before it answers what is sent behind."""
@@ -306,76 +322,128 @@ class Connection:
 
     def remove_watches(self, watches: Iterable[tuple[str, WatchKind]]) -> list[Request]:
         """Ask the server to forget this connection's watches."""
-        return [protocol.RemoveWatchesRequest(path=self._absolute(path), type=int(kind)) for path, kind in watches]
+        return [_requests.RemoveWatches(self._absolute(path), kind) for path, kind in watches]
 
     def _absolute(self, path: str) -> str:
-        return str(self._client.normalize_path(path))
+        if "//" in path or path.endswith("/"):  # an application's, in a transaction
+            return str(self._client.normalize_path(path))
+        return self._chroot + path
 
-    def _post(self, requests: Sequence[Request]) -> asyncio.Future[list[Any]]:
-        """Write requests; return the future of their outcomes: zxid and reply, or an error."""
+    def _post(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Write requests; return the future outcome of each."""
         if isinstance(self._wire, TimedConnection):
-            return self._wire.send_together(requests)
-        futures = []
-        for request in requests:
-            self._session.xid = self._session.xid + 1 if self._session.xid < 0x7FFFFFFF else 1
-            futures.append(self._wire.send(request, xid=self._session.xid))
-            futures[-1].add_done_callback(_see_error)
-        return asyncio.gather(*futures, return_exceptions=True)
+            return self._wire.post(requests)
+        return [self._post_to_aiozk(request) for request in requests]
 
-    def _reply(self, outcome: Any) -> Reply:
-        if isinstance(outcome, tuple):
-            self._session.last_zxid, reply = outcome
-        else:
-            reply = outcome
+    def _post_to_aiozk(self, request: Request) -> Outcome:
+        """Write a request to aiozk's connection, whose futures end with ZooKeeper's error, or are cancelled."""
+        session = self._session
+        session.xid = session.xid + 1 if session.xid < 0x7FFFFFFF else 1
+        outcome: Outcome = asyncio.get_running_loop().create_future()
+        self._sent_to_aiozk[outcome] = None
+        outcome.add_done_callback(lambda done: self._sent_to_aiozk.pop(done, None))
+        self._wire.send(request, xid=session.xid).add_done_callback(lambda answered: _pass_on(answered, outcome))
+        return outcome
+
+    def reply(self, zxid: int, reply: Reply) -> Reply:
+        """Read an outcome.
+
+        :raises ConnectionLostError: when it says that the session is not served on this connection any more.
+        """
+        if zxid > 0:
+            self._session.last_zxid = zxid
         # A transaction says only in its results that the session is over (PrepRequestProcessor checks each part).
         error = first_failure(reply) if is_multi(reply) else reply
         if isinstance(error, _CONNECTION_IS_LOST):
             self.abandon()
             raise ConnectionLostError
-        if not isinstance(reply, BaseException) or isinstance(reply, exc.ResponseError):
-            return reply
-        if isinstance(reply, (exc.ZKError, OSError, asyncio.CancelledError)):
-            self.abandon()
-            raise ConnectionLostError from None
-        raise reply
+        return reply
 
 
 class _Watch:
-    """The listeners of one watch, and their callbacks in aiozk's registry."""
+    """Who waits for the event of one watch; what is to set it, and what ZooKeeper has shown when it had set it."""
 
-    def __init__(self, connection: Connection, path: str, kind: WatchKind) -> None:
+    __slots__ = ("asked", "is_there", "listeners")
+
+    def __init__(self) -> None:
         self.listeners: dict[Listener, None] = {}
-        self.is_set = False
+        self.asked: Outcome | None = None
+        self.is_there: bool | None = None
+
+
+class Asked:
+    """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
+
+    __slots__ = ("_connection", "_sent_at", "outcomes")
+
+    def __init__(self, connection: Connection, outcomes: list[Outcome], sent_at: float) -> None:
+        self.outcomes = outcomes
         self._connection = connection
-        self._key = (path, kind)
-        self._session = connection._session
-        absolute = connection._absolute(path)
-        self._callbacks = [(event, absolute, self._callback(event)) for event in _EVENTS_OF[kind]]
-        for registration in self._callbacks:
-            self._session.add_watch_callback(*registration)
+        self._sent_at = sent_at
 
-    def fire(self, event: Event) -> None:
-        """Tell every listener; the watch is used up."""
-        if self._connection._watches.get(self._key) is not self:
-            return  # dropped while this was on its way through the event loop
-        self.drop()
-        for listener in list(self.listeners):
-            listener(event, self._key[0])
+    async def replies(self, count: int) -> list[Reply]:
+        """Wait for the next replies, as many as that.
 
-    def drop(self) -> None:
-        """Take the callbacks out of aiozk's registry: aiozk would send them again on the next connection."""
-        del self._connection._watches[self._key]
-        for registration in self._callbacks:
-            self._session.remove_watch_callback(*registration)
+        :raises ConnectionLostError: when the connection ended before the last of them.
+        """
+        if not count:
+            return []
+        outcomes, self.outcomes = self.outcomes[:count], self.outcomes[count:]
+        connection = self._connection
+        try:
+            # The last answer comes last, so that the first wait is for all. An answer may be missing all the same: what
+            # stands between may lose one, and aiozk goes by the requests' numbers.
+            for outcome in reversed(outcomes):
+                await outcome
+        except exc.ConnectError:
+            connection.abandon()
+            raise ConnectionLostError from None
+        replies = [connection.reply(*outcome.result()) for outcome in outcomes]
+        connection.renew_lease(self._sent_at, replies)
+        return replies
 
-    def _callback(self, event: Event) -> Callable[[str], None]:
-        return lambda _path: self.fire(event)
+    def tell(self, told: Callable[[Reply | None], None]) -> None:
+        """Call with the reply to the only request, in place of :meth:`replies`; None: the connection ended before."""
+        (outcome,) = self.outcomes
+        outcome.add_done_callback(lambda outcome: told(self._told(outcome)))
+
+    def _told(self, outcome: Outcome) -> Reply | None:
+        if outcome_of(outcome) is None:
+            self._connection.abandon()
+            return None
+        try:
+            reply = self._connection.reply(*outcome.result())
+        except ConnectionLostError:
+            return None
+        self._connection.renew_lease(self._sent_at, [reply])
+        return reply
 
 
-def _see_error(answered: asyncio.Future[Any]) -> None:
-    """Look at it: of several that were sent together nobody does when the connection ends before the last answer."""
-    if not answered.cancelled():
-        answered.exception()
+def outcome_of(outcome: Outcome) -> Reply | None:
+    """Return the reply or ZooKeeper's error; None when it is not known what has become of the request."""
+    if outcome.cancelled() or outcome.exception() is not None:
+        return None
+    _, reply = outcome.result()
+    return None if isinstance(reply, _CONNECTION_IS_LOST) else reply
+
+
+def _pass_on(answered: asyncio.Future[Any], outcome: Outcome) -> None:
+    """Turn what has become of a request to aiozk into its outcome."""
+    error = asyncio.CancelledError() if answered.cancelled() else answered.exception()
+    if outcome.done():
+        return  # nobody waits any more
+    if error is None:
+        outcome.set_result(answered.result())
+    elif isinstance(error, exc.ResponseError) and not isinstance(error, _CONNECTION_IS_LOST):
+        outcome.set_result((0, error))
+    else:
+        is_lost = isinstance(error, (exc.ZKError, OSError, asyncio.CancelledError))
+        _fail(outcome, exc.ConnectError(None, None) if is_lost else error)
+
+
+def _fail(outcome: Outcome, error: BaseException) -> None:
+    outcome.set_exception(error)
+    outcome.exception()  # of several that were sent together nobody may look at this one
 
 
 def check_client(client: object) -> None:

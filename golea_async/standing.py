@@ -48,6 +48,7 @@ MAXIMUM_PATH_BYTES = 40_000
 _CIRCLE = 2**32
 # What Java's %010d prints: ten digits, or a minus sign and nine (not all zero) or, without a leading zero, ten.
 _CANDIDATE_NAME = re.compile("le_([0-9]{10}|-(?!0{9})[0-9]{9}|-[1-9][0-9]{9})")
+_ORDINARY_PATH = re.compile("(/[A-Za-z0-9_-]+)+")
 # PathUtils.java: characters that ZooKeeper refuses in a path.
 _FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
 
@@ -217,6 +218,8 @@ def check_candidate_id(candidate_id: object) -> tuple[str, str]:
 
 
 def _path_problem(path: str) -> str | None:
+    if _ORDINARY_PATH.fullmatch(path) and len(path) <= MAXIMUM_PATH_BYTES:
+        return None
     segments = path[1:].split("/")
     problems = {
         "it is empty": not path,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
-from weakref import WeakKeyDictionary
 
 from .exceptions import ElectionError
 
@@ -94,7 +94,7 @@ class StatusBoard:
         self.latest = Status(Role.NONE)
         self.has_ended = False
         self._final: Status | None = None
-        self._readers: WeakKeyDictionary[StatusReader, None] = WeakKeyDictionary()
+        self._readers: dict[weakref.ref[StatusReader], None] = {}
 
     def reader(self) -> StatusReader:
         """Subscribe a new reader, from the current status on."""
@@ -103,15 +103,21 @@ class StatusBoard:
             reader.end(self._final)
         else:
             reader.publish(self.latest)
-            self._readers[reader] = None
+            self._readers[weakref.ref(reader, self._forget)] = None
         return reader
+
+    def _forget(self, reader: weakref.ref[StatusReader]) -> None:
+        self._readers.pop(reader, None)
+
+    def _living_readers(self) -> list[StatusReader]:
+        return [reader for reference in list(self._readers) if (reader := reference()) is not None]
 
     def publish(self, status: Status) -> None:
         """Make a status the latest and give it to every reader; nothing follows the end."""
         if self.has_ended:
             return
         self.latest = status
-        for reader in self._readers:
+        for reader in self._living_readers():
             reader.publish(status)
 
     def end(self, error: ElectionError | None) -> None:
@@ -127,6 +133,6 @@ class StatusBoard:
             error=error,
         )
         self._final = None if error is None else self.latest
-        for reader in self._readers:
+        for reader in self._living_readers():
             reader.end(self._final)
         self._readers.clear()

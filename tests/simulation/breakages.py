@@ -19,14 +19,14 @@ from golea_async.leadership import Leadership
 def _no_owner_check() -> AbstractContextManager[object]:
     """Every ephemeral znode passes for one of this session."""
 
-    def reply(self: Connection, outcome: object) -> Any:
-        received = whole_reply(self, outcome)
+    def reply(self: Connection, zxid: int, outcome: object) -> Any:
+        received = whole_reply(self, zxid, outcome)
         if hasattr(received, "stat") and received.stat.ephemeral_owner:
-            received.stat.ephemeral_owner = self.session_id
+            received = received._replace(stat=received.stat._replace(ephemeral_owner=self.session_id))
         return received
 
-    whole_reply = Connection._reply
-    return mock.patch.object(Connection, "_reply", reply)
+    whole_reply = Connection.reply
+    return mock.patch.object(Connection, "reply", reply)
 
 
 def _lease_of_a_whole_timeout() -> AbstractContextManager[object]:
@@ -37,8 +37,8 @@ def _lease_of_a_whole_timeout() -> AbstractContextManager[object]:
 def _lease_renewed_by_reads() -> Iterator[None]:
     """The keep-alive only reads, and counts all the same."""
 
-    async def send(self: KeepAlive, connection: Connection) -> None:
-        await send_properly(self, _without_barriers(connection))
+    def send(self: KeepAlive, connection: Connection) -> None:
+        send_properly(self, _without_barriers(connection))
 
     send_properly = KeepAlive._send
     with (

@@ -166,6 +166,22 @@ async def test_resign(scene: Scene, interrupted: Interruption) -> None:
     assert steps > 2  # the deletion, and the end of its task
 
 
+async def test_the_background_task_before_its_first_step(scene: Scene) -> None:
+    """The nomination was sent by then: nothing may stay of it, and nobody who nominates later may wait for it."""
+    election = scene.candidate()
+    starting = asyncio.create_task(election.start())
+    await asyncio.sleep(0)
+    (task,) = background_tasks() - scene.tasks
+    task.cancel()
+    with pytest.raises(NotStandingError):
+        await soon(starting)
+    await soon(election.resign())
+    await scene.assert_nothing_is_left()
+    async with scene.candidate() as another:
+        assert another.is_leader
+    await scene.assert_nothing_is_left()
+
+
 @every_way
 async def test_a_body(scene: Scene, interrupted: Interruption) -> None:
     async def body() -> None:
@@ -208,7 +224,7 @@ async def test_reading_statuses_loses_nothing(scene: Scene, interrupted: Interru
         await scene.assert_nothing_is_left()
         if not was_interrupted:
             break
-    assert steps > 5
+    assert steps > 3
 
 
 @every_way
@@ -235,7 +251,7 @@ async def test_observing_loses_nothing(scene: Scene, interrupted: Interruption) 
         await scene.assert_nothing_is_left()
         if not was_interrupted:
             break
-    assert steps > 5
+    assert steps > 3
 
 
 @every_way

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from golea_async import AsyncElection, ZKClient
-from tests.support.elections import soon, status_of
+from golea_async import AsyncElection, ElectionOverError, ZKClient, delete_election
+from tests.support.elections import rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leading import leading
 from tests.support.leftovers import background_tasks, background_to_end, registries
@@ -82,6 +82,23 @@ async def test_joins_and_resignations_leave_the_clients_registries_as_they_were(
             assert sizes[0] == sizes[1]
             assert len(sizes[0]) > 10, "the walk has found them"
             assert leader.is_leader
+
+
+async def test_many_who_are_told_of_the_end_do_not_list_the_others(quiet_ensemble: Ensemble) -> None:
+    async with (
+        Proxy(quiet_ensemble.servers[0].port) as proxy,
+        ZKClient(proxy.address, session_timeout=QUIET) as zk,
+        ZKClient(quiet_ensemble.hosts, session_timeout=QUIET) as other,
+    ):
+        resource = await zk.create("/many")
+        elections = [AsyncElection(zk, resource, f"number {number}") for number in range(50)]
+        await soon(asyncio.gather(*(election.start() for election in elections)))
+        statuses = [election.statuses() for election in elections]
+        before = proxy.requests[OpCode.GET_CHILDREN2]
+        await soon(delete_election(other, resource))
+        for each in statuses:
+            assert isinstance((await rest_of(each))[-1].error, ElectionOverError)
+        assert proxy.requests[OpCode.GET_CHILDREN2] <= before + 1  # the leader, who follows nobody
 
 
 async def come_and_go(zk: ZKClient, resource: str) -> None:

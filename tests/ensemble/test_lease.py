@@ -575,7 +575,7 @@ async def test_a_blocked_loop_is_not_a_silent_server(
         server, post = zk.session.conn, Connection._post
         blocked = asyncio.Event()
 
-        def post_and_block(connection: Connection, requests: Sequence[Any]) -> asyncio.Future[list[Any]]:
+        def post_and_block(connection: Connection, requests: Sequence[Any]) -> Sequence[asyncio.Future[Any]]:
             asyncio.get_running_loop().call_soon(block)
             return post(connection, requests)
 

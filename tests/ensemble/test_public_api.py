@@ -151,13 +151,12 @@ class TestRequests:
         election = AsyncElection(zk, resource, "joining")
         joining = asyncio.create_task(election.start())
         await soon(nominated)
-        first = {OpCode.CREATE2: 1, OpCode.EXISTS: 1}
-        await eventually(lambda: requests_since(before, proxy) == first)
+        assert requests_since(before, proxy) == {OpCode.CREATE2: 1}
         positioned = proxy.on_reply(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         nominated.release()
         await soon(positioned)
         looks = {OpCode.GET_DATA: 1, OpCode.GET_CHILDREN2: 1} if lists else {OpCode.GET_DATA: 2}
-        second = {OpCode.CREATE2: 1, OpCode.EXISTS: 2, **looks}
+        second = {OpCode.CREATE2: 1, OpCode.EXISTS: 1, **looks}
         await eventually(lambda: requests_since(before, proxy) == second)
         positioned.release()
         await soon(joining)
@@ -182,11 +181,46 @@ class TestRequests:
         await soon(election.resign())
         assert await children(wire, resource) == []
 
+    async def test_who_stands_again_does_not_ask_for_the_znode_it_has_deleted(
+        self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
+    ) -> None:
+        (leader,) = await stand(zk, resource, "leader")
+        again = await connect(proxy.address)
+        await resign(*await stand(again, resource, "again"))
+        before = proxy.requests.copy()
+        (election,) = await stand(again, resource, "again")
+        assert election.status.now_following == leader.status.candidate_id
+        await sync(again)
+        assert requests_since(before, proxy) == {
+            OpCode.CREATE2: 1,
+            OpCode.GET_CHILDREN2: 1,
+            OpCode.EXISTS: 1,
+            OpCode.GET_DATA: 2,  # itself, and the leader
+            OpCode.SYNC: 1,
+        }
+        await resign(election, leader)
+
+    async def test_many_on_one_client_share_what_they_watch(
+        self, proxy: Proxy, connect: Connect, wire: WireClient, resource: str
+    ) -> None:
+        """Two requests for each: the create, and the look at the own znode, which is what the next one follows."""
+        many = await connect(proxy.address)
+        elections = [AsyncElection(many, resource, f"number {number}") for number in range(50)]
+        await soon(asyncio.gather(*(election.start() for election in elections)))
+        await sync(many)
+        sent = requests_since({}, proxy)
+        assert (sent[OpCode.CREATE2], sent[OpCode.GET_DATA]) == (50, 50)
+        assert sent[OpCode.GET_CHILDREN2] + sent[OpCode.EXISTS] < 5
+        following = {election.status.now_following for election in elections}
+        assert following == {None, *(f"{resource}/{name}" for name in (await children(wire, resource))[:-1])}
+        await resign(*reversed(elections))
+
     async def test_no_herd(self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str) -> None:
         """A departure wakes the next in the queue, and nobody else."""
         first, second = await stand(zk, resource, "first", "second")
         others = await connect(proxy.address)
         queue = await stand(others, resource, *(f"number {number}" for number in range(5)))
+        await sync(others)  # the last look at the own znode has come through
         before = proxy.requests.copy()
         statuses = second.statuses()
         await soon(first.resign())

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import aiozk
@@ -78,7 +79,7 @@ class BareSides:
 class OurRequestsSides(BareSides):
     """What golea_async sends for a join, with nothing around it: the floor, and what makes it safe.
 
-    With the create it asks how many there are, and then it looks at its own znode, at `DONE`, and at the one before.
+    It looks at `DONE` and its own znode, too, and does not wait for the answer about that.
     """
 
     async def join(self, side: int) -> float:
@@ -86,16 +87,20 @@ class OurRequestsSides(BareSides):
         acl = list(self._clients[side].default_acl)
         create = protocol.Create2Request(path=f"{self._resource}/{CANDIDATE_PREFIX}", data=b"n", acl=acl)
         create.set_flags(ephemeral=True, sequential=True)
-        parent = protocol.ExistsRequest(path=self._resource, watch=False)
-        (_, created), (_, shown) = await connection.send_together([create, parent])
+        (creating,) = connection.post([create])
+        _, created = await creating
         own = self._candidates[side] = created.path
-        before = name_before(own.rpartition("/")[2])
-        if before is None or shown.stat.num_children == 1:
-            look = protocol.GetChildren2Request(path=self._resource, watch=False)
+        look_at_own = protocol.GetDataRequest(path=own, watch=True)
+        look_at_done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
+        if side == 0:
+            listing = protocol.GetChildren2Request(path=self._resource, watch=False)
+            _, listed, _ = connection.post([look_at_own, listing, look_at_done])
+            await listed
         else:
-            look = protocol.GetDataRequest(path=f"{self._resource}/{before}", watch=True)
-        done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
-        await connection.send_together([protocol.GetDataRequest(path=own, watch=True), done, look])
+            before = f"{self._resource}/{name_before(own.rpartition('/')[2])}"
+            look = protocol.GetDataRequest(path=before, watch=True)
+            _, found, _ = connection.post([look_at_done, look, look_at_own])
+            await found
         return time.perf_counter() - began
 
 
@@ -267,15 +272,15 @@ _MAKERS: dict[Contestant, Callable[..., Sides]] = {
 
 
 @asynccontextmanager
-async def all_sides(ensemble: Ensemble) -> AsyncIterator[dict[Contestant, Sides]]:
-    """Every contestant, each in an election of its own."""
+async def all_sides(ensemble: Ensemble) -> AsyncIterator[dict[Contestant, Callable[[str], Sides]]]:
+    """Every contestant, each on clients of its own: takes an election node."""
     first, second = (server.address for server in ensemble.servers[:2])
     async with AsyncExitStack() as stack:
-        sides: dict[Contestant, Sides] = {}
+        sides: dict[Contestant, Callable[[str], Sides]] = {}
         for contestant, make in _MAKERS.items():
             one = await stack.enter_async_context(opened(kind_of(contestant), first))
             two = await stack.enter_async_context(opened(kind_of(contestant), second))
-            sides[contestant] = make((one, two), await new_election(one, two))
+            sides[contestant] = partial(make, (one, two))
             if contestant is Contestant.OURS_ON_AIOZK:  # its lease begins 11/40 T after the first join
                 for zk in (one, two):
                     await stack.enter_async_context(AsyncElection(zk, await new_election(zk)))
@@ -284,5 +289,5 @@ async def all_sides(ensemble: Ensemble) -> AsyncIterator[dict[Contestant, Sides]
             await asyncio.to_thread(client.start)
             stack.push_async_callback(asyncio.to_thread, client.close)
             stack.push_async_callback(asyncio.to_thread, client.stop)
-        sides[Contestant.KAZOO] = KazooSides(clients, await new_election(one, two))
+        sides[Contestant.KAZOO] = partial(KazooSides, clients)
         yield sides

@@ -4,63 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiozk
 from aiozk import WatchEvent
 
-from golea_async import AsyncElection
+from golea_async import AsyncElection, ZKClient
 from golea_async.testing import Ensemble
 
 from .clients import kind_of, new_election, opened, opened_many
 from .contestants import BareSides, GoleaSides, Sides, TellingElection, all_sides
 from .report import Contestant, Line, Report, times
 
-ALONE, BEHIND, AFTER_A_GAP, FRESH = range(4)
+BEHIND, FIRST, AGAIN, ALONE, FRESH = range(5)
+REST = 0.002
+"""Seconds between two steps: an answer takes a tenth of that."""
 STOOD_TIMEOUT = 3.0
 STOOD_SHARE = 0.9
 """Of the session timeout: by then the lease of the nomination has lapsed, and the next keep-alive is not due yet."""
 
 
 async def measure_round_trips(ensemble: Ensemble, report: Report, samples: int, warm_up: int) -> None:
-    """Each sample has all contestants in turn."""
-    figures: list[dict[Contestant, list[float]]] = [{} for _ in range(4)]
-    async with all_sides(ensemble) as contestants:
+    """Each sample has all contestants in turn, each in a new election."""
+    figures: list[dict[Contestant, list[float]]] = [{} for _ in range(5)]
+    first, second = (server.address for server in ensemble.servers[:2])
+    async with all_sides(ensemble) as contestants, opened(ZKClient, first) as one, opened(ZKClient, second) as two:
         for number in range(warm_up + samples):
             for contestant, sides in contestants.items():
-                taken = await _cycle(sides)
+                taken = await _cycle(sides(await new_election(one, two)))
                 if number >= warm_up:
                     for figure, value in zip(figures, taken, strict=True):
                         figure.setdefault(contestant, []).append(value * 1000)
-    for figure in (figures[BEHIND], figures[AFTER_A_GAP]):
+    for figure in (figures[BEHIND], figures[AGAIN]):
         del figure[Contestant.KAZOO]  # it does not tell
-    for figure in (figures[AFTER_A_GAP], figures[FRESH]):
-        del figure[Contestant.OUR_REQUESTS]  # they are a join's
+    for figure in (figures[AGAIN], figures[ALONE], figures[FRESH]):
+        del figure[Contestant.OUR_REQUESTS]  # they are a join's in two round trips
     recipes = (Contestant.RECIPE, Contestant.KAZOO)
     aim = "at most 1.2 times, and faster than the others"
-    add = report.add
-    add(Line("join behind a live candidate", "ms", figures[BEHIND], aim, times(figures[BEHIND], Contestant.RECIPE)))
-    add(Line("join as the only one", "ms", figures[ALONE], aim, times(figures[ALONE], *recipes)))
-    add(
-        Line(
-            "join when the one that came just before has left again",
-            "ms",
-            figures[AFTER_A_GAP],
-            found=times(figures[AFTER_A_GAP], Contestant.RECIPE),
-        )
-    )
-    add(Line("hand-over, to one whose lease is fresh", "ms", figures[FRESH], aim, times(figures[FRESH], *recipes)))
+    for which, what, others in (
+        (BEHIND, "join behind a live candidate", recipes[:1]),
+        (FIRST, "join as the first in an election", recipes),
+        (AGAIN, "join behind a live candidate, by who has just resigned", recipes[:1]),
+        (ALONE, "join as the only one, after another client's candidate", recipes),
+        (FRESH, "hand-over, to one whose lease is fresh", recipes),
+    ):
+        report.add(Line(what, "ms", figures[which], aim, times(figures[which], *others)))
 
 
 async def _cycle(sides: Sides) -> Sequence[float]:
-    alone = await sides.join(0)
-    behind = await sides.join(1)
+    """Each step begins at rest: what the one before has left to do must not be in its time."""
+    first = await _at_rest(sides.join(0))
+    behind = await _at_rest(sides.join(1))
     await sides.leave(1)
-    after_a_gap = await sides.join(1)
-    handed_over = await sides.hand_over()
+    again = await _at_rest(sides.join(1))
+    handed_over = await _at_rest(sides.hand_over())
     await sides.leave(1)
-    return alone, behind, after_a_gap, handed_over
+    alone = await _at_rest(sides.join(0))
+    await sides.leave(0)
+    return behind, first, again, alone, handed_over
+
+
+async def _at_rest(step: Awaitable[float]) -> float:
+    await asyncio.sleep(REST)
+    return await step
 
 
 async def measure_stood(ensemble: Ensemble, report: Report, rounds: int, count: int) -> None:

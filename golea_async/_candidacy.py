@@ -130,11 +130,11 @@ class Candidacy:
         self.task.add_done_callback(self._has_ended)
 
     def _has_ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() and not self.is_leaving:
-            what = self.identity.about("was cancelled and has not resigned")
-            warnings.warn(what, ResourceWarning, stacklevel=1)
         self._end(None)
         self._detach()
+        if task.cancelled() and not self.is_leaving:  # last: where warnings are errors it raises
+            what = self.identity.about("was cancelled and has not resigned")
+            warnings.warn(what, ResourceWarning, stacklevel=1)
 
     def unnoticed_loss(self) -> ElectionError:
         """Say why leadership is lost by the clock or the client's state, before anything was told here."""

@@ -173,7 +173,7 @@ async def test_the_background_task_before_its_first_step(scene: Scene) -> None:
     await asyncio.sleep(0)
     (task,) = background_tasks() - scene.tasks
     task.cancel()
-    with pytest.raises(NotStandingError):
+    with pytest.warns(ResourceWarning), pytest.raises(NotStandingError):
         await soon(starting)
     await soon(election.resign())
     await scene.assert_nothing_is_left()
@@ -224,7 +224,7 @@ async def test_reading_statuses_loses_nothing(scene: Scene, interrupted: Interru
         await scene.assert_nothing_is_left()
         if not was_interrupted:
             break
-    assert steps > 3
+    assert steps > 1  # it waits for the hand-over
 
 
 @every_way
@@ -251,7 +251,7 @@ async def test_observing_loses_nothing(scene: Scene, interrupted: Interruption) 
         await scene.assert_nothing_is_left()
         if not was_interrupted:
             break
-    assert steps > 3
+    assert steps > 5
 
 
 @every_way

@@ -119,7 +119,7 @@ class ReadsItsReply:
         raise NotImplementedError
 
 
-class Create(ReadsItsReply, protocol.Create2Request):  # type: ignore[misc]  # aiozk has no types
+class Create(ReadsItsReply, protocol.Create2Request):
     """Make a znode; the reply has its path and stat."""
 
     def __init__(self, path: str, data: bytes, acl: Sequence[aiozk.ACL], flags: int) -> None:
@@ -149,7 +149,7 @@ class _WatchableRead(ReadsItsReply):
         return _HEADER.pack(xid, self.opcode) + _string(self.path) + (_TRUE if self.watch else _FALSE)
 
 
-class Get(_WatchableRead, protocol.GetDataRequest):  # type: ignore[misc]
+class Get(_WatchableRead, protocol.GetDataRequest):
     """Ask for data and stat."""
 
     @staticmethod
@@ -161,7 +161,7 @@ class Get(_WatchableRead, protocol.GetDataRequest):  # type: ignore[misc]
         return Shown(frame[offset : offset + length], _read_stat(frame, offset + length))
 
 
-class Exists(_WatchableRead, protocol.ExistsRequest):  # type: ignore[misc]
+class Exists(_WatchableRead, protocol.ExistsRequest):
     """Ask for the stat."""
 
     @staticmethod
@@ -169,7 +169,7 @@ class Exists(_WatchableRead, protocol.ExistsRequest):  # type: ignore[misc]
         return Found(_read_stat(frame, offset))
 
 
-class Children(_WatchableRead, protocol.GetChildren2Request):  # type: ignore[misc]
+class Children(_WatchableRead, protocol.GetChildren2Request):
     """Ask for the children's names and the stat."""
 
     @staticmethod
@@ -198,7 +198,7 @@ class _AtVersion:
         return _HEADER.pack(xid, self.opcode) + self.body()
 
 
-class Delete(_AtVersion, ReadsItsReply, protocol.DeleteRequest):  # type: ignore[misc]
+class Delete(_AtVersion, ReadsItsReply, protocol.DeleteRequest):
     """Delete a znode."""
 
     @staticmethod
@@ -206,11 +206,11 @@ class Delete(_AtVersion, ReadsItsReply, protocol.DeleteRequest):  # type: ignore
         return _DELETED
 
 
-class CheckVersion(_AtVersion, protocol.CheckVersionRequest):  # type: ignore[misc]
+class CheckVersion(_AtVersion, protocol.CheckVersionRequest):
     """Require a znode to be there: an operation of a transaction."""
 
 
-class SetData(protocol.SetDataRequest):  # type: ignore[misc]
+class SetData(protocol.SetDataRequest):
     """Set a znode's data: an operation of a transaction."""
 
     def __init__(self, path: str, data: bytes, version: int) -> None:
@@ -220,7 +220,7 @@ class SetData(protocol.SetDataRequest):  # type: ignore[misc]
         return _string(self.path) + _buffer(self.data) + _INT.pack(self.version)
 
 
-class RemoveWatches(ReadsItsReply, protocol.RemoveWatchesRequest):  # type: ignore[misc]
+class RemoveWatches(ReadsItsReply, protocol.RemoveWatchesRequest):
     """Have the server forget this connection's watches of one kind on a path."""
 
     def __init__(self, path: str, kind: int) -> None:
@@ -234,7 +234,7 @@ class RemoveWatches(ReadsItsReply, protocol.RemoveWatchesRequest):  # type: igno
         return _REMOVED
 
 
-class Multi(ReadsItsReply, protocol.TransactionRequest):  # type: ignore[misc]
+class Multi(ReadsItsReply, protocol.TransactionRequest):
     """A transaction of the operations above."""
 
     def __init__(self, operations: Sequence[Any]) -> None:

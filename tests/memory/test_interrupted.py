@@ -10,7 +10,7 @@ import pytest
 
 from golea_async import AsyncElection, NotStandingError, Role, ZKClient, create_election
 from golea_async.testing import MemoryZooKeeper
-from tests.support.elections import soon
+from tests.support.elections import eventually, soon
 from tests.support.leading import KINDS, client_of
 from tests.support.leftovers import background_tasks, background_to_end
 
@@ -34,9 +34,9 @@ async def test_two_resignations_wait_while_the_background_task_is_cancelled(
         for server in zookeeper.servers:
             server.stop()
         resignations = [asyncio.create_task(election.resign(timeout=None)) for _ in range(2)]
-        await asyncio.sleep(0.05)  # they wait
+        await asyncio.sleep(0)  # both have taken their first step, and wait
         task.cancel()
-        await asyncio.sleep(0.05)
+        await eventually(lambda: any("resign" in task.get_name() for task in background_tasks()))
         for server in zookeeper.servers:
             server.start()
         await soon(asyncio.gather(*resignations))
@@ -52,7 +52,7 @@ async def test_one_of_the_same_name_is_safe_from_a_doubtful_predecessor(zookeepe
         first = AsyncElection(zk, RESOURCE, "same")
         with zookeeper.cut(zk.session.session_id, requests=False):
             starting = asyncio.create_task(first.start())
-            await asyncio.sleep(0.05)  # the nomination has come to ZooKeeper, its reply does not come
+            await eventually(lambda: candidates(zookeeper) != [])  # its reply is held
             (task,) = (task for task in background_tasks() if RESOURCE in task.get_name())
             task.cancel()
             with pytest.warns(ResourceWarning), pytest.raises(NotStandingError):

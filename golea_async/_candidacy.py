@@ -35,7 +35,7 @@ from .exceptions import (
     ResignError,
 )
 from .leadership import Leadership
-from .standing import Follow, Lead, Look, Missing, Over, decide, name_before
+from .standing import Follow, Lead, Look, Missing, Over, Verdict, name_before
 from .status import Role, Status, StatusBoard
 
 _logger = logging.getLogger("golea_async.election")
@@ -193,7 +193,7 @@ class Candidacy:
 
     async def _stand_on(self, connection: Connection) -> None:
         """Be nominated if need be, then keep the place up to date with every event, until this candidate leaves."""
-        if self._place is None:
+        if self._place is None or self._attempt is not None:
             place, look = await self._nominate(connection)
             barrier = False
         else:
@@ -218,40 +218,54 @@ class Candidacy:
         if connection is None:
             return
         self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
-        self._attempt = self._nominations.begin_at_once(connection, self._data)
+        self._attempt = self._nominations.begin_at_once(connection, self._data, self._is_nominated)
         self.is_withdrawn = self._attempt is None
+
+    def _is_nominated(self, own: Nomination) -> None:
+        """Ask for the place in the very call that reads the reply: the background task has not woken up yet."""
+        attempt, task = self._attempt, self.task
+        if attempt is None or task is None:
+            return  # its session is lost
+        place = self._stand_at(own, attempt.connection)
+        if not self.is_leaving and not task.done():
+            with suppress(ConnectionLostError):  # the task will see that, too
+                place.ask(attempt.connection, self._first_look(place).predecessor)
 
     async def _nominate(self, connection: Connection) -> tuple[Place, Look]:
         """Get a znode in this session; return its place, and where to look for the one before it."""
         if self._attempt is not None:
             await self._await_attempt(self._attempt)
+            place = self._place
         else:
             await self._delete_former(connection)
             self.is_withdrawn = False
             self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
-            self._stand_at(await self._nominations.nominate(connection, self._data), connection)
-        place = self._place
+            place = self._stand_at(await self._nominations.nominate(connection, self._data), connection)
         assert place is not None, "a nomination has a place, or has raised"
+        return place, self._first_look(place)
+
+    async def _await_attempt(self, attempt: Attempt) -> None:
+        """Wait for the nomination that was sent at once."""
+        try:
+            await attempt.nomination()
+        finally:
+            self._attempt = None
+
+    def _first_look(self, place: Place) -> Look:
         before = name_before(place.own.name)
         # In doubt, list: the number before may be the znode of a nomination whose reply was lost, nobody's but ours.
         if self._is_doubtful or (before and has_departed(self.client, f"{self.identity.resource}/{before}")):
             before = None
-        return place, Look(before)
-
-    async def _await_attempt(self, attempt: Attempt) -> None:
-        """Stand at the znode of the nomination that was sent at once."""
-        try:
-            self._stand_at(await attempt.nomination(), attempt.connection)
-        finally:
-            self._attempt = None
+        return Look(before)
 
     @property
     def _is_doubtful(self) -> bool:
         return self._nominations is not None and self._nominations.is_doubtful(self._data)
 
-    def _stand_at(self, own: Nomination, shown_on: Connection) -> None:
+    def _stand_at(self, own: Nomination, shown_on: Connection) -> Place:
         self.identity.candidate_id = own.path
-        self._place = Place(self.identity, own, shown_on, self._on_event)
+        self._place = Place(self.identity, own, shown_on, self)
+        return self._place
 
     def _notice_lost_session(self) -> None:
         """When the session is lost, so is the candidate: say so, and begin anew if that is wanted.
@@ -276,49 +290,59 @@ class Candidacy:
     # ------------------------------------------------------------------ taking a place
 
     async def _find_place(self, place: Place, connection: Connection, look: Look, *, barrier: bool) -> None:
-        """Find out who is before this candidate, watch that one, and publish the outcome."""
-        place.leave()
-        has_settled = False
-        while not has_settled and not self.is_leaving:
+        """Find out who is before this candidate, publish that, and watch what it rests on."""
+        while not self.is_leaving:
             if self._is_over:
                 raise self.identity.over()
             place.ask(connection, look.predecessor, barrier=barrier)
-            view = await place.view()
+            verdict = await place.verdict()
             barrier = False
-            if view.children is not None:
+            if not isinstance(verdict, Follow):  # it was listed
                 await self._sweep(connection)
-            match decide(place.own.name, view):
+            if self.is_leaving:
+                return
+            match verdict:
                 case Over():
-                    await place.confirm()  # the own znode is to be deleted, and has not been seen yet
+                    await place.confirm(connection)  # it is to be deleted, and no other at its path
                     raise self.identity.over()
                 case Missing():
                     await place.verify(connection)
-                case Look(predecessor) as look:
-                    # It is in the list, so it is the one to follow; whether it still is, its watch will tell.
-                    if predecessor is not None and place.stands(connection) and not self.is_leaving:
-                        self._follow(place, f"{self.identity.resource}/{predecessor}")
-                case Follow(predecessor):
-                    self._settle(place, connection, f"{self.identity.resource}/{predecessor}")
-                    has_settled = True
-                case Lead():
-                    self._settle(place, connection, None)
-                    has_settled = True
-            await place.confirm()
+                case Look():
+                    look = verdict
+                case Follow() | Lead():
+                    if self._settle(place, connection, verdict) and place.followed is None:
+                        self._linked.keep_alive.hold(place.own.path)
+                    await place.confirm(connection)
+                    return
+
+    def decided(self, place: Place, connection: Connection, verdict: Verdict) -> None:
+        """Publish what the answers mean in the very call that reads them; the background task does the rest."""
+        if self.board.has_ended or place is not self._place:
+            return
+        match verdict:
+            case Follow() | Lead():
+                self._settle(place, connection, verdict)
+            case Look(predecessor) if predecessor is not None:
+                # It is in the list, so it is the one to follow; whether it still is, its watch will tell.
+                if place.is_undisturbed(connection) and not self.is_leaving:
+                    self._follow(place, f"{self.identity.resource}/{predecessor}")
 
     def _holds(self, place: Place, connection: Connection) -> bool:
         """Whether this candidate stands where it was found to stand."""
         return not self.is_leaving and not self._is_over and place.holds(connection)
 
-    def _settle(self, place: Place, connection: Connection, followed: str | None) -> None:
-        """Take the place that was found, unless an event has put it in question already."""
-        place.take(connection, followed)
+    def _settle(self, place: Place, connection: Connection, verdict: Follow | Lead) -> bool:
+        """Take the place that was found; return False when an event has put it in question already. Idempotent."""
         if self.is_leaving or self._is_over or not place.is_undisturbed(connection):
-            return
-        if followed is None:
+            return False
+        if isinstance(verdict, Lead):
+            place.take(connection, None)
             self._lead(place, connection)
-            self._linked.keep_alive.hold(place.own.path)
         else:
+            followed = f"{self.identity.resource}/{verdict.predecessor}"
+            place.take(connection, followed)
             self._follow(place, followed)
+        return True
 
     def _follow(self, place: Place, followed: str) -> None:
         before, own = self.board.latest, place.own
@@ -452,7 +476,10 @@ class Candidacy:
         """Leave nothing of this election on the client."""
         connection = self._linked.connection
         if connection is not None and self._place is not None:
-            connection.drop_unused(self._place.forget_watches(connection))
+            unused = self._place.forget_watches(connection)
+            with suppress(ConnectionLostError):  # and they with it
+                connection.ask(*connection.remove_watches(unused))
+            connection.drop_unused(unused)
         self._linked.detach()
 
     # ------------------------------------------------------------------ small things
@@ -477,8 +504,8 @@ class Candidacy:
         self._notice_lapse()
         self._wake()
 
-    def _on_event(self, event: Event, path: str) -> None:
-        """A watch of the place has fired: believe in leading no longer where it says so."""
+    def heard(self, event: Event, path: str) -> None:
+        """Hear that a watch of the place has fired: believe in leading no longer where it says so."""
         if event is Event.CREATED:  # of the znodes that are watched, only DONE can be missing
             self._lose_leadership(self.identity.over())
         if event is Event.DELETED and self._place is not None and path == self._place.own.path:

@@ -134,12 +134,11 @@ class _Pending:
     xid: int
     sent_at: float
     future: asyncio.Future[Answer]
-    raises: bool  # whether the server's error ends the future by an exception; else it is the result
 
     def answer(self, zxid: int, result: Any) -> None:
         if self.future.done():
             return
-        if self.raises and isinstance(result, Exception):
+        if isinstance(result, Exception):
             self.future.set_exception(result)
         else:
             self.future.set_result((zxid, result))
@@ -147,6 +146,32 @@ class _Pending:
     def fail(self, error: Exception) -> None:
         if not self.future.done():
             _failed(self.future, error)
+
+
+class Asker(Protocol):
+    """Who has sent requests by :meth:`Connection.post`: is told of their answers in order, as they are read."""
+
+    def answered(self, zxid: int, result: Any) -> None:
+        """Hear the next answer: the reply, or ZooKeeper's error. A future would tell it one turn of the loop later."""
+
+    def unanswered(self) -> None:
+        """Hear that the connection has ended before the next answer; it may be told so for each."""
+
+
+@dataclass(slots=True)
+class _Posted:
+    """A request of an :class:`Asker`'s that waits for its reply."""
+
+    request: Any
+    xid: int
+    sent_at: float
+    asker: Asker
+
+    def answer(self, zxid: int, result: Any) -> None:
+        self.asker.answered(zxid, result)
+
+    def fail(self, _: Exception) -> None:
+        self.asker.unanswered()
 
 
 class Connection(asyncio.Protocol):
@@ -180,9 +205,9 @@ class Connection(asyncio.Protocol):
         self._handshake: asyncio.Future[ConnectReply] | None = None
         # Replies keep the order of requests within each queue. Pings and auth packets have their own fixed xids, and
         # the server answers an auth packet out of turn.
-        self._pending: deque[_Pending] = deque()
-        self._pings: deque[_Pending] = deque()
-        self._auths: deque[_Pending] = deque()
+        self._pending: deque[_Pending | _Posted] = deque()
+        self._pings: deque[_Pending | _Posted] = deque()
+        self._auths: deque[_Pending | _Posted] = deque()
         self._special = {protocol.PING_XID: self._pings, protocol.AUTH_XID: self._auths}
         self._session_timeout = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -248,29 +273,25 @@ class Connection(asyncio.Protocol):
             return _failed(self._loop.create_future(), self._not_sent())
         return self._transmit_one(self._pending, request, self._next_xid())
 
-    def post(self, requests: Sequence[Any]) -> list[asyncio.Future[Answer]]:
-        """Send requests in this order, in one write; return the future of each answer, which ZooKeeper's error is too.
-
-        When the connection dies first they end as above, and nobody complains of those that are not waited for.
-        """
-        futures: list[asyncio.Future[Answer]] = [self._loop.create_future() for _ in requests]
+    def post(self, requests: Sequence[Any], asker: Asker) -> None:
+        """Send requests in this order, in one write; ``asker`` is told of their answers."""
         if self.failure is not None:
-            return [_failed(future, self._not_sent()) for future in futures]
-        if not futures:
-            return futures
+            asker.unanswered()
+            return
+        if not requests:
+            return
         sent_at, xids = boottime(), [self._next_xid() for _ in requests]
         # Serialized first: a request that cannot be written must not leave a trace.
         payloads = [request.serialize(xid) for request, xid in zip(requests, xids, strict=True)]
-        for request, xid, future in zip(requests, xids, futures, strict=True):
-            self._pending.append(_Pending(request, xid, sent_at, future, raises=False))
+        for request, xid in zip(requests, xids, strict=True):
+            self._pending.append(_Posted(request, xid, sent_at, asker))
         self._write(*payloads)
-        return futures
 
     def give_up_posted(self) -> None:
         """End what was sent by :meth:`post` as if the connection was over; it goes on for everybody else."""
         for pending in self._pending:
-            if not pending.raises:
-                pending.fail(OutcomeUnknownError(self.host, self.port, "it was given up"))
+            if isinstance(pending, _Posted):
+                pending.asker.unanswered()
 
     def newest_acknowledged(self, before: float) -> float | None:
         """When the newest request was sent that was answered at ``before`` or earlier, or None (:func:`boottime`).
@@ -281,10 +302,12 @@ class Connection(asyncio.Protocol):
             (known.sent_at for known in reversed(self.acknowledgements) if known.acknowledged_at <= before), None
         )
 
-    def _transmit_one(self, queue: deque[_Pending], request: Any, xid: int) -> asyncio.Future[tuple[int, Any]]:
+    def _transmit_one(
+        self, queue: deque[_Pending | _Posted], request: Any, xid: int
+    ) -> asyncio.Future[tuple[int, Any]]:
         payload = request.serialize(xid)
-        future: asyncio.Future[tuple[int, Any]] = self._loop.create_future()
-        queue.append(_Pending(request, xid, boottime(), future, raises=True))
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        queue.append(_Pending(request, xid, boottime(), future))
         self._write(payload)
         return future
 

@@ -10,7 +10,7 @@ from ._clock import boottime
 from ._lease import KEEP_ALIVE_SHARE, Lease
 from ._replies import Reply, first_failure
 from ._until import Until
-from ._zk import Connection
+from ._zk import Connection, ConnectionLostError
 
 if TYPE_CHECKING:
     from ._link import Link
@@ -163,16 +163,21 @@ class _Write:
         self._timeout = connection.lease.timeout
         self._patience = KEEP_ALIVE_SHARE * self._timeout * random.uniform(1, 1.5)
         self._loop = asyncio.get_running_loop()
-        connection.ask(connection.check(path)).tell(self._answered)
+        self._asked = connection.ask(connection.check(path))
+        self._asked.tell(1, self._answered)
         self._timer = self._loop.call_later(self._patience, self._let_read)
 
     def forget(self) -> None:
         """Wait no more."""
         self._timer.cancel()
 
-    def _answered(self, reply: Reply | None) -> None:
+    def _answered(self) -> None:
         self._timer.cancel()
         if self._keep_alive.is_waiting_for(self):
+            try:
+                (reply,) = self._asked.take(1)
+            except ConnectionLostError:
+                reply = None
             self._keep_alive.answered(self._path, reply)
 
     def _let_read(self) -> None:

@@ -14,7 +14,7 @@ Many may nominate at once, or one may search: a search must not take the znode o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -23,7 +23,7 @@ import aiozk
 from aiozk import exc
 
 from ._replies import Reply, accept, is_missing, is_refused
-from ._zk import Connection, Outcome, outcome_of
+from ._zk import Connection, ConnectionLostError
 from .exceptions import ElectionError, ElectionNotFoundError
 from .standing import CANDIDATE_PREFIX, in_order
 
@@ -59,31 +59,50 @@ class Attempt:
     :ivar connection: on which it was sent.
     """
 
-    def __init__(self, nominations: Nominations, connection: Connection, name: bytes) -> None:
+    def __init__(
+        self,
+        nominations: Nominations,
+        connection: Connection,
+        name: bytes,
+        told: Callable[[Nomination], None] | None = None,
+    ) -> None:
         path = f"{nominations.resource}/{CANDIDATE_PREFIX}"
         self.connection = connection
         self._nominations = nominations
         self._name = name
+        self._told = told
         self._own: Nomination | None = None
+        self._refused: Reply = None
         self._is_under_way = True
+        self._end: asyncio.Future[None] | None = None
         self._asked = connection.ask(connection.create(path, name, ephemeral=True, sequential=True))
-        (self._outcome,) = self._asked.outcomes
-        self._outcome.add_done_callback(self._answered)
         nominations.lock.begin_nominating()
+        self._asked.tell(1, self._answered)
 
-    def _answered(self, outcome: Outcome) -> None:
+    def _answered(self) -> None:
         """Claim the znode before anybody can search."""
         if not self._is_under_way:
             return
         self._is_under_way = False
-        created = outcome_of(outcome)
-        if created is None:
+        try:
+            (created,) = self._asked.take(1)
+        except ConnectionLostError:
             self._nominations.doubt(self._name)
-        elif not is_refused(created):
-            path = f"{self._nominations.resource}/{created.path.rpartition('/')[2]}"
-            self._own = Nomination(path, created.stat.created_zxid, created.stat.ephemeral_owner)
-            self._nominations.claim(self._own)
+        else:
+            self._read(created)
         self._nominations.lock.end_nominating()
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+        if self._own is not None and self._told is not None:
+            self._told(self._own)
+
+    def _read(self, created: Reply) -> None:
+        if is_refused(created):
+            self._refused = created
+            return
+        path = f"{self._nominations.resource}/{created.path.rpartition('/')[2]}"
+        self._own = Nomination(path, created.stat.created_zxid, created.stat.ephemeral_owner)
+        self._nominations.claim(self._own)
 
     async def nomination(self) -> Nomination:
         """Wait for the candidate. Cancelled: the name is in doubt.
@@ -92,11 +111,24 @@ class Attempt:
         :raises ElectionNotFoundError: when the election node does not exist.
         :raises NotAuthorizedError: when the client may not create children there.
         """
-        (reply,) = await self._asked.replies(1)
-        self._answered(self._outcome)  # where the answer was there already, nobody has been told of it yet
-        if self._own is None:
-            raise self._refusal(reply)
-        return self._own
+        if self._is_under_way:
+            self._end = asyncio.get_running_loop().create_future()
+            try:
+                await self._end
+            except asyncio.CancelledError:
+                self._give_up()
+                raise
+        if self._own is not None:
+            return self._own
+        if self._refused is None:
+            raise ConnectionLostError
+        raise self._refusal(self._refused)
+
+    def _give_up(self) -> None:
+        if self._is_under_way:
+            self._is_under_way = False
+            self._nominations.doubt(self._name)
+            self._nominations.lock.end_nominating()
 
     def _refusal(self, reply: Reply) -> ElectionError:
         resource = self._nominations.resource
@@ -115,9 +147,10 @@ class Attempt:
 class Nominations:
     """All nominations of one session for one election node."""
 
-    def __init__(self, resource: str, session_id: int) -> None:
+    def __init__(self, resource: str, session_id: int, in_doubt: set[Nominations]) -> None:
         self.resource = resource
         self.session_id = session_id
+        self._in_doubt = in_doubt
         self._claimed: dict[str, int] = {}
         self._doubtful: set[bytes] = set()
         self._others: dict[str, int] = {}
@@ -125,11 +158,14 @@ class Nominations:
 
     @classmethod
     def of(cls, client: aiozk.ZKClient, resource: str, session_id: int) -> Nominations:
-        """Return the nominations that all elections of one client share, also those that have ended in doubt."""
-        all_of_client = _nominations.setdefault(client, WeakValueDictionary())
-        nominations = all_of_client.get((session_id, resource))
+        """Return the nominations that all elections of one client share."""
+        of_client = _nominations.get(client)
+        if of_client is None:
+            of_client = _nominations[client] = _OfClient()
+        nominations = of_client.in_use.get((session_id, resource))
         if nominations is None:
-            nominations = all_of_client[session_id, resource] = cls(resource, session_id)
+            of_client.forget_other_sessions(session_id)
+            nominations = of_client.in_use[session_id, resource] = cls(resource, session_id, of_client.in_doubt)
         return nominations
 
     def is_doubtful(self, name: bytes) -> bool:
@@ -137,8 +173,9 @@ class Nominations:
         return name in self._doubtful
 
     def doubt(self, name: bytes) -> None:
-        """Take note that there may be one."""
+        """Take note that there may be one, as long as the session lives: also when nobody of this name stands."""
         self._doubtful.add(name)
+        self._in_doubt.add(self)
 
     def claim(self, nomination: Nomination) -> None:
         """Take this znode for one candidate, so that no search takes it for another."""
@@ -149,12 +186,13 @@ class Nominations:
         if self._claimed.get(nomination.name) == nomination.czxid:
             del self._claimed[nomination.name]
 
-    def begin_at_once(self, connection: Connection, name: bytes) -> Attempt | None:
+    def begin_at_once(self, connection: Connection, name: bytes, told: Callable[[Nomination], None]) -> Attempt | None:
         """Ask for a candidate, unless something has to be waited for; nothing is awaited here.
 
+        :param told: is called with it in the very call that reads the reply.
         :raises ConnectionLostError: when the connection has ended.
         """
-        return None if self.is_doubtful(name) or self.lock.is_searching else Attempt(self, connection, name)
+        return None if self.is_doubtful(name) or self.lock.is_searching else Attempt(self, connection, name, told)
 
     async def nominate(self, connection: Connection, name: bytes) -> Nomination:
         """Create a candidate, or adopt the one of a nomination whose reply was lost. Cancelled: the name is in doubt.
@@ -224,7 +262,20 @@ class Nominations:
         return max(self._claimed.get(name, -1), self._others.get(name, -1)) > parent_czxid
 
 
-_nominations: WeakKeyDictionary[aiozk.ZKClient, WeakValueDictionary[tuple[int, str], Nominations]] = WeakKeyDictionary()
+class _OfClient:
+    """The nominations on one client: those of elections that go on, and those in doubt."""
+
+    def __init__(self) -> None:
+        self.in_use: WeakValueDictionary[tuple[int, str], Nominations] = WeakValueDictionary()
+        self.in_doubt: set[Nominations] = set()
+
+    def forget_other_sessions(self, session_id: int) -> None:
+        for nominations in list(self.in_doubt):
+            if nominations.session_id != session_id:
+                self.in_doubt.discard(nominations)
+
+
+_nominations: WeakKeyDictionary[aiozk.ZKClient, _OfClient] = WeakKeyDictionary()
 _departed: WeakKeyDictionary[aiozk.ZKClient, str] = WeakKeyDictionary()
 
 

@@ -5,8 +5,9 @@ What is known is bound to one connection: with that it counts as unknown, and is
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from functools import partial
+from typing import Protocol
 
 from aiozk import exc
 
@@ -15,18 +16,42 @@ from ._nomination import Nomination
 from ._replies import Reply, accept, is_missing, is_present, is_refused
 from ._zk import Asked, Connection, Event, Request, WatchKind
 from .exceptions import CandidateDeletedError
-from .standing import DONE, View
+from .standing import DONE, Verdict, View, decide
+from .standing import Look as Seek
 
 
-@dataclass(slots=True)
+class Candidate(Protocol):
+    """Whose place it is."""
+
+    def heard(self, event: Event, path: str) -> None:
+        """Hear that a watch of the place has fired."""
+
+    def decided(self, place: Place, connection: Connection, verdict: Verdict) -> None:
+        """Hear what the answers mean, in the very call that reads the last of them."""
+
+
 class _Look:
-    """What was asked at one look, by path, and how many of the answers decide."""
+    """What was asked at one look, what has been answered, and what that means."""
 
-    connection: Connection
-    predecessor: str | None
-    paths: list[str]
-    needed: int
-    asked: Asked
+    __slots__ = ("asked", "connection", "end", "error", "needed", "paths", "predecessor", "replies", "verdict")
+
+    def __init__(self, connection: Connection, predecessor: str | None, paths: list[str], asked: Asked) -> None:
+        self.connection = connection
+        self.predecessor = predecessor  # None: the children were listed
+        self.paths = paths  # of what was asked, in order
+        self.asked = asked
+        self.needed = 0  # how many of them decide
+        self.replies: dict[str, Reply] = {}  # by path
+        self.verdict: Verdict | None = None
+        self.error: Exception | None = None
+        self.end: asyncio.Future[None] | None = None
+
+    def has_ended(self) -> bool:
+        return self.verdict is not None or self.error is not None
+
+    def wake(self) -> None:
+        if self.end is not None and not self.end.done():
+            self.end.set_result(None)
 
 
 class Place:
@@ -37,30 +62,32 @@ class Place:
     :ivar has_seen_done: whether ``DONE`` was heard to be created: it may be gone again, with the own znode.
     """
 
-    def __init__(
-        self, identity: Identity, own: Nomination, shown_on: Connection, heard: Callable[[Event, str], None]
-    ) -> None:
+    def __init__(self, identity: Identity, own: Nomination, shown_on: Connection, candidate: Candidate) -> None:
         self.own = own
         self.followed: str | None = None
         self.has_seen_done = False
         self.done = f"{identity.resource}/{DONE}"
         self._identity = identity
         self._resource = identity.resource
-        self._heard = heard
+        self._candidate = candidate
         self._watched: dict[str, bool] = {}  # whose event has not come yet; whether it is set, and shows what it should
         self._connection: Connection | None = None  # the one on which the place was taken; None while it is looked for
         self._shown_on: Connection | None = shown_on  # the last one on which ZooKeeper has shown the own znode
-        self._look: _Look | None = None  # what was asked, and whose answers were not read
-        self._unread: _Look | None = None  # of whose answers those are not read that it did not need to decide
+        self._look: _Look | None = None  # whose verdict was not taken
+        self._is_disturbed = False  # an event has come since the last look began
 
     def ask(self, connection: Connection, predecessor: str | None, *, barrier: bool = False) -> None:
-        """Ask ZooKeeper, in one round trip, for all that is not being watched yet; list when nobody is named.
+        """Ask ZooKeeper, in one round trip, what decides and is not known from a watch; list when nobody is named.
 
         A watch counts from when its request is sent: its event can come before the reply. When the one before has
         gone, the place has asked already, in the call that heard of it; then this asks for nothing more.
+
+        :raises ConnectionLostError: when the connection has ended.
         """
-        if self._look is not None and self._look.connection is connection:
+        if self._look is not None and self._look.connection is connection and not self._is_disturbed:
             return
+        self._look = self._connection = None
+        self._is_disturbed = False
         requests: dict[str, Request] = {}  # by path
         if barrier:
             requests["barrier"] = connection.check(self._resource)
@@ -68,29 +95,15 @@ class Place:
             needed = self._list(connection, requests)
         else:
             needed = self._look_at(connection, requests, self._path(predecessor))
-        asked = connection.ask(*requests.values())
-        for path, outcome in zip(requests, asked.outcomes, strict=True):
-            if path in self._watched:
-                connection.watch_is_asked(path, WatchKind.DATA, outcome)
-        self._look = _Look(connection, predecessor, list(requests), needed, asked)
-
-    async def view(self) -> View:
-        """Wait for what decides; :meth:`confirm` reads the rest."""
-        look, self._look = self._look, None
-        assert look is not None, "ask() comes first"
-        replies = await look.asked.replies(look.needed)
-        self._unread = look
-        return self._view(look.connection, look.predecessor, dict(zip(look.paths, replies, strict=False)))
+        self._look = look = _Look(connection, predecessor, list(requests), self._send(connection, requests))
+        self._decide_with(look, needed)
 
     def _list(self, connection: Connection, requests: dict[str, Request]) -> int:
-        """Return how many of the requests decide: the list shows `DONE`, too."""
-        self._want(connection, self.own.path, requests)
+        """Return how many of the requests decide: the list shows the own znode and `DONE`, too."""
         if not connection.lease.is_valid:  # who finds itself the first needs a lease at once
             requests["keep-alive"] = connection.check(self.own.path)
         requests[self._resource] = connection.children(self._resource)
-        needed = len(requests)
-        self._want(connection, self.done, requests, is_known=_is_known(connection, self.done))
-        return needed
+        return len(requests)
 
     def _look_at(self, connection: Connection, requests: dict[str, Request], followed: str) -> int:
         """Return how many decide: that the own znode stands is known when it was just made on this connection.
@@ -98,14 +111,79 @@ class Place:
         What other candidates of this client have just asked for is answered before what is asked for here; so where
         something is, nobody has to ask for the same again.
         """
-        asks_itself = not self._watched.get(self.own.path)
+        awaits_others = not self._watched.get(self.own.path) and any(
+            connection.is_setting_watch(path, WatchKind.DATA) for path in (self.done, followed)
+        )
         for path in (self.done, followed):
-            is_asked = asks_itself and connection.is_setting_watch(path, WatchKind.DATA)
+            is_asked = awaits_others and connection.is_setting_watch(path, WatchKind.DATA)
             self._want(connection, path, requests, is_known=is_asked or _is_known(connection, path))
+        if awaits_others or self._shown_on is not connection:
+            self._want(connection, self.own.path, requests)
         needed = len(requests)
-        awaits_others = any(connection.is_setting_watch(path, WatchKind.DATA) for path in (self.done, followed))
-        self._want(connection, self.own.path, requests)
-        return len(requests) if awaits_others or self._shown_on is not connection else needed
+        if followed in requests:  # where that is missing, and the own one is the only child, no list is needed
+            requests[self._resource] = connection.get(self._resource)
+        return needed
+
+    def _send(self, connection: Connection, requests: dict[str, Request]) -> Asked:
+        asked = connection.ask(*requests.values())
+        for path in requests:
+            if path in self._watched:
+                connection.watch_is_asked(path, WatchKind.DATA, asked)
+        return asked
+
+    def _decide_with(self, look: _Look, needed: int) -> None:
+        """Decide as soon as so many more answers are there."""
+        look.needed = needed
+        look.asked.tell(needed, partial(self._answered, look))
+
+    def _answered(self, look: _Look) -> None:
+        """Decide: what the event of a watch would say of these answers has not come before them."""
+        if look is not self._look:
+            return  # an event has put it in question, and another one has begun
+        try:
+            verdict = self._verdict(look)
+            if verdict == Seek(None) and len(look.replies) < len(look.paths):
+                self._decide_with(look, 1)
+                return
+            look.verdict = verdict
+            self._candidate.decided(self, look.connection, verdict)
+        except Exception as error:  # noqa: BLE001  # who waits for the verdict raises it: here it is the connection's
+            look.error = error
+        # Last, so that who waits for the status goes first.
+        asyncio.get_running_loop().call_soon(look.wake)
+
+    def _verdict(self, look: _Look) -> Verdict:
+        known = len(look.replies)
+        paths = look.paths[known : known + look.needed]
+        replies = dict(zip(paths, look.asked.take(look.needed), strict=True))
+        look.replies |= replies
+        for path, reply in replies.items():
+            self._read(look.connection, path, reply)
+        return decide(self.own.name, self._view(look))
+
+    async def verdict(self) -> Verdict:
+        """Wait for what the last look says.
+
+        :raises ConnectionLostError: when the connection ended before.
+        :raises ElectionError: when ZooKeeper has refused a request.
+        """
+        while True:
+            look = self._look
+            assert look is not None, "ask() comes first"
+            if not look.has_ended():
+                look.end = asyncio.get_running_loop().create_future()
+                await look.end
+            if look is self._look:
+                break  # else an event has begun another one
+        self._look = None
+        if look.error is None:
+            assert look.verdict is not None, "it has ended"
+            return look.verdict
+        error, look.error = look.error, None
+        try:
+            raise error
+        finally:
+            del error  # its traceback has this frame: together they would live until the collector comes
 
     def _want(self, connection: Connection, path: str, requests: dict[str, Request], *, is_known: bool = False) -> None:
         """Listen to the watch of a znode; add the request that sets it, and shows the znode, if one is needed.
@@ -115,37 +193,57 @@ class Place:
         """
         if self._watched.get(path):
             return
-        connection.watch(path, WatchKind.DATA, self._on_event)
+        connection.watch(path, WatchKind.DATA, self.on_event)
         self._watched[path] = False
         if not is_known:
             requests[path] = (connection.exists if path == self.done else connection.get)(path, watch=True)
 
-    def _view(self, connection: Connection, predecessor: str | None, replies: dict[str, Reply]) -> View:
-        """Read the replies: what was not asked is being watched, and so is as it was."""
-        for path, reply in replies.items():
-            self._read(connection, path, reply)
-        listed = replies.get(self._resource)
-        if listed is not None:
-            accept(listed, exc.NoNode, path=self._resource, **self._identity.names)
-        if predecessor is not None and not (
-            self._is_set(connection, self.done) and self._is_set(connection, self._path(predecessor))
-        ):
-            predecessor = None
+    def _view(self, look: _Look) -> View:
+        """Say what the replies show: what was not asked is being watched, and so is as it was."""
+        connection = look.connection
+        if look.predecessor is None:
+            listed = accept(look.replies[self._resource], exc.NoNode, path=self._resource, **self._identity.names)
+            self._notice_list(connection, listed)
+            children = None if is_missing(listed) else listed.children
+            return View(self._shown_on is connection, done=False, children=children)
+        followed = self._path(look.predecessor)
+        lives = self._is_set(connection, self.done) and self._is_set(connection, followed)
         return View(
             own_stands=self._shown_on is connection,
             done=connection.shows(self.done, WatchKind.DATA) is True,
-            predecessor=predecessor,
-            children=None if listed is None or is_missing(listed) else listed.children,
+            predecessor=look.predecessor if lives else None,
+            children=[self.own.name] if self._is_alone(look.replies.get(self._resource)) else None,
         )
 
-    async def confirm(self) -> None:
-        """Read what the decision did not need. When it puts the place in question, that does not hold any more."""
-        look, self._unread = self._unread, None
-        if look is None:
-            return
-        paths = look.paths[look.needed :]
-        for path, reply in zip(paths, await look.asked.replies(len(paths)), strict=True):
-            self._read(look.connection, path, reply)
+    def _notice_list(self, connection: Connection, listed: Reply) -> None:
+        """See whether a list shows the own znode: only when the election node is made anew do names come again."""
+        is_own = not is_missing(listed) and listed.stat.created_zxid < self.own.czxid
+        if is_own and self._shown_on is not connection:
+            is_own = self.own.name in listed.children
+        self._shown_on = connection if is_own else None
+
+    def _is_alone(self, node: Reply | None) -> bool:
+        """Whether the election node shows that its only child is the own znode: its last one came with that."""
+        return (
+            node is not None
+            and not is_refused(node)
+            and node.stat.num_children == 1
+            and node.stat.last_modified_children == self.own.czxid
+        )
+
+    async def confirm(self, connection: Connection) -> None:
+        """Watch what the decision did not need. When it puts the place in question, that does not hold any more.
+
+        :raises ConnectionLostError: when the connection has ended.
+        :raises ElectionError: when ZooKeeper has refused a request.
+        """
+        requests: dict[str, Request] = {}
+        self._want(connection, self.own.path, requests)
+        self._want(connection, self.done, requests, is_known=_is_known(connection, self.done))
+        if requests:
+            replies = await self._send(connection, requests).replies(len(requests))
+            for path, reply in zip(requests, replies, strict=True):
+                self._read(connection, path, reply)
 
     def _read(self, connection: Connection, path: str, reply: Reply) -> None:
         """Read the answer to a request that sets a watch, unless its event has come already."""
@@ -156,6 +254,7 @@ class Place:
             is_there = is_there or is_present(reply, path=path, **self._identity.names)
         else:
             accept(reply, exc.NoNode, path=path, **self._identity.names)
+        was_shown = path == self.own.path and self._shown_on is connection
         is_as_it_should = is_there is (path != self.done)
         if path == self.own.path:
             is_as_it_should = self.own.is_shown_by(reply)
@@ -165,6 +264,8 @@ class Place:
             self._watched[path] = is_as_it_should
         else:  # of a missing znode `get` leaves no watch
             self._watches_no_more(connection, path)
+        if was_shown and not is_as_it_should:  # deleted before the watch was set: its event would have said the same
+            self.on_event(Event.DELETED, path)
 
     async def verify(self, connection: Connection) -> None:
         """Ask the quorum whether the own znode is gone.
@@ -191,32 +292,21 @@ class Place:
             CandidateDeletedError, "was deleted by somebody: make another AsyncElection to stand again"
         )
 
-    def leave(self) -> None:
-        """Stand nowhere until the place was looked for and taken."""
-        self._connection = None
-
     def take(self, connection: Connection, followed: str | None) -> None:
         """Stand behind ``followed``, as was seen on this connection; None: stand before all others."""
         self.followed = followed
         self._connection = connection
 
-    def stands(self, connection: Connection) -> bool:
-        """Whether neither the own znode's end nor that of the election was heard of on this connection."""
-        return connection.is_current and self.own.path in self._watched and self.done in self._watched
-
     def is_undisturbed(self, connection: Connection) -> bool:
-        """Whether the place was taken on this connection, and no event has put it in question."""
-        return (
-            self._connection is connection
-            and self.stands(connection)
-            and (self.followed is None or self.followed in self._watched)
-        )
+        """Whether no event has come on this connection since the last look began."""
+        return connection.is_current and not self._is_disturbed
 
     def holds(self, connection: Connection) -> bool:
-        """Whether that is so, and ZooKeeper has set every watch on which it rests."""
+        """Whether the place was taken on this connection, and every watch on which it rests is set, and silent."""
         return (
             self._connection is connection
-            and connection.is_current
+            and self._look is None
+            and self.is_undisturbed(connection)
             and self.sees_its_own(connection)
             and self._is_set(connection, self.done)
             and (self.followed is None or self._is_set(connection, self.followed))
@@ -240,23 +330,26 @@ class Place:
     def forget_watches(self, connection: Connection) -> list[tuple[str, WatchKind]]:
         """Listen no more; return the watches that nobody needs now, as :meth:`Connection.forget_watches` does."""
         watched, self._watched = self._watched, {}
-        return connection.forget_watches(self._on_event, *((path, WatchKind.DATA) for path in watched))
+        return connection.forget_watches(self.on_event, *((path, WatchKind.DATA) for path in watched))
 
-    def _on_event(self, event: Event, path: str) -> None:
+    def on_event(self, event: Event, path: str) -> None:
+        """Hear the event of a watch; to be called by the connection."""
+        was_disturbed, self._is_disturbed = self._is_disturbed, True
         self._watched.pop(path, None)
         if path == self.own.path:
             self._shown_on = None
-        # Who may be the successor asks in this very call: before its task has woken up the answer is on its way.
-        if path == self.followed and self._connection is not None and self.stands(self._connection):
-            self.ask(self._connection, None)
         self.has_seen_done = self.has_seen_done or event is Event.CREATED  # of all these only DONE can be missing
-        self._heard(event, path)
+        # Who may be the successor asks in this very call: before its task has woken up the answer is on its way.
+        connection = self._connection
+        if path == self.followed and not was_disturbed and connection is not None and connection.is_current:
+            self.ask(connection, None)
+        self._candidate.heard(event, path)
 
     def _path(self, name: str) -> str:
         return f"{self._resource}/{name}"
 
     def _watches_no_more(self, connection: Connection, path: str) -> None:
-        connection.drop_unused(connection.forget_watches(self._on_event, (path, WatchKind.DATA)))
+        connection.drop_unused(connection.forget_watches(self.on_event, (path, WatchKind.DATA)))
         self._watched.pop(path, None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any, TypeAlias
@@ -25,8 +26,6 @@ from ._plain_client import hear_events
 from ._replies import Reply, first_failure, is_multi, is_quorum_write
 
 Request: TypeAlias = Any
-Outcome: TypeAlias = "asyncio.Future[tuple[int, Any]]"
-"""Of a request: the zxid, and the reply or ZooKeeper's error."""
 Listener: TypeAlias = Callable[["Event", str], None]
 
 # Errors after which a request's outcome is unknown, or the session is not served on this connection any more.
@@ -97,7 +96,7 @@ class Connection:
         else:
             hear_events(self._session, self._wire, self._hear)
         self._abandoned = False
-        self._sent_to_aiozk: dict[Outcome, None] = {}  # and not answered: they end with the connection
+        self._sent_to_aiozk: dict[Asked, None] = {}  # and not answered: they end with the connection
         self._watches: dict[tuple[str, WatchKind], _Watch] = {}
         self.session_id: int = client.session.session_id
 
@@ -135,13 +134,17 @@ class Connection:
         """
         if not self.is_current:
             raise ConnectionLostError
-        sent_at = boottime()
-        return Asked(self, self._post(requests), sent_at)
+        asked = Asked(self, len(requests))
+        if isinstance(self._wire, TimedConnection):
+            self._wire.post(requests, asked)
+        else:
+            self._post_to_aiozk(requests, asked)
+        return asked
 
-    def renew_lease(self, sent_at: float, replies: list[Reply]) -> None:
-        """Take note of answers; renew the lease when a quorum write has succeeded."""
+    def renew_lease(self, sent_at: float, reply: Reply) -> None:
+        """Take note of an answer; renew the lease when it says that a quorum write has succeeded."""
         self.answered_at = boottime()
-        if any(is_quorum_write(reply) for reply in replies):
+        if is_quorum_write(reply):
             self.written_at = max(self.written_at, sent_at)
             timed = self._own_acknowledgements or self._wire
             touched_at = proven_touch(sent_at, self.lease.timeout, self._connect_sent_at, timed.newest_acknowledged)
@@ -164,9 +167,8 @@ class Connection:
         self._abandoned = True
         if self._reader is not None:
             self._reader.remove_done_callback(self._reader_ended)
-        for outcome in list(self._sent_to_aiozk):
-            if not outcome.done():
-                _fail(outcome, exc.ConnectError(None, None))
+        for asked in self._sent_to_aiozk:
+            asked.unanswered()
         if isinstance(self._wire, TimedConnection):
             self._wire.give_up_posted()
             if self._wire.hear == self._hear:
@@ -197,9 +199,9 @@ class Connection:
             watch = self._watches[path, kind] = _Watch()
         watch.listeners[listener] = None
 
-    def watch_is_asked(self, path: str, kind: WatchKind, outcome: Outcome) -> None:
+    def watch_is_asked(self, path: str, kind: WatchKind, asked: Asked) -> None:
         """Take note of the request that is to set a watch: who wants it, too, can wait for the reply to that."""
-        self._watches[path, kind].asked = outcome
+        self._watches[path, kind].asked = asked
 
     def confirm_watch(self, path: str, kind: WatchKind, *, is_there: bool) -> None:
         """Take note that ZooKeeper has set this watch, and what it has shown: who wants it, too, needs no request.
@@ -218,7 +220,7 @@ class Connection:
     def is_setting_watch(self, path: str, kind: WatchKind) -> bool:
         """Whether a request that is to set this watch was sent, and is not answered yet."""
         watch = self._watches.get((path, kind))
-        return watch is not None and watch.asked is not None and not watch.asked.done()
+        return watch is not None and watch.asked is not None and not watch.asked.is_complete
 
     def forget_watches(self, listener: Listener, *watches: tuple[str, WatchKind]) -> list[tuple[str, WatchKind]]:
         """Take ``listener`` off watches; return those whose event nobody waits for now.
@@ -329,21 +331,22 @@ class Connection:
             return str(self._client.normalize_path(path))
         return self._chroot + path
 
-    def _post(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Write requests; return the future outcome of each."""
-        if isinstance(self._wire, TimedConnection):
-            return self._wire.post(requests)
-        return [self._post_to_aiozk(request) for request in requests]
+    def _post_to_aiozk(self, requests: Sequence[Request], asked: Asked) -> None:
+        """Write requests to aiozk's connection, whose futures end with ZooKeeper's error, or are cancelled."""
+        session, sent = self._session, deque[asyncio.Future[Any]]()
 
-    def _post_to_aiozk(self, request: Request) -> Outcome:
-        """Write a request to aiozk's connection, whose futures end with ZooKeeper's error, or are cancelled."""
-        session = self._session
-        session.xid = session.xid + 1 if session.xid < 0x7FFFFFFF else 1
-        outcome: Outcome = asyncio.get_running_loop().create_future()
-        self._sent_to_aiozk[outcome] = None
-        outcome.add_done_callback(lambda done: self._sent_to_aiozk.pop(done, None))
-        self._wire.send(request, xid=session.xid).add_done_callback(lambda answered: _pass_on(answered, outcome))
-        return outcome
+        def pass_on(_: object) -> None:
+            while sent and sent[0].done():  # in order, also where one before is missing: aiozk goes by their numbers
+                _pass_on(sent.popleft(), asked)
+            if not sent:
+                self._sent_to_aiozk.pop(asked, None)
+
+        self._sent_to_aiozk[asked] = None
+        for request in requests:
+            session.xid = session.xid + 1 if session.xid < 0x7FFFFFFF else 1
+            sent.append(self._wire.send(request, xid=session.xid))
+        for answered in tuple(sent):
+            answered.add_done_callback(pass_on)
 
     def reply(self, zxid: int, reply: Reply) -> Reply:
         """Read an outcome.
@@ -355,7 +358,6 @@ class Connection:
         # A transaction says only in its results that the session is over (PrepRequestProcessor checks each part).
         error = first_failure(reply) if is_multi(reply) else reply
         if isinstance(error, _CONNECTION_IS_LOST):
-            self.abandon()
             raise ConnectionLostError
         return reply
 
@@ -367,83 +369,101 @@ class _Watch:
 
     def __init__(self) -> None:
         self.listeners: dict[Listener, None] = {}
-        self.asked: Outcome | None = None
+        self.asked: Asked | None = None
         self.is_there: bool | None = None
 
 
 class Asked:
     """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
 
-    __slots__ = ("_connection", "_sent_at", "outcomes")
+    __slots__ = ("_connection", "_is_lost", "_needed", "_replies", "_sent_at", "_told", "_unanswered")
 
-    def __init__(self, connection: Connection, outcomes: list[Outcome], sent_at: float) -> None:
-        self.outcomes = outcomes
+    def __init__(self, connection: Connection, count: int) -> None:
         self._connection = connection
-        self._sent_at = sent_at
+        self._sent_at = boottime()
+        self._replies: list[Reply] = []  # that have come, and were not taken
+        self._unanswered = count
+        self._is_lost = False
+        self._needed = 0
+        self._told: Callable[[], None] | None = None
 
-    async def replies(self, count: int) -> list[Reply]:
-        """Wait for the next replies, as many as that.
+    @property
+    def is_complete(self) -> bool:
+        """Whether no further reply comes."""
+        return self._is_lost or not self._unanswered
+
+    def tell(self, count: int, told: Callable[[], None]) -> None:
+        """Call once, in the very call that reads the last one, when so many replies can be taken, or never can be.
+
+        That is at once when they are there.
+        """
+        self._needed, self._told = count, told
+        if len(self._replies) >= count:
+            self._tell()
+        elif self._is_lost:
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def take(self, count: int) -> list[Reply]:
+        """Return the next replies, as many as that.
 
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
-        if not count:
-            return []
-        outcomes, self.outcomes = self.outcomes[:count], self.outcomes[count:]
-        connection = self._connection
-        try:
-            # The last answer comes last, so that the first wait is for all. An answer may be missing all the same: what
-            # stands between may lose one, and aiozk goes by the requests' numbers.
-            for outcome in reversed(outcomes):
-                await outcome
-        except exc.ConnectError:
-            connection.abandon()
-            raise ConnectionLostError from None
-        replies = [connection.reply(*outcome.result()) for outcome in outcomes]
-        connection.renew_lease(self._sent_at, replies)
-        return replies
+        if len(self._replies) < count:
+            raise ConnectionLostError
+        taken, self._replies = self._replies[:count], self._replies[count:]
+        return taken
 
-    def tell(self, told: Callable[[Reply | None], None]) -> None:
-        """Call with the reply to the only request, in place of :meth:`replies`; None: the connection ended before."""
-        (outcome,) = self.outcomes
-        outcome.add_done_callback(lambda outcome: told(self._told(outcome)))
+    async def replies(self, count: int) -> list[Reply]:
+        """Wait for the next replies, as many as that, and take them. Cancelled: they can be waited for again.
 
-    def _told(self, outcome: Outcome) -> Reply | None:
-        if outcome_of(outcome) is None:
-            self._connection.abandon()
-            return None
+        :raises ConnectionLostError: when the connection ended before the last of them.
+        """
+        if len(self._replies) < count:
+            waiter = asyncio.get_running_loop().create_future()
+            self.tell(count, lambda: None if waiter.done() else waiter.set_result(None))
+            await waiter
+        return self.take(count)
+
+    def answered(self, zxid: int, result: Any) -> None:
+        """Read the next answer; to be called by the connection."""
+        if self._is_lost:
+            return
         try:
-            reply = self._connection.reply(*outcome.result())
+            reply = self._connection.reply(zxid, result)
         except ConnectionLostError:
-            return None
-        self._connection.renew_lease(self._sent_at, [reply])
-        return reply
+            self.unanswered()
+            return
+        self._connection.renew_lease(self._sent_at, reply)
+        self._unanswered -= 1
+        self._replies.append(reply)
+        if len(self._replies) >= self._needed:
+            self._tell()
+
+    def unanswered(self) -> None:
+        """Take note that nothing more comes. Who waits is told later: the connection is just being ended."""
+        if not self._is_lost:
+            self._is_lost = True
+            asyncio.get_running_loop().call_soon(self._give_up)
+
+    def _give_up(self) -> None:
+        self._connection.abandon()
+        self._tell()
+
+    def _tell(self) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            told()
 
 
-def outcome_of(outcome: Outcome) -> Reply | None:
-    """Return the reply or ZooKeeper's error; None when it is not known what has become of the request."""
-    if outcome.cancelled() or outcome.exception() is not None:
-        return None
-    _, reply = outcome.result()
-    return None if isinstance(reply, _CONNECTION_IS_LOST) else reply
-
-
-def _pass_on(answered: asyncio.Future[Any], outcome: Outcome) -> None:
-    """Turn what has become of a request to aiozk into its outcome."""
+def _pass_on(answered: asyncio.Future[Any], asked: Asked) -> None:
+    """Tell what has become of a request to aiozk."""
     error = asyncio.CancelledError() if answered.cancelled() else answered.exception()
-    if outcome.done():
-        return  # nobody waits any more
     if error is None:
-        outcome.set_result(answered.result())
-    elif isinstance(error, exc.ResponseError) and not isinstance(error, _CONNECTION_IS_LOST):
-        outcome.set_result((0, error))
+        asked.answered(*answered.result())
+    elif isinstance(error, exc.ResponseError):
+        asked.answered(0, error)
     else:
-        is_lost = isinstance(error, (exc.ZKError, OSError, asyncio.CancelledError))
-        _fail(outcome, exc.ConnectError(None, None) if is_lost else error)
-
-
-def _fail(outcome: Outcome, error: BaseException) -> None:
-    outcome.set_exception(error)
-    outcome.exception()  # of several that were sent together nobody may look at this one
+        asked.unanswered()
 
 
 def check_client(client: object) -> None:

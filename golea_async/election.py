@@ -111,10 +111,9 @@ class AsyncElection:
                 ElectionError,
                 "was started already: one object stands once, make another AsyncElection",
             )
-        reader = self._candidacy.board.reader()
         self._candidacy.start()
         try:
-            async for status in reader:
+            async for status in self._candidacy.board.reader():
                 if status.role in (Role.LEADER, Role.FOLLOWER):
                     return status
         except asyncio.CancelledError:

@@ -77,9 +77,9 @@ class BareSides:
 
 
 class OurRequestsSides(BareSides):
-    """What golea_async sends for a join, with nothing around it: the floor, and what makes it safe.
+    """What golea_async sends for a join until it knows its place, with nothing around it: the floor, and `DONE`.
 
-    It looks at `DONE` and its own znode, too, and does not wait for the answer about that.
+    Behind a candidate it also asks for the number of children, and does not wait for that.
     """
 
     async def join(self, side: int) -> float:
@@ -87,21 +87,38 @@ class OurRequestsSides(BareSides):
         acl = list(self._clients[side].default_acl)
         create = protocol.Create2Request(path=f"{self._resource}/{CANDIDATE_PREFIX}", data=b"n", acl=acl)
         create.set_flags(ephemeral=True, sequential=True)
-        (creating,) = connection.post([create])
-        _, created = await creating
-        own = self._candidates[side] = created.path
-        look_at_own = protocol.GetDataRequest(path=own, watch=True)
-        look_at_done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
+        own = self._candidates[side] = (await Answers.of(connection, create)[0]).path
         if side == 0:
-            listing = protocol.GetChildren2Request(path=self._resource, watch=False)
-            _, listed, _ = connection.post([look_at_own, listing, look_at_done])
-            await listed
+            await Answers.of(connection, protocol.GetChildren2Request(path=self._resource, watch=False))[0]
         else:
             before = f"{self._resource}/{name_before(own.rpartition('/')[2])}"
+            look_at_done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
             look = protocol.GetDataRequest(path=before, watch=True)
-            _, found, _ = connection.post([look_at_done, look, look_at_own])
-            await found
+            count = protocol.ExistsRequest(path=self._resource, watch=False)
+            await Answers.of(connection, look_at_done, look, count)[1]
         return time.perf_counter() - began
+
+
+class Answers:
+    """The answers to requests that were sent together."""
+
+    def __init__(self, count: int) -> None:
+        self.futures: list[asyncio.Future[Any]] = [asyncio.get_running_loop().create_future() for _ in range(count)]
+        self._next = 0
+
+    @classmethod
+    def of(cls, connection: Any, *requests: Any) -> list[asyncio.Future[Any]]:
+        answers = cls(len(requests))
+        connection.post(requests, answers)
+        return answers.futures
+
+    def answered(self, _zxid: int, result: Any) -> None:
+        self.futures[self._next].set_result(result)
+        self._next += 1
+
+    def unanswered(self) -> None:
+        for future in self.futures[self._next :]:
+            future.cancel()
 
 
 async def bare_check(zk: aiozk.ZKClient, path: str) -> None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from golea_async import AsyncElection, ElectionOverError, ZKClient, delete_election
-from tests.support.elections import rest_of, soon, status_of
+from tests.support.elections import eventually, rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leading import leading
 from tests.support.leftovers import background_tasks, background_to_end, registries
@@ -39,6 +39,8 @@ async def hand_overs(ensemble: Ensemble, candidates: int) -> tuple[Counter[int],
         elections = [AsyncElection(zk, resource) for zk in clients]
         for election in elections:
             await soon(election.start())
+        # Behind the decision each watches its own znode; all but the first have looked at one more, and the parent.
+        await eventually(lambda: proxy.requests[OpCode.GET_DATA] == 3 * candidates - 2)
         before, events = proxy.requests.copy(), proxy.events
         for leader, heir in pairwise(elections[: HAND_OVERS + 1]):
             await leader.resign()

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from golea_async import (
     get_leader,
 )
 from golea_async._clock import boottime
-from golea_async._zk import Connection
+from golea_async._zk import Asked, Connection, Request
 from tests.support.elections import eventually, rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leading import KINDS, client_of, leading, statuses_until_leader
@@ -572,12 +572,12 @@ async def test_a_blocked_loop_is_not_a_silent_server(
     async with client_of(kind, ensemble.hosts, T) as zk:
         election = AsyncElection(zk, resource)
         leadership = await leading(election)
-        server, post = zk.session.conn, Connection._post
+        server, ask = zk.session.conn, Connection.ask
         blocked = asyncio.Event()
 
-        def post_and_block(connection: Connection, requests: Sequence[Any]) -> Sequence[asyncio.Future[Any]]:
+        def ask_and_block(connection: Connection, *requests: Request) -> Asked:
             asyncio.get_running_loop().call_soon(block)
-            return post(connection, requests)
+            return ask(connection, *requests)
 
         def block() -> None:
             patch.undo()
@@ -585,7 +585,7 @@ async def test_a_blocked_loop_is_not_a_silent_server(
             blocked.set()
 
         with monkeypatch.context() as patch:
-            patch.setattr(Connection, "_post", post_and_block)
+            patch.setattr(Connection, "ask", ask_and_block)
             await soon(blocked.wait())
         before = deadline_of(leadership)
         await eventually(lambda: deadline_of(leadership) > before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
@@ -144,40 +145,50 @@ class TestOneClient:
 class TestRequests:
     """What a join costs: requests that travel together are one round trip."""
 
-    async def join(self, proxy: Proxy, zk: aiozk.ZKClient, resource: str, *, lists: bool) -> AsyncElection:
-        """Hold the first reply of each round trip until all that was sent with it has come."""
+    async def join(
+        self, proxy: Proxy, zk: aiozk.ZKClient, resource: str, second: dict[OpCode, int], decides: OpCode
+    ) -> AsyncElection:
+        """Hold the deciding reply of each round trip until all that was sent with it has come."""
         before = proxy.requests.copy()
         nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
         election = AsyncElection(zk, resource, "joining")
         joining = asyncio.create_task(election.start())
         await soon(nominated)
         assert requests_since(before, proxy) == {OpCode.CREATE2: 1}
-        positioned = proxy.on_reply(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+        positioned = proxy.on_reply(lambda frame: frame.opcode == decides, Action.HOLD)
         nominated.release()
         await soon(positioned)
-        looks = {OpCode.GET_DATA: 1, OpCode.GET_CHILDREN2: 1} if lists else {OpCode.GET_DATA: 2}
-        second = {OpCode.CREATE2: 1, OpCode.EXISTS: 1, **looks}
-        await eventually(lambda: requests_since(before, proxy) == second)
+        await eventually(lambda: requests_since(before, proxy) == {OpCode.CREATE2: 1, **second})
         positioned.release()
         await soon(joining)
-        assert requests_since(before, proxy) == second
         return election
+
+    async def watches(self, before: Counter[int], proxy: Proxy) -> None:
+        """Behind the decision: what it rests on is watched."""
+        own_and_done = {OpCode.CREATE2: 1, OpCode.GET_CHILDREN2: 1, OpCode.GET_DATA: 1, OpCode.EXISTS: 1}
+        own_too = {OpCode.CREATE2: 1, OpCode.EXISTS: 1, OpCode.GET_DATA: 3}
+        await eventually(lambda: requests_since(before, proxy) in (own_and_done, own_too))
 
     async def test_a_join_behind_a_live_candidate_is_two_round_trips_and_no_list(
         self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
     ) -> None:
         (leader,) = await stand(zk, resource, "leader")
         joining = await connect(proxy.address)
-        election = await self.join(proxy, joining, resource, lists=False)
+        before = proxy.requests.copy()
+        second = {OpCode.EXISTS: 1, OpCode.GET_DATA: 2}  # DONE; the one before, and the election node
+        election = await self.join(proxy, joining, resource, second, OpCode.GET_DATA)
         assert election.status.now_following == leader.status.candidate_id
+        await self.watches(before, proxy)
         await resign(election, leader)
 
     async def test_the_first_join_is_two_round_trips_too(
         self, proxy: Proxy, connect: Connect, wire: WireClient, resource: str
     ) -> None:
         joining = await connect(proxy.address)
-        election = await self.join(proxy, joining, resource, lists=True)
+        before = proxy.requests.copy()
+        election = await self.join(proxy, joining, resource, {OpCode.GET_CHILDREN2: 1}, OpCode.GET_CHILDREN2)
         assert election.is_leader
+        await self.watches(before, proxy)
         await soon(election.resign())
         assert await children(wire, resource) == []
 
@@ -190,15 +201,39 @@ class TestRequests:
         before = proxy.requests.copy()
         (election,) = await stand(again, resource, "again")
         assert election.status.now_following == leader.status.candidate_id
-        await sync(again)
-        assert requests_since(before, proxy) == {
+        sent = {
             OpCode.CREATE2: 1,
             OpCode.GET_CHILDREN2: 1,
             OpCode.EXISTS: 1,
-            OpCode.GET_DATA: 2,  # itself, and the leader
-            OpCode.SYNC: 1,
+            OpCode.GET_DATA: 3,  # the leader, the election node, and itself
         }
+        await eventually(lambda: requests_since(before, proxy) == sent)
         await resign(election, leader)
+
+    async def test_the_only_one_behind_a_number_that_is_gone_does_not_list(
+        self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
+    ) -> None:
+        """Two round trips, like any other join: the election node has one child."""
+        await resign(*await stand(zk, resource, "gone"))
+        joining = await connect(proxy.address)
+        before = proxy.requests.copy()
+        second = {OpCode.EXISTS: 1, OpCode.GET_DATA: 2}
+        election = await self.join(proxy, joining, resource, second, OpCode.GET_DATA)
+        assert election.is_leader
+        assert OpCode.GET_CHILDREN2 not in requests_since(before, proxy)
+        await resign(election)
+
+    async def test_not_the_only_one_behind_a_number_that_is_gone(
+        self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
+    ) -> None:
+        """Then the number of children says nothing: they are listed."""
+        leader, gone = await stand(zk, resource, "leader", "gone")
+        await resign(gone)
+        (election,) = await stand(await connect(proxy.address), resource, "joining")
+        assert election.status.now_following == leader.status.candidate_id
+        await resign(leader)
+        assert (await soon(election.wait_for_leadership())).is_valid
+        await resign(election)
 
     async def test_many_on_one_client_share_what_they_watch(
         self, proxy: Proxy, connect: Connect, wire: WireClient, resource: str
@@ -209,8 +244,8 @@ class TestRequests:
         await soon(asyncio.gather(*(election.start() for election in elections)))
         await sync(many)
         sent = requests_since({}, proxy)
-        assert (sent[OpCode.CREATE2], sent[OpCode.GET_DATA]) == (50, 50)
-        assert sent[OpCode.GET_CHILDREN2] + sent[OpCode.EXISTS] < 5
+        assert sent[OpCode.CREATE2] == 50
+        assert sent[OpCode.GET_DATA] - 50 + sent[OpCode.GET_CHILDREN2] + sent[OpCode.EXISTS] < 10
         following = {election.status.now_following for election in elections}
         assert following == {None, *(f"{resource}/{name}" for name in (await children(wire, resource))[:-1])}
         await resign(*reversed(elections))

@@ -122,7 +122,7 @@ class TestExpiry:
         self, ensemble: SharedEnsemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         """Between the nomination and the position."""
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_CHILDREN2, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))
@@ -191,7 +191,7 @@ class TestDeletion:
         await soon(background_to_end())
 
     async def test_while_starting(self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_CHILDREN2, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))
@@ -200,6 +200,25 @@ class TestDeletion:
         position.release()
         with pytest.raises(CandidateDeletedError):
             await soon(starting)
+        await election.resign()
+        assert watch_callbacks(zk) == {}
+
+    async def test_before_it_is_watched(
+        self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
+    ) -> None:
+        """A list has shown it, and the request that sets its watch comes too late."""
+        watch = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+        election = AsyncElection(zk, resource, "one")
+        assert (await soon(election.start())).role is Role.LEADER
+        leadership = election.current_leadership
+        assert leadership is not None
+        statuses = election.statuses()
+        await soon(asyncio.shield(watch.happened))
+        await wire.delete(str(election.status.candidate_id))
+        watch.release()
+        await soon(leadership.wait_lost())
+        *_, last = await rest_of(statuses)
+        assert isinstance(last.error, CandidateDeletedError)
         await election.resign()
         assert watch_callbacks(zk) == {}
 
@@ -274,7 +293,7 @@ class TestAnotherAtTheSamePath:
         assert await children(wire, resource) == ["le_0000000000"]
 
     async def test_while_starting(self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_CHILDREN2, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))

@@ -72,7 +72,7 @@ class Candidacy:
         self._deletion: Deletion | None = None  # of the own znode, which was sent
         self._place: Place | None = None  # from the nomination on
         self._former: Nomination | None = None  # of a lost session
-        self._leaderships: list[Leadership] = []  # the newest one, and those of the past whose bodies may be stopping
+        self._leaderships: tuple[Leadership, ...] = ()  # the newest one, and those of the past whose bodies may be stopping
 
     @property
     def is_client_closed(self) -> bool:
@@ -122,12 +122,13 @@ class Candidacy:
             self.withdrawal_error = self._closed_error()
             return
         self._link = Link.attach(self.client)
-        self._spawn(self._withdraw_alone(), f"golea_async resign {self.identity.resource}")
+        self._spawn(self._withdraw(), f"golea_async resign {self.identity.resource}")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run the background task; what has to be done at its end is done also when it is cancelled before it began."""
-        self.task = self._linked.spawn(work, name)
-        self.task.add_done_callback(self._has_ended)
+        self.task = self._linked.spawn(work, name, self._has_ended)
+        self._linked.listen(self._on_change)
+        self._linked.keep_alive.stand(self.identity.resource)
 
     def _has_ended(self, task: asyncio.Task[None]) -> None:
         self._end(None)
@@ -142,9 +143,18 @@ class Candidacy:
 
     async def _live(self) -> None:
         """Stand until it is over, then take what is left out of ZooKeeper."""
-        with self._linked.keep_alive.standing(self.identity.resource):
-            self._end(await self._outcome())
-            await self._withdraw()
+        try:
+            await self._stand()
+        except ElectionError as error:
+            self._end(error)
+        except Exception as crash:
+            _logger.exception("%s", self.identity.about("has crashed: this is a bug in golea_async"))
+            failure = self.identity.error(ElectionError, f"has crashed: {crash!r}; please report it")
+            failure.__cause__ = crash
+            self._end(failure)
+        else:
+            self._end(None)
+        await self._withdraw()
 
     def _end(self, error: ElectionError | None) -> None:
         """Stand no longer: belief ends first, then the bodies are cancelled, then the statuses end."""
@@ -153,25 +163,6 @@ class Candidacy:
         self._lose_leadership(error or self.identity.error(NotStandingError, "was cancelled"))
         self.board.end(error)
         self._log_end()
-
-    async def _withdraw_alone(self) -> None:
-        """What is left of :meth:`_live` when that was cancelled."""
-        with self._linked.keep_alive.standing(self.identity.resource):
-            await self._withdraw()
-
-    async def _outcome(self) -> ElectionError | None:
-        """Stand; return what ended it, None for a resignation."""
-        try:
-            with self._linked.listening(self._on_change):
-                await self._stand()
-        except ElectionError as error:
-            return error
-        except Exception as crash:
-            _logger.exception("%s", self.identity.about("has crashed: this is a bug in golea_async"))
-            failure = self.identity.error(ElectionError, f"has crashed: {crash!r}; please report it")
-            failure.__cause__ = crash
-            return failure
-        return None
 
     async def _stand(self) -> None:
         """Stand on one connection after the other, until this candidate leaves.
@@ -194,14 +185,14 @@ class Candidacy:
     async def _stand_on(self, connection: Connection) -> None:
         """Be nominated if need be, then keep the place up to date with every event, until this candidate leaves."""
         if self._place is None or self._attempt is not None:
-            place, look = await self._nominate(connection)
-            barrier = False
+            place = await self._nominate(connection)
+            predecessor, barrier = self._first_to_look_at(place), False
         else:
             # The session goes on, and everything that was watched is unknown. The server may lag behind the former.
             place = self._place
-            look, barrier = Look(_name(place.followed)), True
+            predecessor, barrier = _name(place.followed), True
         while not self.is_leaving:
-            await self._find_place(place, connection, look, barrier=barrier)
+            await self._find_place(place, connection, predecessor, barrier=barrier)
             while self._holds(place, connection):
                 if place.followed is None:
                     self._lead(place, connection)
@@ -210,7 +201,7 @@ class Candidacy:
                 raise ConnectionLostError
             # At the end of an election all go: thousands of candidates must not list each other.
             is_to_be_looked_at = place.has_seen_done or place.sees_the_followed(connection)
-            look, barrier = Look(_name(place.followed) if is_to_be_looked_at else None), False
+            predecessor, barrier = _name(place.followed) if is_to_be_looked_at else None, False
 
     def _nominate_at_once(self) -> None:
         """Send the nomination where nothing has to be waited for: ZooKeeper works while the rest is being set up."""
@@ -229,10 +220,10 @@ class Candidacy:
         place = self._stand_at(own, attempt.connection)
         if not self.is_leaving and not task.done():
             with suppress(ConnectionLostError):  # the task will see that, too
-                place.ask(attempt.connection, self._first_look(place).predecessor)
+                place.ask(attempt.connection, self._first_to_look_at(place))
 
-    async def _nominate(self, connection: Connection) -> tuple[Place, Look]:
-        """Get a znode in this session; return its place, and where to look for the one before it."""
+    async def _nominate(self, connection: Connection) -> Place:
+        """Get a znode in this session; return its place."""
         if self._attempt is not None:
             await self._await_attempt(self._attempt)
             place = self._place
@@ -242,7 +233,7 @@ class Candidacy:
             self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
             place = self._stand_at(await self._nominations.nominate(connection, self._data), connection)
         assert place is not None, "a nomination has a place, or has raised"
-        return place, self._first_look(place)
+        return place
 
     async def _await_attempt(self, attempt: Attempt) -> None:
         """Wait for the nomination that was sent at once."""
@@ -251,12 +242,13 @@ class Candidacy:
         finally:
             self._attempt = None
 
-    def _first_look(self, place: Place) -> Look:
+    def _first_to_look_at(self, place: Place) -> str | None:
+        """Return who may be just before a candidate that was just made; None: list."""
         before = name_before(place.own.name)
         # In doubt, list: the number before may be the znode of a nomination whose reply was lost, nobody's but ours.
         if self._is_doubtful or (before and has_departed(self.client, f"{self.identity.resource}/{before}")):
-            before = None
-        return Look(before)
+            return None
+        return before
 
     @property
     def _is_doubtful(self) -> bool:
@@ -289,12 +281,14 @@ class Candidacy:
 
     # ------------------------------------------------------------------ taking a place
 
-    async def _find_place(self, place: Place, connection: Connection, look: Look, *, barrier: bool) -> None:
+    async def _find_place(
+        self, place: Place, connection: Connection, predecessor: str | None, *, barrier: bool
+    ) -> None:
         """Find out who is before this candidate, publish that, and watch what it rests on."""
         while not self.is_leaving:
             if self._is_over:
                 raise self.identity.over()
-            place.ask(connection, look.predecessor, barrier=barrier)
+            place.ask(connection, predecessor, barrier=barrier)
             verdict = await place.verdict()
             barrier = False
             if not isinstance(verdict, Follow):  # it was listed
@@ -307,8 +301,8 @@ class Candidacy:
                     raise self.identity.over()
                 case Missing():
                     await place.verify(connection)
-                case Look():
-                    look = verdict
+                case Look(predecessor):
+                    pass
                 case Follow() | Lead():
                     if self._settle(place, connection, verdict) and place.followed is None:
                         self._linked.keep_alive.hold(place.own.path)
@@ -360,7 +354,7 @@ class Candidacy:
         if self.board.latest.role is Role.LEADER:  # two stretches are never read as one
             self._publish(Status(Role.CANDIDATE, own.path))
         self.leadership = Leadership(self, connection.lease, own.path, own.czxid)
-        self._leaderships = [*(each for each in self._leaderships if each.has_bodies), self.leadership]
+        self._leaderships = (*(each for each in self._leaderships if each.has_bodies), self.leadership)
         self._publish(Status(Role.LEADER, own.path, None, self.board.latest.now_following, own.czxid))
 
     def _notice_lapse(self) -> None:
@@ -385,25 +379,24 @@ class Candidacy:
 
         Only when the work is done: a successor must not overlap with work that is still stopping.
         """
-        for leadership in list(self._leaderships):
+        for leadership in self._leaderships:
             await leadership.stopped()
-        with self._linked.listening(self._wake):
-            while not self.is_withdrawn:
-                if self._linked.is_closed:
-                    await self._withdraw_with_the_client()
-                    return
-                connection = self._linked.connection
-                if connection is None:
-                    await self._stir()
-                    continue
-                try:
-                    await self._remove(connection)
-                except ConnectionLostError:
-                    continue
-                except ElectionError as refused:
-                    self.withdrawal_error = refused
-                    return
-                self.is_withdrawn = True
+        while not self.is_withdrawn:
+            if self._linked.is_closed:
+                await self._withdraw_with_the_client()
+                return
+            connection = self._linked.connection
+            if connection is None:
+                await self._stir()
+                continue
+            try:
+                await self._remove(connection)
+            except ConnectionLostError:
+                continue
+            except ElectionError as refused:
+                self.withdrawal_error = refused
+                return
+            self.is_withdrawn = True
 
     async def _withdraw_with_the_client(self) -> None:
         """The client will send nothing any more: the znode goes with the session."""
@@ -480,6 +473,8 @@ class Candidacy:
             with suppress(ConnectionLostError):  # and they with it
                 connection.ask(*connection.remove_watches(unused))
             connection.drop_unused(unused)
+        self._linked.keep_alive.stand_no_more(self.identity.resource)
+        self._linked.unlisten(self._on_change)
         self._linked.detach()
 
     # ------------------------------------------------------------------ small things

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ._clock import boottime
 from ._lease import KEEP_ALIVE_SHARE, Lease
 from ._replies import Reply, first_failure
-from ._until import Until
 from ._zk import Connection, ConnectionLostError
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ class KeepAlive:
         self._link = link
         self._paths: dict[str, None] = {}  # of the candidates that hold it, in the order in which they are checked
         self._elections: list[str] = []  # in which candidates stand, one entry for each
-        self._following: Until | None = None  # the connection, the session and the lease
         self._connection: Connection | None = None  # what that was when it was looked at
         self._under_way: _Write | None = None
         self._due: asyncio.TimerHandle | None = None
@@ -44,22 +42,21 @@ class KeepAlive:
         self._sent_at = 0.0
         self.moved_at = 0.0
 
-    def standing(self, resource: str) -> Until:
+    def stand(self, resource: str) -> None:
         """Test the client's server for a candidate of this election, from its nomination until its znode is gone."""
         self._elections.append(resource)
-        if self._following is None:
+        if len(self._elections) == 1:
             self._sent_at = boottime()  # its nomination is a quorum write itself: this one is to notice that it hangs
             self._connection = self._link.connection
-            self._following = self._link.listening(self._schedule)
+            self._link.listen(self._schedule)
             self._schedule()
-        return Until(self._stand_no_more, resource)
 
-    def _stand_no_more(self, resource: str) -> None:
+    def stand_no_more(self, resource: str) -> None:
+        """Test it for this candidate no longer."""
         self._elections.remove(resource)
-        if self._elections or self._following is None:
+        if self._elections:
             return
-        self._following.end()
-        self._following = None
+        self._link.unlisten(self._schedule)
         if self._under_way is not None:
             self._under_way.forget()
             self._under_way = None
@@ -98,7 +95,7 @@ class KeepAlive:
 
     def _schedule(self) -> None:
         """Set the timer to when the next one is due: now, where the connection is a new one and somebody leads."""
-        if self._following is None or self._under_way is not None:
+        if not self._elections or self._under_way is not None:
             return  # nobody stands, or one is under way
         if self._due is not None:
             self._due.cancel()

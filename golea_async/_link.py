@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,7 +15,6 @@ from aiozk.states import States
 from ._keepalive import KeepAlive
 from ._lease import Lease
 from ._plain_client import BoundedSteps
-from ._until import Until
 from ._zk import Connection, ConnectionLostError, check_client
 from .exceptions import ElectionError
 
@@ -133,16 +133,38 @@ class Link:
                 await changed.wait()
             return connection
 
-    def listening(self, listener: Callable[[], None]) -> Until:
+    def listen(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called whenever the connection, the session or the lease comes or goes."""
         self._listeners[listener] = None
-        return Until(self._listeners.pop, listener, None)
 
-    def spawn(self, work: Coroutine[Any, Any, _Result], name: str) -> asyncio.Task[_Result]:
-        """Run a background task, held until it ends, in an empty context (nobody's request id)."""
-        task = asyncio.get_running_loop().create_task(work, name=name, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._listeners.pop(listener, None)
+
+    @contextmanager
+    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Have it called in a block."""
+        self.listen(listener)
+        try:
+            yield
+        finally:
+            self.unlisten(listener)
+
+    def spawn(
+        self,
+        work: Coroutine[Any, Any, _Result],
+        name: str,
+        ended: Callable[[asyncio.Task[_Result]], object] | None = None,
+    ) -> asyncio.Task[_Result]:
+        """Run a background task in an empty context (nobody's request id).
+
+        It is held until it ends; whoever is told of that, by ``ended``, has to hold it.
+        """
+        context = contextvars.Context()
+        task = asyncio.get_running_loop().create_task(work, name=name, context=context)
+        if ended is None:
+            self._tasks.add(task)
+        task.add_done_callback(ended or self._tasks.discard, context=context)
         return task
 
     def _follow(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import aiozk
 from aiozk import exc
@@ -32,7 +32,7 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
 
     async def _next_change(self, connection: Connection) -> Candidate | None:
         changed = asyncio.Event()
-        watches = _Watches(connection, lambda _event, _path: changed.set())
+        watches = _Watches(connection, changed)
         try:
             while True:
                 changed.clear()
@@ -71,22 +71,26 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
 class _Watches:
     """The watches of one read."""
 
-    def __init__(self, connection: Connection, listener: Callable[[Event, str], None]) -> None:
+    def __init__(self, connection: Connection, changed: asyncio.Event) -> None:
         self._connection = connection
-        self._listener = listener
+        self._changed = changed
         self._keys: set[tuple[str, WatchKind]] = set()
 
     def add(self, path: str, kind: WatchKind) -> None:
         """Listen to a watch; to be called before the request that sets it."""
-        self._connection.watch(path, kind, self._listener)
+        self._connection.watch(path, kind, self)
         self._keys.add((path, kind))
+
+    def on_event(self, _event: Event, _path: str) -> None:
+        """Hear of the event of one; to be called by the connection."""
+        self._changed.set()
 
     def remove_in_background(self, zk: aiozk.ZKClient) -> None:
         """Remove them all: the read may be ending because it was cancelled, and cannot wait."""
         if self._connection.is_current:
             link = Link.attach(zk)
             removal = link.spawn(
-                self._connection.unwatch(self._listener, *self._keys),
+                self._connection.unwatch(self, *self._keys),
                 "golea_async unwatch",
             )
             removal.add_done_callback(lambda _task: link.detach())

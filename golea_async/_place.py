@@ -193,7 +193,7 @@ class Place:
         """
         if self._watched.get(path):
             return
-        connection.watch(path, WatchKind.DATA, self.on_event)
+        connection.watch(path, WatchKind.DATA, self)
         self._watched[path] = False
         if not is_known:
             requests[path] = (connection.exists if path == self.done else connection.get)(path, watch=True)
@@ -330,7 +330,7 @@ class Place:
     def forget_watches(self, connection: Connection) -> list[tuple[str, WatchKind]]:
         """Listen no more; return the watches that nobody needs now, as :meth:`Connection.forget_watches` does."""
         watched, self._watched = self._watched, {}
-        return connection.forget_watches(self.on_event, *((path, WatchKind.DATA) for path in watched))
+        return connection.forget_watches(self, *((path, WatchKind.DATA) for path in watched))
 
     def on_event(self, event: Event, path: str) -> None:
         """Hear the event of a watch; to be called by the connection."""
@@ -349,7 +349,7 @@ class Place:
         return f"{self._resource}/{name}"
 
     def _watches_no_more(self, connection: Connection, path: str) -> None:
-        connection.drop_unused(connection.forget_watches(self.on_event, (path, WatchKind.DATA)))
+        connection.drop_unused(connection.forget_watches(self, (path, WatchKind.DATA)))
         self._watched.pop(path, None)
 
 

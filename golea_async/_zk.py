@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import aiozk
 from aiozk import exc, protocol
@@ -26,7 +26,6 @@ from ._plain_client import hear_events
 from ._replies import Reply, first_failure, is_multi, is_quorum_write
 
 Request: TypeAlias = Any
-Listener: TypeAlias = Callable[["Event", str], None]
 
 # Errors after which a request's outcome is unknown, or the session is not served on this connection any more.
 _CONNECTION_IS_LOST = (
@@ -50,6 +49,13 @@ class Event(IntEnum):
     DELETED = 2
     DATA_CHANGED = 3
     CHILDREN_CHANGED = 4
+
+
+class Listener(Protocol):
+    """Who listens to watches."""
+
+    def on_event(self, event: Event, path: str) -> None:
+        """Hear of the event that uses one up."""
 
 
 class WatchKind(IntEnum):
@@ -187,10 +193,10 @@ class Connection:
         watch = self._watches.pop((path, kind), None)
         if watch is not None:
             for listener in list(watch.listeners):
-                listener(event, path)
+                listener.on_event(event, path)
 
     def watch(self, path: str, kind: WatchKind, listener: Listener) -> None:
-        """Call ``listener`` at the next event of a watch. To be called before the request that sets the watch.
+        """Tell ``listener`` of the next event of a watch. To be called before the request that sets the watch.
 
         ZooKeeper has one watch for a path on one connection, and it fires once; here it may have many listeners.
         """

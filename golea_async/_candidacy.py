@@ -72,7 +72,7 @@ class Candidacy:
         self._deletion: Deletion | None = None  # of the own znode, which was sent
         self._place: Place | None = None  # from the nomination on
         self._former: Nomination | None = None  # of a lost session
-        self._leaderships: tuple[Leadership, ...] = ()  # the newest one, and those of the past whose bodies may be stopping
+        self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
 
     @property
     def is_client_closed(self) -> bool:

@@ -113,13 +113,14 @@ class AsyncElection:
             )
         self._candidacy.start()
         try:
-            async for status in self._candidacy.board.reader():
-                if status.role in (Role.LEADER, Role.FOLLOWER):
-                    return status
+            status = await self._candidacy.board.decision()
         except asyncio.CancelledError:
             self._candidacy.leave()
             raise
-        raise self.status.error or self._candidacy.identity.error(NotStandingError, "resigned while it was starting")
+        if status.role is Role.NONE:
+            resigned = "resigned while it was starting"
+            raise status.error or self._candidacy.identity.error(NotStandingError, resigned)
+        return status
 
     async def wait_for_leadership(self) -> Leadership:
         """Wait until this candidate leads, and return that stretch of leading, valid at this instant.

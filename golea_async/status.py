@@ -94,6 +94,7 @@ class StatusBoard:
         self.latest = Status(Role.NONE)
         self.has_ended = False
         self._final: Status | None = None
+        self._decision: asyncio.Future[Status] | None = None
         self._readers: dict[weakref.ref[StatusReader], None] = {}
 
     def reader(self) -> StatusReader:
@@ -106,6 +107,21 @@ class StatusBoard:
             self._readers[weakref.ref(reader, self._forget)] = None
         return reader
 
+    def decision(self) -> asyncio.Future[Status]:
+        """Return a future of the next status that is a leader's or a follower's, or else of the last one.
+
+        It has one waiter, which may cancel it: lighter than a reader where thousands start at once.
+        """
+        decision = self._decision = asyncio.get_running_loop().create_future()
+        if self.has_ended:
+            self._decide(self.latest)
+        return decision
+
+    def _decide(self, status: Status) -> None:
+        decision, self._decision = self._decision, None
+        if decision is not None and not decision.done():
+            decision.set_result(status)
+
     def _forget(self, reader: weakref.ref[StatusReader]) -> None:
         self._readers.pop(reader, None)
 
@@ -117,6 +133,8 @@ class StatusBoard:
         if self.has_ended:
             return
         self.latest = status
+        if status.role in (Role.LEADER, Role.FOLLOWER):
+            self._decide(status)
         for reader in self._living_readers():
             reader.publish(status)
 
@@ -133,6 +151,7 @@ class StatusBoard:
             error=error,
         )
         self._final = None if error is None else self.latest
+        self._decide(self.latest)
         for reader in self._living_readers():
             reader.end(self._final)
         self._readers.clear()

@@ -132,6 +132,8 @@ class Candidacy:
 
     def _has_ended(self, task: asyncio.Task[None]) -> None:
         self._end(None)
+        if task is self.task:  # else resign() was faster, and has begun to withdraw again
+            self._linked.unlisten(self._on_change)
         self._detach()
         if task.cancelled() and not self.is_leaving:  # last: where warnings are errors it raises
             what = self.identity.about("was cancelled and has not resigned")
@@ -302,7 +304,7 @@ class Candidacy:
                 case Missing():
                     await place.verify(connection)
                 case Look(predecessor):
-                    pass
+                    await place.read_rest()
                 case Follow() | Lead():
                     if self._settle(place, connection, verdict) and place.followed is None:
                         self._linked.keep_alive.hold(place.own.path)
@@ -474,7 +476,6 @@ class Candidacy:
                 connection.ask(*connection.remove_watches(unused))
             connection.drop_unused(unused)
         self._linked.keep_alive.stand_no_more(self.identity.resource)
-        self._linked.unlisten(self._on_change)
         self._linked.detach()
 
     # ------------------------------------------------------------------ small things

@@ -278,8 +278,6 @@ class Connection(asyncio.Protocol):
         if self.failure is not None:
             asker.unanswered()
             return
-        if not requests:
-            return
         sent_at, xids = boottime(), [self._next_xid() for _ in requests]
         # Serialized first: a request that cannot be written must not leave a trace.
         payloads = [request.serialize(xid) for request, xid in zip(requests, xids, strict=True)]

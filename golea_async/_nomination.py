@@ -125,10 +125,14 @@ class Attempt:
         raise self._refusal(self._refused)
 
     def _give_up(self) -> None:
+        """Nobody takes the znode that this may have made, or has made just now."""
         if self._is_under_way:
             self._is_under_way = False
             self._nominations.doubt(self._name)
             self._nominations.lock.end_nominating()
+        elif self._own is not None and self._told is None:
+            self._nominations.give_up(self._own)
+            self._nominations.doubt(self._name)
 
     def _refusal(self, reply: Reply) -> ElectionError:
         resource = self._nominations.resource
@@ -218,8 +222,8 @@ class Nominations:
             found = await self._search(connection, name)
             if not found:
                 return None
-            self.claim(found[0])
             await self._delete(connection, found[1:])
+            self.claim(found[0])  # only now: whoever searches again after a failure has to find it
             return found[0]
 
     async def _search(self, connection: Connection, name: bytes) -> list[Nomination]:

@@ -74,6 +74,7 @@ class Place:
         self._connection: Connection | None = None  # the one on which the place was taken; None while it is looked for
         self._shown_on: Connection | None = shown_on  # the last one on which ZooKeeper has shown the own znode
         self._look: _Look | None = None  # whose verdict was not taken
+        self._unread: _Look | None = None  # of which the answers were not read that it did not need
         self._is_disturbed = False  # an event has come since the last look began
 
     def ask(self, connection: Connection, predecessor: str | None, *, barrier: bool = False) -> None:
@@ -99,11 +100,16 @@ class Place:
         self._decide_with(look, needed)
 
     def _list(self, connection: Connection, requests: dict[str, Request]) -> int:
-        """Return how many of the requests decide: the list shows the own znode and `DONE`, too."""
+        """Return how many of the requests decide: the list shows the own znode and `DONE`, too.
+
+        `DONE` is watched from here on all the same: a whole election may end before this process does its next step.
+        """
         if not connection.lease.is_valid:  # who finds itself the first needs a lease at once
             requests["keep-alive"] = connection.check(self.own.path)
         requests[self._resource] = connection.children(self._resource)
-        return len(requests)
+        needed = len(requests)
+        self._want(connection, self.done, requests, is_known=_is_known(connection, self.done))
+        return needed
 
     def _look_at(self, connection: Connection, requests: dict[str, Request], followed: str) -> int:
         """Return how many decide: that the own znode stands is known when it was just made on this connection.
@@ -175,7 +181,7 @@ class Place:
                 await look.end
             if look is self._look:
                 break  # else an event has begun another one
-        self._look = None
+        self._look, self._unread = None, look
         if look.error is None:
             assert look.verdict is not None, "it has ended"
             return look.verdict
@@ -231,19 +237,30 @@ class Place:
             and node.stat.last_modified_children == self.own.czxid
         )
 
-    async def confirm(self, connection: Connection) -> None:
-        """Watch what the decision did not need. When it puts the place in question, that does not hold any more.
+    async def read_rest(self) -> None:
+        """Read the answers that the last look did not need. When they put the place in question, it does not hold.
 
         :raises ConnectionLostError: when the connection has ended.
         :raises ElectionError: when ZooKeeper has refused a request.
         """
+        look, self._unread = self._unread, None
+        if look is not None:
+            await self._read_all(look.connection, look.paths[len(look.replies) :], look.asked)
+
+    async def confirm(self, connection: Connection) -> None:
+        """Watch what the decision did not need to be watched, and read the rest, as :meth:`read_rest` does."""
+        look = self._unread
+        paths = [self.own.path] if look is not None and self.done in look.paths else [self.own.path, self.done]
         requests: dict[str, Request] = {}
-        self._want(connection, self.own.path, requests)
-        self._want(connection, self.done, requests, is_known=_is_known(connection, self.done))
-        if requests:
-            replies = await self._send(connection, requests).replies(len(requests))
-            for path, reply in zip(requests, replies, strict=True):
-                self._read(connection, path, reply)
+        for path in paths:
+            self._want(connection, path, requests, is_known=path == self.done and _is_known(connection, path))
+        asked = self._send(connection, requests)
+        await self.read_rest()
+        await self._read_all(connection, list(requests), asked)
+
+    async def _read_all(self, connection: Connection, paths: list[str], asked: Asked) -> None:
+        for path, reply in zip(paths, await asked.replies(len(paths)), strict=True):
+            self._read(connection, path, reply)
 
     def _read(self, connection: Connection, path: str, reply: Reply) -> None:
         """Read the answer to a request that sets a watch, unless its event has come already."""

@@ -141,6 +141,8 @@ class Connection:
         if not self.is_current:
             raise ConnectionLostError
         asked = Asked(self, len(requests))
+        if not requests:
+            return asked
         if isinstance(self._wire, TimedConnection):
             self._wire.post(requests, asked)
         else:

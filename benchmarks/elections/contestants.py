@@ -79,7 +79,7 @@ class BareSides:
 class OurRequestsSides(BareSides):
     """What golea_async sends for a join until it knows its place, with nothing around it: the floor, and `DONE`.
 
-    Behind a candidate it also asks for the number of children, and does not wait for that.
+    Behind a candidate it also looks at the election node. Only what decides is waited for.
     """
 
     async def join(self, side: int) -> float:
@@ -88,14 +88,15 @@ class OurRequestsSides(BareSides):
         create = protocol.Create2Request(path=f"{self._resource}/{CANDIDATE_PREFIX}", data=b"n", acl=acl)
         create.set_flags(ephemeral=True, sequential=True)
         own = self._candidates[side] = (await Answers.of(connection, create)[0]).path
+        look_at_done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
         if side == 0:
-            await Answers.of(connection, protocol.GetChildren2Request(path=self._resource, watch=False))[0]
+            listing = protocol.GetChildren2Request(path=self._resource, watch=False)
+            await Answers.of(connection, listing, look_at_done)[0]
         else:
             before = f"{self._resource}/{name_before(own.rpartition('/')[2])}"
-            look_at_done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
             look = protocol.GetDataRequest(path=before, watch=True)
-            count = protocol.ExistsRequest(path=self._resource, watch=False)
-            await Answers.of(connection, look_at_done, look, count)[1]
+            look_at_parent = protocol.GetDataRequest(path=self._resource, watch=False)
+            await Answers.of(connection, look_at_done, look, look_at_parent)[1]
         return time.perf_counter() - began
 
 

@@ -186,7 +186,8 @@ class TestRequests:
     ) -> None:
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        election = await self.join(proxy, joining, resource, {OpCode.GET_CHILDREN2: 1}, OpCode.GET_CHILDREN2)
+        second = {OpCode.GET_CHILDREN2: 1, OpCode.EXISTS: 1}
+        election = await self.join(proxy, joining, resource, second, OpCode.GET_CHILDREN2)
         assert election.is_leader
         await self.watches(before, proxy)
         await soon(election.resign())

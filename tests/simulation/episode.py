@@ -201,22 +201,26 @@ def _errors_alone() -> Iterator[_Errors]:
 def play(plan: Plan) -> Outcome:
     """Play an episode to its end, or to the first violation."""
     with _simulated(plan.seed) as errors:
-        episode = Episode(plan)
-        violation = None
-        try:
-            episode.run()
-            if errors.messages:
-                raise ViolationError(f"logged as an error: {errors.messages[0]}")
-        except ViolationError as found:
-            violation = str(found)
-        finally:
-            episode.dispose()
-        return Outcome(
-            plan,
-            episode.world.now,
-            episode.invariants.changes_of_leader,
-            episode.faults,
-            violation,
-            tuple(episode.notes[-NOTES_KEPT:]),
-            episode.digest,
-        )
+        return _play(plan, errors)  # its frame is gone when what is left of the episode is collected
+
+
+def _play(plan: Plan, errors: _Errors) -> Outcome:
+    episode = Episode(plan)
+    violation = None
+    try:
+        episode.run()
+        if errors.messages:
+            raise ViolationError(f"logged as an error: {errors.messages[0]}")
+    except ViolationError as found:
+        violation = str(found)
+    finally:
+        episode.dispose()
+    return Outcome(
+        plan,
+        episode.world.now,
+        episode.invariants.changes_of_leader,
+        episode.faults,
+        violation,
+        tuple(episode.notes[-NOTES_KEPT:]),
+        episode.digest,
+    )

@@ -33,7 +33,7 @@ class Candidate(Protocol):
 class _Look:
     """What was asked at one look, what has been answered, and what that means."""
 
-    __slots__ = ("asked", "connection", "end", "error", "needed", "paths", "predecessor", "replies", "verdict")
+    __slots__ = ("asked", "connection", "end", "error", "needed", "paths", "predecessor", "replies", "rest", "verdict")
 
     def __init__(self, connection: Connection, predecessor: str | None, paths: list[str], asked: Asked) -> None:
         self.connection = connection
@@ -45,6 +45,7 @@ class _Look:
         self.verdict: Verdict | None = None
         self.error: Exception | None = None
         self.end: asyncio.Future[None] | None = None
+        self.rest: asyncio.Future[None] | None = None  # the reading of the answers that were not needed
 
     def has_ended(self) -> bool:
         return self.verdict is not None or self.error is not None
@@ -74,7 +75,7 @@ class Place:
         self._connection: Connection | None = None  # the one on which the place was taken; None while it is looked for
         self._shown_on: Connection | None = shown_on  # the last one on which ZooKeeper has shown the own znode
         self._look: _Look | None = None  # whose verdict was not taken
-        self._unread: _Look | None = None  # of which the answers were not read that it did not need
+        self._rest: asyncio.Future[None] | None = None  # the reading of the answers that the verdict did not need
         self._is_disturbed = False  # an event has come since the last look began
 
     def ask(self, connection: Connection, predecessor: str | None, *, barrier: bool = False) -> None:
@@ -153,6 +154,8 @@ class Place:
                 return
             look.verdict = verdict
             self._candidate.decided(self, look.connection, verdict)
+            if len(look.replies) < len(look.paths):
+                look.rest = self._reading(look.connection, look.paths[len(look.replies) :], look.asked)
         except Exception as error:  # noqa: BLE001  # who waits for the verdict raises it: here it is the connection's
             look.error = error
         # Last, so that who waits for the status goes first.
@@ -181,7 +184,7 @@ class Place:
                 await look.end
             if look is self._look:
                 break  # else an event has begun another one
-        self._look, self._unread = None, look
+        self._look, self._rest = None, look.rest
         if look.error is None:
             assert look.verdict is not None, "it has ended"
             return look.verdict
@@ -238,29 +241,43 @@ class Place:
         )
 
     async def read_rest(self) -> None:
-        """Read the answers that the last look did not need. When they put the place in question, it does not hold.
+        """Wait for the answers that the verdict did not need. If they put the place in question, it does not hold.
 
         :raises ConnectionLostError: when the connection has ended.
         :raises ElectionError: when ZooKeeper has refused a request.
         """
-        look, self._unread = self._unread, None
-        if look is not None:
-            await self._read_all(look.connection, look.paths[len(look.replies) :], look.asked)
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            await rest
 
     async def confirm(self, connection: Connection) -> None:
         """Watch what the decision did not need to be watched, and read the rest, as :meth:`read_rest` does."""
-        look = self._unread
-        paths = [self.own.path] if look is not None and self.done in look.paths else [self.own.path, self.done]
         requests: dict[str, Request] = {}
-        for path in paths:
-            self._want(connection, path, requests, is_known=path == self.done and _is_known(connection, path))
-        asked = self._send(connection, requests)
+        self._want(connection, self.own.path, requests)
+        if self.done not in self._watched:
+            self._want(connection, self.done, requests, is_known=_is_known(connection, self.done))
+        confirmed = self._reading(connection, list(requests), self._send(connection, requests))
         await self.read_rest()
-        await self._read_all(connection, list(requests), asked)
+        await confirmed
 
-    async def _read_all(self, connection: Connection, paths: list[str], asked: Asked) -> None:
-        for path, reply in zip(paths, await asked.replies(len(paths)), strict=True):
-            self._read(connection, path, reply)
+    def _reading(self, connection: Connection, paths: list[str], asked: Asked) -> asyncio.Future[None]:
+        """Read answers in the very call in which they come: other candidates on this client rely on them, too."""
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def read() -> None:
+            try:
+                for path, reply in zip(paths, asked.take(len(paths)), strict=True):
+                    self._read(connection, path, reply)
+            except Exception as error:  # noqa: BLE001  # as in `_answered`
+                if not end.done():
+                    end.set_exception(error.with_traceback(None))
+                    end.exception()  # whoever waited may have been cancelled
+            else:
+                if not end.done():
+                    end.set_result(None)
+
+        asked.tell(len(paths), read)
+        return end
 
     def _read(self, connection: Connection, path: str, reply: Reply) -> None:
         """Read the answer to a request that sets a watch, unless its event has come already."""

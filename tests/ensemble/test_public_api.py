@@ -241,12 +241,12 @@ class TestRequests:
     ) -> None:
         """Two requests for each: the create, and the look at the own znode, which is what the next one follows."""
         many = await connect(proxy.address)
-        elections = [AsyncElection(many, resource, f"number {number}") for number in range(50)]
+        elections = [AsyncElection(many, resource, f"number {number}") for number in range(500)]
         await soon(asyncio.gather(*(election.start() for election in elections)))
         await sync(many)
         sent = requests_since({}, proxy)
-        assert sent[OpCode.CREATE2] == 50
-        assert sent[OpCode.GET_DATA] - 50 + sent[OpCode.GET_CHILDREN2] + sent[OpCode.EXISTS] < 10
+        assert sent[OpCode.CREATE2] == 500
+        assert sent[OpCode.GET_DATA] - 500 + sent[OpCode.GET_CHILDREN2] + sent[OpCode.EXISTS] < 10
         following = {election.status.now_following for election in elections}
         assert following == {None, *(f"{resource}/{name}" for name in (await children(wire, resource))[:-1])}
         await resign(*reversed(elections))

@@ -249,7 +249,7 @@ class TestRequests:
         assert sent[OpCode.GET_DATA] - 500 + sent[OpCode.GET_CHILDREN2] + sent[OpCode.EXISTS] < 10
         following = {election.status.now_following for election in elections}
         assert following == {None, *(f"{resource}/{name}" for name in (await children(wire, resource))[:-1])}
-        await resign(*reversed(elections))
+        await soon(asyncio.gather(*(election.resign() for election in elections)))
 
     async def test_no_herd(self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str) -> None:
         """A departure wakes the next in the queue, and nobody else."""

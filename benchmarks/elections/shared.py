@@ -21,6 +21,8 @@ from .report import Contestant, Line, Report, times
 
 QUIET_TIMEOUT = 60.0
 """A session timeout so long that no ping and no keep-alive goes out while hand-overs are counted."""
+SETTLED = 0.1
+"""Seconds until the last one has looked at its own znode, which it does behind its decision."""
 REMOVE_WATCHES = 18
 NAMES = {REMOVE_WATCHES: "remove a watch"} | {opcode.value: opcode.name.lower().replace("_", " ") for opcode in OpCode}
 
@@ -45,6 +47,7 @@ async def _on_the_wire(ensemble: Ensemble, candidates: int, hand_overs: int) -> 
         elections = [AsyncElection(zk, resource) for zk in clients]
         for election in elections:
             await election.start()
+        await asyncio.sleep(SETTLED)
         before, events = proxy.requests.copy(), proxy.events
         for leader, heir in itertools.pairwise(elections[: hand_overs + 1]):
             await leader.resign()

@@ -33,17 +33,25 @@ def candidates(zookeeper: MemoryZooKeeper) -> list[str]:
     return sorted(path for path in zookeeper.znodes() if path.startswith(f"{RESOURCE}/"))
 
 
+async def standing_without_zookeeper(
+    zk: aiozk.ZKClient, zookeeper: MemoryZooKeeper
+) -> tuple[AsyncElection, asyncio.Task[object]]:
+    """A candidate, its background task, and no server."""
+    await create_election(zk, RESOURCE)
+    election = AsyncElection(zk, RESOURCE, "one")
+    await soon(election.start())
+    (task,) = (task for task in background_tasks() if RESOURCE in task.get_name())
+    for server in zookeeper.servers:
+        server.stop()
+    return election, task
+
+
 @both_kinds
 async def test_two_resignations_wait_while_the_background_task_is_cancelled(
     zookeeper: MemoryZooKeeper, kind: str
 ) -> None:
     async with client_of(kind, zookeeper.hosts, 4) as zk:
-        await create_election(zk, RESOURCE)
-        election = AsyncElection(zk, RESOURCE, "one")
-        await soon(election.start())
-        (task,) = (task for task in background_tasks() if RESOURCE in task.get_name())
-        for server in zookeeper.servers:
-            server.stop()
+        election, task = await standing_without_zookeeper(zk, zookeeper)
         resignations = [asyncio.create_task(election.resign(timeout=None)) for _ in range(2)]
         await asyncio.sleep(0)  # both have taken their first step, and wait
         task.cancel()
@@ -61,12 +69,7 @@ async def test_a_resignation_in_the_very_turn_in_which_the_background_task_was_c
 ) -> None:
     """So end services: all tasks are cancelled, and one of them resigns. It must hear when ZooKeeper is back."""
     async with client_of(kind, zookeeper.hosts, 4) as zk:
-        await create_election(zk, RESOURCE)
-        election = AsyncElection(zk, RESOURCE, "one")
-        await soon(election.start())
-        (task,) = (task for task in background_tasks() if RESOURCE in task.get_name())
-        for server in zookeeper.servers:
-            server.stop()
+        election, task = await standing_without_zookeeper(zk, zookeeper)
         await eventually(lambda: zk.session.state != States.CONNECTED)
         back = asyncio.create_task(start_again(zookeeper))
         task.cancel()

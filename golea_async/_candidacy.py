@@ -24,6 +24,7 @@ from ._deletion import Deletion, stands
 from ._identity import Identity
 from ._link import Link
 from ._nomination import Attempt, Nomination, Nominations, has_departed, note_departure
+from ._outlook import Outlook
 from ._place import Place
 from ._replies import accept
 from ._zk import Connection, ConnectionLostError, Event
@@ -35,7 +36,7 @@ from .exceptions import (
     ResignError,
 )
 from .leadership import Leadership
-from .standing import Follow, Lead, Look, Missing, Over, Verdict, name_before
+from .standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
 from .status import Role, Status, StatusBoard
 
 _logger = logging.getLogger("golea_async.election")
@@ -69,6 +70,7 @@ class Candidacy:
         self._is_over = False  # this process has ended the election
         self._nominations: Nominations | None = None
         self._attempt: Attempt | None = None  # a nomination that was sent, and whose outcome was not looked at
+        self._outlook: Outlook | None = None  # what was asked right behind that nomination
         self._deletion: Deletion | None = None  # of the own znode, which was sent
         self._place: Place | None = None  # from the nomination on
         self._former: Nomination | None = None  # of a lost session
@@ -211,8 +213,11 @@ class Candidacy:
         if connection is None:
             return
         self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
+        is_alone_here = self._nominations.are_idle
         self._attempt = self._nominations.begin_at_once(connection, self._data, self._is_nominated)
         self.is_withdrawn = self._attempt is None
+        if self._attempt is not None and is_alone_here:  # else it is not alone, and the others watch DONE
+            self._outlook = Outlook(connection, self.identity.resource, f"{self.identity.resource}/{DONE}")
 
     def _is_nominated(self, own: Nomination) -> None:
         """Ask for the place in the very call that reads the reply: the background task has not woken up yet."""
@@ -258,7 +263,7 @@ class Candidacy:
 
     def _stand_at(self, own: Nomination, shown_on: Connection) -> Place:
         self.identity.candidate_id = own.path
-        self._place = Place(self.identity, own, shown_on, self)
+        self._place = Place(self.identity, own, shown_on, self, self._outlook)
         return self._place
 
     def _notice_lost_session(self) -> None:
@@ -277,7 +282,7 @@ class Candidacy:
         if self._place is not None:
             self._nominations.give_up(self._place.own)
             self._former = self._place.own
-        self._nominations = self._place = self._attempt = None
+        self._nominations = self._place = self._attempt = self._outlook = None
         self._publish(Status(Role.CANDIDATE, was_following=self.board.latest.now_following, error=error))
         self.identity.candidate_id = None
 
@@ -469,6 +474,8 @@ class Candidacy:
 
     def _detach(self) -> None:
         """Leave nothing of this election on the client."""
+        if self._outlook is not None:
+            self._outlook.forget()
         connection = self._linked.connection
         if connection is not None and self._place is not None:
             unused = self._place.forget_watches(connection)

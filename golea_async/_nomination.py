@@ -190,6 +190,11 @@ class Nominations:
         if self._claimed.get(nomination.name) == nomination.czxid:
             del self._claimed[nomination.name]
 
+    @property
+    def are_idle(self) -> bool:
+        """Whether no other candidate of this client stands here, is nominated, or is searched for."""
+        return not self._claimed and self.lock.is_free
+
     def begin_at_once(self, connection: Connection, name: bytes, told: Callable[[Nomination], None]) -> Attempt | None:
         """Ask for a candidate, unless something has to be waited for; nothing is awaited here.
 
@@ -310,6 +315,11 @@ class _NominationLock:
     def is_searching(self) -> bool:
         """Whether one searches, or waits to."""
         return self._searching > 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody nominates or searches, or waits to."""
+        return not (self._nominating or self._searching)
 
     async def nobody_searches(self) -> None:
         """Wait until one may nominate."""

@@ -6,6 +6,7 @@ What is known is bound to one connection: with that it counts as unknown, and is
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -13,11 +14,11 @@ from aiozk import exc
 
 from ._identity import Identity
 from ._nomination import Nomination
+from ._outlook import Outlook
 from ._replies import Reply, accept, is_missing, is_present, is_refused
-from ._zk import Asked, Connection, Event, Request, WatchKind
+from ._zk import Asked, Connection, ConnectionLostError, Event, Request, WatchKind
 from .exceptions import CandidateDeletedError
-from .standing import DONE, Verdict, View, decide
-from .standing import Look as Seek
+from .standing import DONE, Verdict, View, decide, name_before
 
 
 class Candidate(Protocol):
@@ -35,12 +36,14 @@ class _Look:
 
     __slots__ = ("asked", "connection", "end", "error", "needed", "paths", "predecessor", "replies", "rest", "verdict")
 
-    def __init__(self, connection: Connection, predecessor: str | None, paths: list[str], asked: Asked) -> None:
+    def __init__(
+        self, connection: Connection, predecessor: str | None, paths: list[str], needed: int, asked: Asked
+    ) -> None:
         self.connection = connection
         self.predecessor = predecessor  # None: the children were listed
         self.paths = paths  # of what was asked, in order
+        self.needed = needed  # how many of them decide
         self.asked = asked
-        self.needed = 0  # how many of them decide
         self.replies: dict[str, Reply] = {}  # by path
         self.verdict: Verdict | None = None
         self.error: Exception | None = None
@@ -63,7 +66,9 @@ class Place:
     :ivar has_seen_done: whether ``DONE`` was heard to be created: it may be gone again, with the own znode.
     """
 
-    def __init__(self, identity: Identity, own: Nomination, shown_on: Connection, candidate: Candidate) -> None:
+    def __init__(
+        self, identity: Identity, own: Nomination, shown_on: Connection, candidate: Candidate, outlook: Outlook | None
+    ) -> None:
         self.own = own
         self.followed: str | None = None
         self.has_seen_done = False
@@ -71,12 +76,15 @@ class Place:
         self._identity = identity
         self._resource = identity.resource
         self._candidate = candidate
+        self._outlook = outlook  # None: there are others of this client
         self._watched: dict[str, bool] = {}  # whose event has not come yet; whether it is set, and shows what it should
         self._connection: Connection | None = None  # the one on which the place was taken; None while it is looked for
         self._shown_on: Connection | None = shown_on  # the last one on which ZooKeeper has shown the own znode
         self._look: _Look | None = None  # whose verdict was not taken
         self._rest: asyncio.Future[None] | None = None  # the reading of the answers that the verdict did not need
         self._is_disturbed = False  # an event has come since the last look began
+        if outlook is not None:
+            outlook.tell(partial(self._see_node, shown_on))
 
     def ask(self, connection: Connection, predecessor: str | None, *, barrier: bool = False) -> None:
         """Ask ZooKeeper, in one round trip, what decides and is not known from a watch; list when nobody is named.
@@ -93,12 +101,22 @@ class Place:
         requests: dict[str, Request] = {}  # by path
         if barrier:
             requests["barrier"] = connection.check(self._resource)
-        if predecessor is None:
+        is_on_its_way = self._waits_for_outlook(connection)
+        if is_on_its_way:
+            self._want(connection, self.done, requests, is_known=_is_asked(connection, self.done))
+            needed = 0
+        elif predecessor is None:
             needed = self._list(connection, requests)
         else:
             needed = self._look_at(connection, requests, self._path(predecessor))
-        self._look = look = _Look(connection, predecessor, list(requests), self._send(connection, requests))
-        self._decide_with(look, needed)
+        self._look = look = _Look(connection, predecessor, list(requests), needed, self._send(connection, requests))
+        if not is_on_its_way:
+            look.asked.tell(needed, partial(self._answered, look))
+
+    def _waits_for_outlook(self, connection: Connection) -> bool:
+        """Whether no number is before the own one: then the answer that is on its way will do, or else a list."""
+        is_on_its_way = self._outlook is not None and self._outlook.is_awaited and self._shown_on is connection
+        return is_on_its_way and name_before(self.own.name) is None
 
     def _list(self, connection: Connection, requests: dict[str, Request]) -> int:
         """Return how many of the requests decide: the list shows the own znode and `DONE`, too.
@@ -109,27 +127,23 @@ class Place:
             requests["keep-alive"] = connection.check(self.own.path)
         requests[self._resource] = connection.children(self._resource)
         needed = len(requests)
-        self._want(connection, self.done, requests, is_known=_is_known(connection, self.done))
+        self._want(connection, self.done, requests, is_known=_is_asked(connection, self.done))
         return needed
 
     def _look_at(self, connection: Connection, requests: dict[str, Request], followed: str) -> int:
-        """Return how many decide: that the own znode stands is known when it was just made on this connection.
+        """Return how many decide, all: that the own znode stands is known when it was just made on this connection.
 
-        What other candidates of this client have just asked for is answered before what is asked for here; so where
-        something is, nobody has to ask for the same again.
+        What was asked before is answered before, so what others of this client have just asked for need not be asked
+        for again: the answer to anything at all says that theirs is there.
         """
-        awaits_others = not self._watched.get(self.own.path) and any(
-            connection.is_setting_watch(path, WatchKind.DATA) for path in (self.done, followed)
-        )
+        can_wait = not self._watched.get(self.own.path)
         for path in (self.done, followed):
-            is_asked = awaits_others and connection.is_setting_watch(path, WatchKind.DATA)
+            is_asked = can_wait and connection.is_setting_watch(path, WatchKind.DATA)
             self._want(connection, path, requests, is_known=is_asked or _is_known(connection, path))
-        if awaits_others or self._shown_on is not connection:
+        # Who comes just behind on this client follows this one, and then needs no request of its own.
+        if self._outlook is None or self._shown_on is not connection or not requests:
             self._want(connection, self.own.path, requests)
-        needed = len(requests)
-        if followed in requests:  # where that is missing, and the own one is the only child, no list is needed
-            requests[self._resource] = connection.get(self._resource)
-        return needed
+        return len(requests)
 
     def _send(self, connection: Connection, requests: dict[str, Request]) -> Asked:
         asked = connection.ask(*requests.values())
@@ -138,37 +152,42 @@ class Place:
                 connection.watch_is_asked(path, WatchKind.DATA, asked)
         return asked
 
-    def _decide_with(self, look: _Look, needed: int) -> None:
-        """Decide as soon as so many more answers are there."""
-        look.needed = needed
-        look.asked.tell(needed, partial(self._answered, look))
-
     def _answered(self, look: _Look) -> None:
         """Decide: what the event of a watch would say of these answers has not come before them."""
-        if look is not self._look:
-            return  # an event has put it in question, and another one has begun
+        if look is self._look:  # else an event has put it in question, and another one has begun
+            self._conclude(look, self._view)
+
+    def _see_node(self, connection: Connection, node: Reply | None) -> None:
+        """Hear what the election node has shown right behind the nomination: who was alone there is the first.
+
+        Whoever comes later stands behind. So that decides, and the answers of the look, which come later, do not.
+        """
+        look = self._look
+        if look is None or look.has_ended():
+            return
+        if node is not None and self.is_undisturbed(connection) and self._is_alone(node):
+            self._conclude(look, self._view_of_one)
+        elif not look.needed:  # nothing else was asked
+            self._list_instead(look, connection)
+
+    def _list_instead(self, look: _Look, connection: Connection) -> None:
         try:
-            verdict = self._verdict(look)
-            if verdict == Seek(None) and len(look.replies) < len(look.paths):
-                self._decide_with(look, 1)
-                return
-            look.verdict = verdict
-            self._candidate.decided(self, look.connection, verdict)
+            self._look = None
+            self.ask(connection, None)
+        except ConnectionLostError as error:
+            self._look, look.error = look, error.with_traceback(None)
+        asyncio.get_running_loop().call_soon(look.wake)
+
+    def _conclude(self, look: _Look, view: Callable[[_Look], View]) -> None:
+        try:
+            look.verdict = decide(self.own.name, view(look))
+            self._candidate.decided(self, look.connection, look.verdict)
             if len(look.replies) < len(look.paths):
                 look.rest = self._reading(look.connection, look.paths[len(look.replies) :], look.asked)
         except Exception as error:  # noqa: BLE001  # who waits for the verdict raises it: here it is the connection's
             look.error = error
         # Last, so that who waits for the status goes first.
         asyncio.get_running_loop().call_soon(look.wake)
-
-    def _verdict(self, look: _Look) -> Verdict:
-        known = len(look.replies)
-        paths = look.paths[known : known + look.needed]
-        replies = dict(zip(paths, look.asked.take(look.needed), strict=True))
-        look.replies |= replies
-        for path, reply in replies.items():
-            self._read(look.connection, path, reply)
-        return decide(self.own.name, self._view(look))
 
     async def verdict(self) -> Verdict:
         """Wait for what the last look says.
@@ -210,6 +229,9 @@ class Place:
     def _view(self, look: _Look) -> View:
         """Say what the replies show: what was not asked is being watched, and so is as it was."""
         connection = look.connection
+        look.replies = dict(zip(look.paths, look.asked.take(look.needed), strict=False))
+        for path, reply in look.replies.items():
+            self._read(connection, path, reply)
         if look.predecessor is None:
             listed = accept(look.replies[self._resource], exc.NoNode, path=self._resource, **self._identity.names)
             self._notice_list(connection, listed)
@@ -221,7 +243,13 @@ class Place:
             own_stands=self._shown_on is connection,
             done=connection.shows(self.done, WatchKind.DATA) is True,
             predecessor=look.predecessor if lives else None,
-            children=[self.own.name] if self._is_alone(look.replies.get(self._resource)) else None,
+        )
+
+    def _view_of_one(self, look: _Look) -> View:
+        return View(
+            own_stands=self._shown_on is look.connection,
+            done=look.connection.shows(self.done, WatchKind.DATA) is True,
+            children=[self.own.name],
         )
 
     def _notice_list(self, connection: Connection, listed: Reply) -> None:
@@ -231,13 +259,10 @@ class Place:
             is_own = self.own.name in listed.children
         self._shown_on = connection if is_own else None
 
-    def _is_alone(self, node: Reply | None) -> bool:
+    def _is_alone(self, node: Reply) -> bool:
         """Whether the election node shows that its only child is the own znode: its last one came with that."""
         return (
-            node is not None
-            and not is_refused(node)
-            and node.stat.num_children == 1
-            and node.stat.last_modified_children == self.own.czxid
+            not is_refused(node) and node.stat.num_children == 1 and node.stat.last_modified_children == self.own.czxid
         )
 
     async def read_rest(self) -> None:
@@ -255,7 +280,7 @@ class Place:
         requests: dict[str, Request] = {}
         self._want(connection, self.own.path, requests)
         if self.done not in self._watched:
-            self._want(connection, self.done, requests, is_known=_is_known(connection, self.done))
+            self._want(connection, self.done, requests, is_known=_is_asked(connection, self.done))
         confirmed = self._reading(connection, list(requests), self._send(connection, requests))
         await self.read_rest()
         await confirmed
@@ -389,3 +414,7 @@ class Place:
 
 def _is_known(connection: Connection, path: str) -> bool:
     return connection.shows(path, WatchKind.DATA) is not None
+
+
+def _is_asked(connection: Connection, path: str) -> bool:
+    return _is_known(connection, path) or connection.is_setting_watch(path, WatchKind.DATA)

@@ -77,9 +77,10 @@ class BareSides:
 
 
 class OurRequestsSides(BareSides):
-    """What golea_async sends for a join until it knows its place, with nothing around it: the floor, and `DONE`.
+    """What golea_async sends for a join until it knows its place, with nothing around it.
 
-    Behind a candidate it also looks at the election node. Only what decides is waited for.
+    Right behind the nomination it asks for the election node and `DONE`. By that the first one knows; another looks at
+    the one before.
     """
 
     async def join(self, side: int) -> float:
@@ -87,16 +88,15 @@ class OurRequestsSides(BareSides):
         acl = list(self._clients[side].default_acl)
         create = protocol.Create2Request(path=f"{self._resource}/{CANDIDATE_PREFIX}", data=b"n", acl=acl)
         create.set_flags(ephemeral=True, sequential=True)
-        own = self._candidates[side] = (await Answers.of(connection, create)[0]).path
+        look_at_node = protocol.GetDataRequest(path=self._resource, watch=False)
         look_at_done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
+        created, node = Answers.of(connection, create), Answers.of(connection, look_at_node, look_at_done)[0]
+        own = self._candidates[side] = (await created[0]).path
         if side == 0:
-            listing = protocol.GetChildren2Request(path=self._resource, watch=False)
-            await Answers.of(connection, listing, look_at_done)[0]
+            await node
         else:
             before = f"{self._resource}/{name_before(own.rpartition('/')[2])}"
-            look = protocol.GetDataRequest(path=before, watch=True)
-            look_at_parent = protocol.GetDataRequest(path=self._resource, watch=False)
-            await Answers.of(connection, look_at_done, look, look_at_parent)[1]
+            await Answers.of(connection, protocol.GetDataRequest(path=before, watch=True))[0]
         return time.perf_counter() - began
 
 

@@ -47,6 +47,7 @@ from tests.support.elections import (
 )
 from tests.support.ensemble import SharedEnsemble
 from tests.support.leftovers import background_tasks, watch_callbacks
+from tests.support.lockstep import REMOVE_WATCHES
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient, create_operation, delete_operation, expire_session
 
@@ -142,32 +143,35 @@ class TestOneClient:
         assert not await is_there(wire, f"{chroot}/jobs/election")
 
 
+WITH_THE_NOMINATION = {OpCode.CREATE2: 1, OpCode.GET_DATA: 1, OpCode.EXISTS: 1}
+"""The create, a look at the election node, and the watch of `DONE`."""
+
+
 class TestRequests:
     """What a join costs: requests that travel together are one round trip."""
 
     async def join(
-        self, proxy: Proxy, zk: aiozk.ZKClient, resource: str, second: dict[OpCode, int], decides: OpCode
+        self, proxy: Proxy, zk: aiozk.ZKClient, resource: str, before_it_decides: dict[OpCode, int]
     ) -> AsyncElection:
-        """Hold the deciding reply of each round trip until all that was sent with it has come."""
+        """Hold the replies of each round trip until all that was sent with it has come."""
         before = proxy.requests.copy()
         nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
         election = AsyncElection(zk, resource, "joining")
         joining = asyncio.create_task(election.start())
         await soon(nominated)
-        assert requests_since(before, proxy) == {OpCode.CREATE2: 1}
-        positioned = proxy.on_reply(lambda frame: frame.opcode == decides, Action.HOLD)
+        await eventually(lambda: requests_since(before, proxy) == WITH_THE_NOMINATION)
+        positioned = proxy.on_reply(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         nominated.release()
         await soon(positioned)
-        await eventually(lambda: requests_since(before, proxy) == {OpCode.CREATE2: 1, **second})
+        await eventually(lambda: requests_since(before, proxy) == before_it_decides)
         positioned.release()
         await soon(joining)
         return election
 
-    async def watches(self, before: Counter[int], proxy: Proxy) -> None:
-        """Behind the decision: what it rests on is watched."""
-        own_and_done = {OpCode.CREATE2: 1, OpCode.GET_CHILDREN2: 1, OpCode.GET_DATA: 1, OpCode.EXISTS: 1}
-        own_too = {OpCode.CREATE2: 1, OpCode.EXISTS: 1, OpCode.GET_DATA: 3}
-        await eventually(lambda: requests_since(before, proxy) in (own_and_done, own_too))
+    async def watches_itself(self, before: Counter[int], proxy: Proxy, decided: dict[OpCode, int]) -> None:
+        """Behind the decision."""
+        own_too = {**decided, OpCode.GET_DATA: decided[OpCode.GET_DATA] + 1}
+        await eventually(lambda: requests_since(before, proxy) == own_too)
 
     async def test_a_join_behind_a_live_candidate_is_two_round_trips_and_no_list(
         self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
@@ -175,21 +179,20 @@ class TestRequests:
         (leader,) = await stand(zk, resource, "leader")
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        second = {OpCode.EXISTS: 1, OpCode.GET_DATA: 2}  # DONE; the one before, and the election node
-        election = await self.join(proxy, joining, resource, second, OpCode.GET_DATA)
+        and_a_look = {**WITH_THE_NOMINATION, OpCode.GET_DATA: 2}  # at the one before
+        election = await self.join(proxy, joining, resource, and_a_look)
         assert election.status.now_following == leader.status.candidate_id
-        await self.watches(before, proxy)
+        await self.watches_itself(before, proxy, and_a_look)
         await resign(election, leader)
 
-    async def test_the_first_join_is_two_round_trips_too(
+    async def test_the_first_join_is_one_round_trip(
         self, proxy: Proxy, connect: Connect, wire: WireClient, resource: str
     ) -> None:
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        second = {OpCode.GET_CHILDREN2: 1, OpCode.EXISTS: 1}
-        election = await self.join(proxy, joining, resource, second, OpCode.GET_CHILDREN2)
+        election = await self.join(proxy, joining, resource, WITH_THE_NOMINATION)
         assert election.is_leader
-        await self.watches(before, proxy)
+        await self.watches_itself(before, proxy, WITH_THE_NOMINATION)
         await soon(election.resign())
         assert await children(wire, resource) == []
 
@@ -214,15 +217,44 @@ class TestRequests:
     async def test_the_only_one_behind_a_number_that_is_gone_does_not_list(
         self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
     ) -> None:
-        """Two round trips, like any other join: the election node has one child."""
+        """The election node has one child: that says it, whatever becomes of the look at the number before."""
         await resign(*await stand(zk, resource, "gone"))
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        second = {OpCode.EXISTS: 1, OpCode.GET_DATA: 2}
-        election = await self.join(proxy, joining, resource, second, OpCode.GET_DATA)
+        election = await self.join(proxy, joining, resource, {**WITH_THE_NOMINATION, OpCode.GET_DATA: 2})
         assert election.is_leader
         assert OpCode.GET_CHILDREN2 not in requests_since(before, proxy)
         await resign(election)
+
+    async def test_the_first_number_beside_a_stranger_lists(
+        self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
+    ) -> None:
+        """Then the number of children says nothing."""
+        joining = await connect(proxy.address)
+        nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
+        shown = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+        election = AsyncElection(joining, resource, "joining")
+        starting = asyncio.create_task(election.start())
+        await soon(nominated)
+        await soon(shown)
+        await zk.create(f"{resource}/stranger")
+        nominated.release()
+        shown.release()
+        assert (await soon(starting)).role is Role.LEADER
+        assert requests_since({}, proxy)[OpCode.GET_CHILDREN2] == 1
+        await zk.delete(f"{resource}/stranger")
+        await resign(election)
+
+    async def test_who_is_refused_leaves_no_watch(self, proxy: Proxy, connect: Connect) -> None:
+        """`DONE` is asked for, with a watch, before it is known that there is no election."""
+        joining = await connect(proxy.address)
+        election = AsyncElection(joining, "/nothing-here", "joining")
+        with pytest.raises(ElectionNotFoundError):
+            await soon(election.start())
+        await soon(election.resign())
+        await sync(joining)
+        sent = requests_since({}, proxy)
+        assert sent[OpCode.EXISTS] == sent[REMOVE_WATCHES] == 1
 
     async def test_not_the_only_one_behind_a_number_that_is_gone(
         self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
@@ -246,7 +278,8 @@ class TestRequests:
         await sync(many)
         sent = requests_since({}, proxy)
         assert sent[OpCode.CREATE2] == 500
-        assert sent[OpCode.GET_DATA] - 500 + sent[OpCode.GET_CHILDREN2] + sent[OpCode.EXISTS] < 10
+        assert sent[OpCode.GET_DATA] - 500 + sent[OpCode.EXISTS] < 10
+        assert OpCode.GET_CHILDREN2 not in sent
         following = {election.status.now_following for election in elections}
         assert following == {None, *(f"{resource}/{name}" for name in (await children(wire, resource))[:-1])}
         await soon(asyncio.gather(*(election.resign() for election in elections)))

@@ -427,7 +427,6 @@ async def proxy(server: Ensemble) -> AsyncIterator[Proxy]:
     ("behind", "opcode"),
     [
         (False, OpCode.CREATE2),
-        (False, OpCode.GET_CHILDREN2),
         (False, OpCode.GET_DATA),
         (False, OpCode.EXISTS),
         (True, OpCode.CREATE2),

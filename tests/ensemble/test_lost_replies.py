@@ -96,9 +96,7 @@ class TestOneCandidate:
             assert await wire.get_children(resource) == ["le_0000000000"]
         assert await wire.get_children(resource) == []
 
-    @pytest.mark.parametrize(
-        "opcode", [OpCode.GET_DATA, OpCode.EXISTS, OpCode.GET_CHILDREN2], ids=lambda code: code.name
-    )
+    @pytest.mark.parametrize("opcode", [OpCode.GET_DATA, OpCode.EXISTS], ids=lambda code: code.name)
     async def test_position(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str, opcode: OpCode
     ) -> None:

@@ -122,10 +122,11 @@ class TestExpiry:
         self, ensemble: SharedEnsemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         """Between the nomination and the position."""
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_CHILDREN2, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))
+        await soon(_nominated(wire, resource))
         await expire(ensemble, zk)
         position.release()
         assert (await soon(starting)).role is Role.LEADER
@@ -191,11 +192,11 @@ class TestDeletion:
         await soon(background_to_end())
 
     async def test_while_starting(self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_CHILDREN2, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))
-        (name,) = await children(wire, resource)
+        name = await soon(_nominated(wire, resource))
         await wire.delete(f"{resource}/{name}")
         position.release()
         with pytest.raises(CandidateDeletedError):
@@ -206,8 +207,10 @@ class TestDeletion:
     async def test_before_it_is_watched(
         self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
-        """A list has shown it, and the request that sets its watch comes too late."""
-        watch = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+        """The election node has shown that it is alone, and the request that sets its watch comes too late."""
+        watch = proxy.on_request(
+            lambda frame: frame.opcode == OpCode.GET_DATA and b"/le_" in frame.payload, Action.HOLD
+        )
         election = AsyncElection(zk, resource, "one")
         assert (await soon(election.start())).role is Role.LEADER
         leadership = election.current_leadership
@@ -293,10 +296,11 @@ class TestAnotherAtTheSamePath:
         assert await children(wire, resource) == ["le_0000000000"]
 
     async def test_while_starting(self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_CHILDREN2, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))
+        await soon(_nominated(wire, resource))
         await self.remake(wire, resource)
         position.release()
         with pytest.raises((CandidateDeletedError, ElectionOverError)):
@@ -368,3 +372,10 @@ async def test_a_session_can_be_expired_once(ensemble: SharedEnsemble, zk: aiozk
     await expire(ensemble, zk)
     with pytest.raises(WireError, match="SESSION_EXPIRED"):
         await expire(ensemble, zk)
+
+
+async def _nominated(wire: WireClient, resource: str) -> str:
+    """Wait until the nomination is carried out: what is held back was sent right behind it."""
+    while not (names := await children(wire, resource)):
+        pass
+    return names[0]

@@ -217,7 +217,8 @@ class Candidacy:
         self._attempt = self._nominations.begin_at_once(connection, self._data, self._is_nominated)
         self.is_withdrawn = self._attempt is None
         if self._attempt is not None and is_alone_here:  # else it is not alone, and the others watch DONE
-            self._outlook = Outlook(connection, self.identity.resource, f"{self.identity.resource}/{DONE}")
+            with suppress(ConnectionLostError):  # the attempt has heard that, too
+                self._outlook = Outlook(connection, self.identity.resource, f"{self.identity.resource}/{DONE}")
 
     def _is_nominated(self, own: Nomination) -> None:
         """Ask for the place in the very call that reads the reply: the background task has not woken up yet."""

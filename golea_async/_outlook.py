@@ -59,8 +59,8 @@ class Outlook:
         self._is_listening = False
 
     def forget(self) -> None:
-        """Listen no more. If the nomination was refused nobody does, and ZooKeeper is to forget the watch, too."""
-        self._is_listening = False
+        """Listen and tell no more. If nobody else listens, as after a refusal, ZooKeeper forgets the watch, too."""
+        self._is_listening, self._told = False, None
         unused = self._connection.forget_watches(self, (self._done, WatchKind.DATA))
         if unused:
             with suppress(ConnectionLostError):  # and the watch with it

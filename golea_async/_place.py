@@ -76,7 +76,7 @@ class Place:
         self._identity = identity
         self._resource = identity.resource
         self._candidate = candidate
-        self._outlook = outlook  # None: there are others of this client
+        self._outlook = outlook  # None: others of this client may stand here, too
         self._watched: dict[str, bool] = {}  # whose event has not come yet; whether it is set, and shows what it should
         self._connection: Connection | None = None  # the one on which the place was taken; None while it is looked for
         self._shown_on: Connection | None = shown_on  # the last one on which ZooKeeper has shown the own znode
@@ -101,8 +101,8 @@ class Place:
         requests: dict[str, Request] = {}  # by path
         if barrier:
             requests["barrier"] = connection.check(self._resource)
-        is_on_its_way = self._waits_for_outlook(connection)
-        if is_on_its_way:
+        awaits_outlook = self._awaits_outlook(connection)
+        if awaits_outlook:
             self._want(connection, self.done, requests, is_known=_is_asked(connection, self.done))
             needed = 0
         elif predecessor is None:
@@ -110,13 +110,17 @@ class Place:
         else:
             needed = self._look_at(connection, requests, self._path(predecessor))
         self._look = look = _Look(connection, predecessor, list(requests), needed, self._send(connection, requests))
-        if not is_on_its_way:
+        if not awaits_outlook:
             look.asked.tell(needed, partial(self._answered, look))
 
-    def _waits_for_outlook(self, connection: Connection) -> bool:
+    def _awaits_outlook(self, connection: Connection) -> bool:
         """Whether no number is before the own one: then the answer that is on its way will do, or else a list."""
-        is_on_its_way = self._outlook is not None and self._outlook.is_awaited and self._shown_on is connection
-        return is_on_its_way and name_before(self.own.name) is None
+        return (
+            self._outlook is not None
+            and self._outlook.is_awaited
+            and self._shown_on is connection
+            and name_before(self.own.name) is None
+        )
 
     def _list(self, connection: Connection, requests: dict[str, Request]) -> int:
         """Return how many of the requests decide: the list shows the own znode and `DONE`, too.

@@ -25,9 +25,9 @@ children listed, own one is the first       :class:`Lead`
 children listed, another one just before    :class:`Look` at that one: it may have gone since
 ==========================================  ====================================================================
 
-"I lead" is only ever concluded from a list that shows the own znode: ZooKeeper answers one connection from a state at
-least as new as its own create, and whoever stands before us was created before us, so that list has everybody who can
-be before us.
+"I lead" is only ever concluded from a list that shows the own znode, or from an election node that has no other child
+(the same list, without reading it): ZooKeeper answers one connection from a state at least as new as its own create,
+and whoever stands before us was created before us, so that list has everybody who can be before us.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class View:
     :ivar own_stands: the znode at the own path has the own ``czxid`` and belongs to the own session.
     :ivar done: the child ``DONE`` exists.
     :ivar predecessor: name of the candidate just before the own one, when it was looked at and lives.
-    :ivar children: names of all children, when they were listed.
+    :ivar children: names of all children, when they are known.
     """
 
     own_stands: bool

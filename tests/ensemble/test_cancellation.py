@@ -426,22 +426,26 @@ async def proxy(server: Ensemble) -> AsyncIterator[Proxy]:
 @pytest.mark.parametrize(
     ("behind", "opcode"),
     [
-        (False, OpCode.CREATE2),
-        (False, OpCode.GET_DATA),
-        (False, OpCode.EXISTS),
-        (True, OpCode.CREATE2),
-        (True, OpCode.EXISTS),
-        (True, OpCode.GET_DATA),
+        ("nobody", OpCode.CREATE2),
+        ("nobody", OpCode.GET_DATA),
+        ("nobody", OpCode.EXISTS),
+        ("a leader", OpCode.CREATE2),
+        ("a leader", OpCode.EXISTS),
+        ("a leader", OpCode.GET_DATA),
+        ("a gap", OpCode.GET_CHILDREN2),
     ],
-    ids=lambda value: value.name if isinstance(value, OpCode) else "behind" if value else "first",
+    ids=lambda value: value.name if isinstance(value, OpCode) else f"behind {value}",
 )
 @pytest.mark.filterwarnings("ignore:candidate .* was cancelled:ResourceWarning")
-async def test_while_an_answer_is_awaited(scene: Scene, proxy: Proxy, behind: bool, opcode: OpCode, what: str) -> None:
+async def test_while_an_answer_is_awaited(scene: Scene, proxy: Proxy, behind: str, opcode: OpCode, what: str) -> None:
     """A candidate acts upon an answer in the very call that reads it, between two steps: so each is held back here."""
     async with connected(proxy.address, session_timeout=4) as zk:
-        leader = AsyncElection(scene.other, scene.resource, "leader")
-        if behind:
+        leader, gone = (AsyncElection(scene.other, scene.resource, name) for name in ("leader", "gone"))
+        if behind != "nobody":
             await leader.start()
+        if behind == "a gap":
+            await gone.start()
+            await gone.resign()
         theirs, election = background_tasks(), AsyncElection(zk, scene.resource, "interrupted")
         answer = proxy.on_reply(lambda frame: frame.opcode == opcode, Action.HOLD)
         starting = asyncio.create_task(election.start())
@@ -463,10 +467,38 @@ async def test_while_an_answer_is_awaited(scene: Scene, proxy: Proxy, behind: bo
         await soon(background_to_end(theirs))
         assert not election.is_leader
         assert watch_callbacks(zk) == {}
-        assert await scene.children() == [str(leader.status.candidate_id).rpartition("/")[2]] * behind
+        assert await scene.children() == [str(leader.status.candidate_id).rpartition("/")[2]] * (behind != "nobody")
         await leader.resign()
         await scene.assert_nothing_is_left()
         await scene.assert_usable()
+
+
+@pytest.mark.filterwarnings("ignore:candidate .* was cancelled:ResourceWarning")
+async def test_who_was_not_alone_lists_nothing_once_it_is_cancelled(scene: Scene, proxy: Proxy) -> None:
+    """It has the first number and waits for the election node to show that; the client goes on for another election."""
+    async with connected(proxy.address, session_timeout=4) as zk:
+        async with AsyncElection(zk, f"{scene.resource}-0"):
+            theirs, election = background_tasks(), AsyncElection(zk, scene.resource, "interrupted")
+            nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
+            question = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+            starting = asyncio.create_task(election.start())
+            await soon(asyncio.gather(nominated, question))
+            await scene.wire.create(f"{scene.resource}/stranger")
+            nominated.release()
+            await eventually(lambda: election._candidacy._place is not None)
+            (task,) = background_tasks() - theirs
+            task.cancel()
+            await soon(asyncio.gather(starting, return_exceptions=True))
+            await soon(background_to_end(theirs))
+            lists = proxy.requests[OpCode.GET_CHILDREN2]
+            question.release()
+            await soon(zk.exists("/"))
+            await soon(zk.exists("/"))  # whatever was asked upon an answer is answered, too
+            assert proxy.requests[OpCode.GET_CHILDREN2] == lists
+            assert server_watches(scene.ensemble.leader(), scene.resource) == []
+            await soon(election.resign())
+        await scene.wire.delete(f"{scene.resource}/stranger")
+        await scene.assert_nothing_is_left()
 
 
 class TestOutOfTouch:

@@ -105,12 +105,12 @@ class Candidacy:
         if not self.board.has_ended:
             self.board.end(None)
             self._log_end()
-        self._wake()
+        self.wake()
 
     def end(self) -> None:
         """Stand no longer, since the election was ended: also where the nomination came only after that."""
         self._is_over = True
-        self._wake()
+        self.wake()
 
     def withdraw_again(self) -> None:
         """Take the candidate out of ZooKeeper after the background task was cancelled, or refused."""
@@ -173,6 +173,8 @@ class Candidacy:
 
         :raises ElectionError: when the election is over for this candidate.
         """
+        while self._is_being_placed:
+            await self._stir()
         while self._attempt is not None or not self.is_leaving:
             self._notice_lost_session()
             if self.is_leaving and self._attempt is None:
@@ -186,14 +188,24 @@ class Candidacy:
             except ConnectionLostError:
                 _logger.debug("%s", self.identity.about("lost its connection"))
 
+    @property
+    def _is_being_placed(self) -> bool:
+        """Whether all goes well from the nomination to the first place: the calls that read the answers see to that."""
+        if self.is_leaving or self._is_over:
+            return False
+        attempt = self._attempt
+        if attempt is not None:
+            return attempt.connection.is_current and not attempt.has_failed
+        return self._place is not None and self._place.is_looking
+
     async def _stand_on(self, connection: Connection) -> None:
         """Be nominated if need be, then keep the place up to date with every event, until this candidate leaves."""
-        if self._place is None or self._attempt is not None:
-            place = await self._nominate(connection)
+        place = self._place
+        if place is None or place.has_looked_on(connection):
+            place = place or await self._nominate(connection)
             predecessor, barrier = self._first_to_look_at(place), False
         else:
             # The session goes on, and everything that was watched is unknown. The server may lag behind the former.
-            place = self._place
             predecessor, barrier = _name(place.followed), True
         while not self.is_leaving:
             await self._find_place(place, connection, predecessor, barrier=barrier)
@@ -214,21 +226,28 @@ class Candidacy:
             return
         self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
         is_alone_here = self._nominations.are_idle
-        self._attempt = self._nominations.begin_at_once(connection, self._data, self._is_nominated)
+        self._attempt = self._nominations.begin_at_once(connection, self._data, self)
         self.is_withdrawn = self._attempt is None
         if self._attempt is not None and is_alone_here:  # else it is not alone, and the others watch DONE
             with suppress(ConnectionLostError):  # the attempt has heard that, too
                 self._outlook = Outlook(connection, self.identity.resource, f"{self.identity.resource}/{DONE}")
 
-    def _is_nominated(self, own: Nomination) -> None:
-        """Ask for the place in the very call that reads the reply: the background task has not woken up yet."""
+    def nominated(self, own: Nomination | None) -> None:
+        """Ask for the place in the very call that reads the reply: the background task is woken up only then."""
         attempt, task = self._attempt, self.task
         if attempt is None or task is None:
             return  # its session is lost
+        if own is None:
+            self.wake()
+            return
+        self._attempt = None
         place = self._stand_at(own, attempt.connection)
-        if not self.is_leaving and not task.done():
-            with suppress(ConnectionLostError):  # the task will see that, too
-                place.ask(attempt.connection, self._first_to_look_at(place))
+        if self.is_leaving or task.done():
+            return
+        try:
+            place.ask(attempt.connection, self._first_to_look_at(place))
+        except ConnectionLostError:
+            self.wake()
 
     async def _nominate(self, connection: Connection) -> Place:
         """Get a znode in this session; return its place."""
@@ -296,8 +315,7 @@ class Candidacy:
         while not self.is_leaving:
             if self._is_over:
                 raise self.identity.over()
-            place.ask(connection, predecessor, barrier=barrier)
-            verdict = await place.verdict()
+            verdict = await self._look(place, connection, predecessor, barrier=barrier)
             barrier = False
             if not isinstance(verdict, Follow):  # it was listed
                 await self._sweep(connection)
@@ -316,6 +334,13 @@ class Candidacy:
                         self._linked.keep_alive.hold(place.own.path)
                     await place.confirm(connection)
                     return
+
+    async def _look(self, place: Place, connection: Connection, predecessor: str | None, *, barrier: bool) -> Verdict:
+        """Wait for what the place's look says: one that an event, or the nomination, has begun, or a new one."""
+        place.ask(connection, predecessor, barrier=barrier)
+        while place.is_looking:
+            await self._stir()
+        return place.verdict()
 
     def decided(self, place: Place, connection: Connection, verdict: Verdict) -> None:
         """Publish what the answers mean in the very call that reads them; the background task does the rest."""
@@ -498,15 +523,19 @@ class Candidacy:
         self._stirred = asyncio.get_running_loop().create_future()
         return self._stirred
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """Have the background task look again."""
         if self._stirred is not None and not self._stirred.done():
             self._stirred.set_result(None)
 
+    def wake_soon(self) -> None:
+        """Have it look again when all answers have been read that have come by now: see :class:`Place`."""
+        self._linked.wake_soon(self)
+
     def _on_change(self) -> None:
         """The connection, the session or the lease has come or gone."""
         self._notice_lapse()
-        self._wake()
+        self.wake()
 
     def heard(self, event: Event, path: str) -> None:
         """Hear that a watch of the place has fired: believe in leading no longer where it says so."""
@@ -516,7 +545,8 @@ class Candidacy:
             gone = self.identity.error(CandidateDeletedError, "is gone from ZooKeeper")
             # The end of its session, by the client's close(), deletes it too.
             self._lose_leadership(self.identity.client_closed() if self.is_client_closed else gone)
-        self._wake()
+        if self._place is None or not self._place.is_looking:  # else the end of the look will
+            self.wake()
 
     def _publish(self, status: Status) -> None:
         if self.board.has_ended:

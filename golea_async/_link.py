@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiozk
@@ -20,6 +20,13 @@ from .exceptions import ElectionError
 
 _Result = TypeVar("_Result")
 _STATES = (States.CONNECTED, States.SUSPENDED, States.READ_ONLY, States.LOST)
+
+
+class Sleeper(Protocol):
+    """Whose background task waits for the next event."""
+
+    def wake(self) -> None:
+        """Have it look again."""
 
 
 class Link:
@@ -38,6 +45,7 @@ class Link:
         self._users = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
+        self._to_wake: list[Sleeper] = []
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
         self.keep_alive = KeepAlive(self)
@@ -166,6 +174,17 @@ class Link:
             self._tasks.add(task)
         task.add_done_callback(ended or self._tasks.discard, context=context)
         return task
+
+    def wake_soon(self, sleeper: Sleeper) -> None:
+        """Wake it in the next turn of the event loop, in one call with all others: thousands may be told at once."""
+        if not self._to_wake:
+            self._loop.call_soon(self._wake_all)
+        self._to_wake.append(sleeper)
+
+    def _wake_all(self) -> None:
+        to_wake, self._to_wake = self._to_wake, []
+        for sleeper in to_wake:
+            sleeper.wake()
 
     def _follow(self) -> None:
         """Hear of the next transition of the session, and of the end of the client's own task."""

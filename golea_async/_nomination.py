@@ -14,9 +14,10 @@ Many may nominate at once, or one may search: a search must not take the znode o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import aiozk
@@ -53,6 +54,13 @@ class Nomination:
         )
 
 
+class Nominee(Protocol):
+    """Who is nominated."""
+
+    def nominated(self, own: Nomination | None) -> None:
+        """Hear what has become of that, in the very call that reads the reply; None: refused, or the reply is lost."""
+
+
 class Attempt:
     """A create that was sent. Its znode is claimed when the answer comes, whether anybody waits for that or not.
 
@@ -64,13 +72,13 @@ class Attempt:
         nominations: Nominations,
         connection: Connection,
         name: bytes,
-        told: Callable[[Nomination], None] | None = None,
+        nominee: Nominee | None = None,
     ) -> None:
         path = f"{nominations.resource}/{CANDIDATE_PREFIX}"
         self.connection = connection
         self._nominations = nominations
         self._name = name
-        self._told = told
+        self._nominee = nominee
         self._own: Nomination | None = None
         self._refused: Reply = None
         self._is_under_way = True
@@ -93,8 +101,8 @@ class Attempt:
         self._nominations.lock.end_nominating()
         if self._end is not None and not self._end.done():
             self._end.set_result(None)
-        if self._own is not None and self._told is not None:
-            self._told(self._own)
+        if self._nominee is not None:
+            self._nominee.nominated(self._own)
 
     def _read(self, created: Reply) -> None:
         if is_refused(created):
@@ -103,6 +111,11 @@ class Attempt:
         path = f"{self._nominations.resource}/{created.path.rpartition('/')[2]}"
         self._own = Nomination(path, created.stat.created_zxid, created.stat.ephemeral_owner)
         self._nominations.claim(self._own)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was refused, or its reply is lost."""
+        return not self._is_under_way and self._own is None
 
     async def nomination(self) -> Nomination:
         """Wait for the candidate. Cancelled: the name is in doubt.
@@ -130,7 +143,7 @@ class Attempt:
             self._is_under_way = False
             self._nominations.doubt(self._name)
             self._nominations.lock.end_nominating()
-        elif self._own is not None and self._told is None:
+        elif self._own is not None and self._nominee is None:
             self._nominations.give_up(self._own)
             self._nominations.doubt(self._name)
 
@@ -195,13 +208,13 @@ class Nominations:
         """Whether no other candidate of this client stands here, is nominated, or is searched for."""
         return not self._claimed and self.lock.is_free
 
-    def begin_at_once(self, connection: Connection, name: bytes, told: Callable[[Nomination], None]) -> Attempt | None:
+    def begin_at_once(self, connection: Connection, name: bytes, nominee: Nominee) -> Attempt | None:
         """Ask for a candidate, unless something has to be waited for; nothing is awaited here.
 
-        :param told: is called with it in the very call that reads the reply.
+        :param nominee: is told of it in the very call that reads the reply.
         :raises ConnectionLostError: when the connection has ended.
         """
-        return None if self.is_doubtful(name) or self.lock.is_searching else Attempt(self, connection, name, told)
+        return None if self.is_doubtful(name) or self.lock.is_searching else Attempt(self, connection, name, nominee)
 
     async def nominate(self, connection: Connection, name: bytes) -> Nomination:
         """Create a candidate, or adopt the one of a nomination whose reply was lost. Cancelled: the name is in doubt.

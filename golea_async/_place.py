@@ -30,32 +30,46 @@ class Candidate(Protocol):
     def decided(self, place: Place, connection: Connection, verdict: Verdict) -> None:
         """Hear what the answers mean, in the very call that reads the last of them."""
 
+    def wake_soon(self) -> None:
+        """Hear that a look has ended, when the answers have been read that have come with the last of its own."""
+
 
 class _Look:
-    """What was asked at one look, what has been answered, and what that means."""
+    """What was asked at one look, and what the answers mean."""
 
-    __slots__ = ("asked", "connection", "end", "error", "needed", "paths", "predecessor", "replies", "rest", "verdict")
+    __slots__ = ("asked", "connection", "error", "needed", "predecessor", "requests", "rest", "taken", "verdict")
 
     def __init__(
-        self, connection: Connection, predecessor: str | None, paths: list[str], needed: int, asked: Asked
+        self,
+        connection: Connection,
+        predecessor: str | None,
+        requests: dict[str, Request],
+        needed: int | None,
+        asked: Asked,
     ) -> None:
         self.connection = connection
         self.predecessor = predecessor  # None: the children were listed
-        self.paths = paths  # of what was asked, in order
-        self.needed = needed  # how many of them decide
+        self.requests = requests  # by path, in order
+        self.needed = needed  # how many of them decide; None: the outlook does
+        self.taken = 0  # how many answers were read for that
         self.asked = asked
-        self.replies: dict[str, Reply] = {}  # by path
         self.verdict: Verdict | None = None
         self.error: Exception | None = None
-        self.end: asyncio.Future[None] | None = None
         self.rest: asyncio.Future[None] | None = None  # the reading of the answers that were not needed
 
+    @property
     def has_ended(self) -> bool:
         return self.verdict is not None or self.error is not None
 
-    def wake(self) -> None:
-        if self.end is not None and not self.end.done():
-            self.end.set_result(None)
+    def take(self) -> dict[str, Reply]:
+        """Return the answers that decide, by path.
+
+        :raises ConnectionLostError: when the connection ended before the last of them.
+        """
+        assert self.needed is not None, "else nothing that was asked decides"
+        replies = dict(zip(self.requests, self.asked.take(self.needed), strict=False))
+        self.taken = len(replies)
+        return replies
 
 
 class Place:
@@ -101,17 +115,16 @@ class Place:
         requests: dict[str, Request] = {}  # by path
         if barrier:
             requests["barrier"] = connection.check(self._resource)
-        awaits_outlook = self._awaits_outlook(connection)
-        if awaits_outlook:
+        needed: int | None = None
+        if self._awaits_outlook(connection):
             self._want(connection, self.done, requests, is_known=_is_asked(connection, self.done))
-            needed = 0
         elif predecessor is None:
             needed = self._list(connection, requests)
         else:
             needed = self._look_at(connection, requests, self._path(predecessor))
-        self._look = look = _Look(connection, predecessor, list(requests), needed, self._send(connection, requests))
-        if not awaits_outlook:
-            look.asked.tell(needed, partial(self._answered, look))
+        self._look = _Look(connection, predecessor, requests, needed, self._send(connection, requests))
+        if needed is not None:
+            self._look.asked.tell(needed, self._answered)
 
     def _awaits_outlook(self, connection: Connection) -> bool:
         """Whether no number is before the own one: then the answer that is on its way will do, or else a list."""
@@ -156,9 +169,13 @@ class Place:
                 connection.watch_is_asked(path, WatchKind.DATA, asked)
         return asked
 
-    def _answered(self, look: _Look) -> None:
+    def _answered(self) -> None:
         """Decide: what the event of a watch would say of these answers has not come before them."""
-        if look is self._look:  # else an event has put it in question, and another one has begun
+        look = self._look
+        # They may be those of a look that an event has put in question, and another one has begun.
+        if look is None or look.has_ended or look.needed is None:
+            return
+        if look.asked.can_take(look.needed):
             self._conclude(look, self._view)
 
     def _see_node(self, connection: Connection, node: Reply | None) -> None:
@@ -167,11 +184,11 @@ class Place:
         Whoever comes later stands behind. So that decides, and the answers of the look, which come later, do not.
         """
         look = self._look
-        if look is None or look.has_ended():
+        if look is None or look.has_ended:
             return
         if node is not None and self.is_undisturbed(connection) and self._is_alone(node):
             self._conclude(look, self._view_of_one)
-        elif not look.needed:  # nothing else was asked
+        elif look.needed is None:
             self._list_instead(look, connection)
 
     def _list_instead(self, look: _Look, connection: Connection) -> None:
@@ -180,33 +197,36 @@ class Place:
             self.ask(connection, None)
         except ConnectionLostError as error:
             self._look, look.error = look, error.with_traceback(None)
-        asyncio.get_running_loop().call_soon(look.wake)
+            self._candidate.wake_soon()
 
     def _conclude(self, look: _Look, view: Callable[[_Look], View]) -> None:
         try:
             look.verdict = decide(self.own.name, view(look))
             self._candidate.decided(self, look.connection, look.verdict)
-            if len(look.replies) < len(look.paths):
-                look.rest = self._reading(look.connection, look.paths[len(look.replies) :], look.asked)
+            if look.taken < len(look.requests):
+                look.rest = self._reading(look.connection, list(look.requests)[look.taken :], look.asked)
         except Exception as error:  # noqa: BLE001  # who waits for the verdict raises it: here it is the connection's
             look.error = error
         # Last, so that who waits for the status goes first.
-        asyncio.get_running_loop().call_soon(look.wake)
+        self._candidate.wake_soon()
 
-    async def verdict(self) -> Verdict:
-        """Wait for what the last look says.
+    @property
+    def is_looking(self) -> bool:
+        """Whether the answers to the last look have not come: the candidate is woken up when they have."""
+        return self._look is not None and not self._look.has_ended
+
+    def has_looked_on(self, connection: Connection) -> bool:
+        """Whether there is a look on this connection whose verdict was not taken."""
+        return self._look is not None and self._look.connection is connection
+
+    def verdict(self) -> Verdict:
+        """Return what the last look says, when that has ended.
 
         :raises ConnectionLostError: when the connection ended before.
         :raises ElectionError: when ZooKeeper has refused a request.
         """
-        while True:
-            look = self._look
-            assert look is not None, "ask() comes first"
-            if not look.has_ended():
-                look.end = asyncio.get_running_loop().create_future()
-                await look.end
-            if look is self._look:
-                break  # else an event has begun another one
+        look = self._look
+        assert look is not None, "ask() comes first"
         self._look, self._rest = None, look.rest
         if look.error is None:
             assert look.verdict is not None, "it has ended"
@@ -232,12 +252,11 @@ class Place:
 
     def _view(self, look: _Look) -> View:
         """Say what the replies show: what was not asked is being watched, and so is as it was."""
-        connection = look.connection
-        look.replies = dict(zip(look.paths, look.asked.take(look.needed), strict=False))
-        for path, reply in look.replies.items():
+        connection, replies = look.connection, look.take()
+        for path, reply in replies.items():
             self._read(connection, path, reply)
         if look.predecessor is None:
-            listed = accept(look.replies[self._resource], exc.NoNode, path=self._resource, **self._identity.names)
+            listed = accept(replies[self._resource], exc.NoNode, path=self._resource, **self._identity.names)
             self._notice_list(connection, listed)
             children = None if is_missing(listed) else listed.children
             return View(self._shown_on is connection, done=False, children=children)

@@ -103,7 +103,7 @@ class Connection:
             hear_events(self._session, self._wire, self._hear)
         self._abandoned = False
         self._sent_to_aiozk: dict[Asked, None] = {}  # and not answered: they end with the connection
-        self._watches: dict[tuple[str, WatchKind], _Watch] = {}
+        self._watches: dict[WatchKind, dict[str, _Watch]] = {kind: {} for kind in WatchKind}  # by path
         self.session_id: int = client.session.session_id
 
     @property
@@ -181,8 +181,9 @@ class Connection:
             self._wire.give_up_posted()
             if self._wire.hear == self._hear:
                 self._wire.hear = None
-        for path, kind in list(self._watches):
-            self._fire(Event.LOST, path, kind)
+        for kind, watches in self._watches.items():
+            for path in list(watches):
+                self._fire(Event.LOST, path, kind)
 
     def _hear(self, event_type: int, absolute_path: str) -> None:
         """A watch event has come; it uses up the watches that it came from."""
@@ -192,7 +193,7 @@ class Connection:
                 self._fire(event, path, kind)
 
     def _fire(self, event: Event, path: str, kind: WatchKind) -> None:
-        watch = self._watches.pop((path, kind), None)
+        watch = self._watches[kind].pop(path, None)
         if watch is not None:
             for listener in list(watch.listeners):
                 listener.on_event(event, path)
@@ -202,14 +203,14 @@ class Connection:
 
         ZooKeeper has one watch for a path on one connection, and it fires once; here it may have many listeners.
         """
-        watch = self._watches.get((path, kind))
+        watch = self._watches[kind].get(path)
         if watch is None:
-            watch = self._watches[path, kind] = _Watch()
+            watch = self._watches[kind][path] = _Watch()
         watch.listeners[listener] = None
 
     def watch_is_asked(self, path: str, kind: WatchKind, asked: Asked) -> None:
         """Take note of the request that is to set a watch: who wants it, too, can wait for the reply to that."""
-        self._watches[path, kind].asked = asked
+        self._watches[kind][path].asked = asked
 
     def confirm_watch(self, path: str, kind: WatchKind, *, is_there: bool) -> None:
         """Take note that ZooKeeper has set this watch, and what it has shown: who wants it, too, needs no request.
@@ -217,17 +218,17 @@ class Connection:
         To be called with the reply to a listener's request, and only while that listener has heard no event: by then
         it may be another's watch.
         """
-        watch = self._watches[path, kind]
+        watch = self._watches[kind][path]
         watch.asked, watch.is_there = None, is_there
 
     def shows(self, path: str, kind: WatchKind) -> bool | None:
         """Whether this znode is there, as its watch says, which ZooKeeper has set; None when it is not known to be."""
-        watch = self._watches.get((path, kind))
+        watch = self._watches[kind].get(path)
         return None if watch is None else watch.is_there
 
     def is_setting_watch(self, path: str, kind: WatchKind) -> bool:
         """Whether a request that is to set this watch was sent, and is not answered yet."""
-        watch = self._watches.get((path, kind))
+        watch = self._watches[kind].get(path)
         return watch is not None and watch.asked is not None and not watch.asked.is_complete
 
     def forget_watches(self, listener: Listener, *watches: tuple[str, WatchKind]) -> list[tuple[str, WatchKind]]:
@@ -237,23 +238,23 @@ class Connection:
         otherwise they stay on the server as long as the connection.
         """
         unused = []
-        for key in watches:
-            watch = self._watches.get(key)
+        for path, kind in watches:
+            watch = self._watches[kind].get(path)
             # One that another listener has left already is that one's to drop: ZooKeeper may not have removed it yet.
             if watch is not None and listener in watch.listeners:
                 del watch.listeners[listener]
                 if not watch.listeners:
                     # It is about to be removed: who comes now must set it again.
                     watch.asked = watch.is_there = None
-                    unused.append(key)
+                    unused.append((path, kind))
         return unused
 
     def drop_unused(self, watches: Iterable[tuple[str, WatchKind]]) -> None:
         """Drop watches for which nobody waits (somebody may have come while ZooKeeper was removing them)."""
-        for key in watches:
-            watch = self._watches.get(key)
+        for path, kind in watches:
+            watch = self._watches[kind].get(path)
             if watch is not None and not watch.listeners:
-                del self._watches[key]
+                del self._watches[kind][path]
 
     async def unwatch(self, listener: Listener, *watches: tuple[str, WatchKind]) -> None:
         """Take ``listener`` off watches, and remove those that nobody else waits for.
@@ -389,7 +390,7 @@ class Asked:
     def __init__(self, connection: Connection, count: int) -> None:
         self._connection = connection
         self._sent_at = boottime()
-        self._replies: list[Reply] = []  # that have come, and were not taken
+        self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
         self._unanswered = count
         self._is_lost = False
         self._needed = 0
@@ -400,13 +401,21 @@ class Asked:
         """Whether no further reply comes."""
         return self._is_lost or not self._unanswered
 
+    @property
+    def _come(self) -> int:
+        return len(self._replies or ())
+
+    def can_take(self, count: int) -> bool:
+        """Whether :meth:`take` can return so many replies, or never will."""
+        return self._is_lost or self._come >= count
+
     def tell(self, count: int, told: Callable[[], None]) -> None:
         """Call once, in the very call that reads the last one, when so many replies can be taken, or never can be.
 
         That is at once when they are there.
         """
         self._needed, self._told = count, told
-        if len(self._replies) >= count:
+        if self._come >= count:
             self._tell()
         elif self._is_lost:
             asyncio.get_running_loop().call_soon(self._tell)
@@ -416,17 +425,18 @@ class Asked:
 
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
-        if len(self._replies) < count:
+        if self._come < count:
             raise ConnectionLostError
-        taken, self._replies = self._replies[:count], self._replies[count:]
-        return taken
+        replies = self._replies or []
+        self._replies = replies[count:] or None
+        return replies[:count]
 
     async def replies(self, count: int) -> list[Reply]:
         """Wait for the next replies, as many as that, and take them. Cancelled: they can be waited for again.
 
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
-        if len(self._replies) < count:
+        if self._come < count:
             waiter = asyncio.get_running_loop().create_future()
             self.tell(count, lambda: None if waiter.done() else waiter.set_result(None))
             await waiter
@@ -443,8 +453,10 @@ class Asked:
             return
         self._connection.renew_lease(self._sent_at, reply)
         self._unanswered -= 1
+        if self._replies is None:
+            self._replies = []
         self._replies.append(reply)
-        if len(self._replies) >= self._needed:
+        if self._come >= self._needed:
             self._tell()
 
     def unanswered(self) -> None:

@@ -15,16 +15,45 @@ async def completion(task: asyncio.Task[Any], timeout: float | None) -> bool:
     """
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
-    cancellation: asyncio.CancelledError | None = None
+    try:
+        return await _completion(task, deadline)
+    except asyncio.CancelledError as error:
+        cancellation = None if _is_of_a_scope(error) else error
+    # A scope that is cancelled cancels at every step, and will again when this is done. To be shielded from the start
+    # would cost a resignation as much as all else that it does while ZooKeeper deletes the znode.
     with anyio.CancelScope(shield=True):
-        while not task.done():
-            remaining = None if deadline is None else deadline - loop.time()
-            if remaining is not None and remaining < 0:
-                break
+        while not task.done() and (deadline is None or loop.time() < deadline):
             try:
-                await asyncio.wait({task}, timeout=remaining)
+                await _completion(task, deadline)
             except asyncio.CancelledError as error:
                 cancellation = error
     if cancellation is not None:
         raise cancellation
     return task.done()
+
+
+async def _completion(task: asyncio.Task[Any], deadline: float | None) -> bool:
+    """What ``asyncio.wait`` does with its sets and a coroutine more."""
+    loop = asyncio.get_running_loop()
+    if task.done() or (deadline is not None and deadline <= loop.time()):
+        return task.done()
+    ended = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    timer = None if deadline is None else loop.call_at(deadline, wake)
+    task.add_done_callback(wake)
+    try:
+        await ended
+    finally:
+        task.remove_done_callback(wake)
+        if timer is not None:
+            timer.cancel()
+    return task.done()
+
+
+def _is_of_a_scope(cancellation: asyncio.CancelledError) -> bool:
+    """Whether it is anyio's, which tells its own from others by their text, too."""
+    return any("cancel scope" in str(word) for word in cancellation.args)

@@ -40,6 +40,7 @@ from .standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_bef
 from .status import Role, Status, StatusBoard
 
 _logger = logging.getLogger("golea_async.election")
+_JOINING = Status(Role.CANDIDATE)
 
 
 class Candidacy:
@@ -92,7 +93,7 @@ class Candidacy:
         except BaseException:  # the client's default_acl cannot be written
             self._link.detach()
             raise
-        self.board.publish(Status(Role.CANDIDATE))
+        self.board.publish(_JOINING)
         self._spawn(self._live(), f"golea_async {self.identity.resource} {self.identity.name[:100]}")
 
     def leave(self) -> None:
@@ -105,7 +106,10 @@ class Candidacy:
         if not self.board.has_ended:
             self.board.end(None)
             self._log_end()
-        self.wake()
+        if self._deletion is None:
+            self.wake()
+        else:
+            self._deletion.tell(self)  # until then there is nothing to do
 
     def end(self) -> None:
         """Stand no longer, since the election was ended: also where the nomination came only after that."""
@@ -128,14 +132,15 @@ class Candidacy:
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run the background task; what has to be done at its end is done also when it is cancelled before it began."""
-        self.task = self._linked.spawn(work, name, self._has_ended)
-        self._linked.listen(self._on_change)
+        self.task = self._linked.spawn(work, name, self)
+        self._linked.listen(self)
         self._linked.keep_alive.stand(self.identity.resource)
 
-    def _has_ended(self, task: asyncio.Task[None]) -> None:
+    def has_ended(self, task: asyncio.Task[None]) -> None:
+        """Take leave of the client; to be called at the end of the background task."""
         self._end(None)
         if task is self.task:  # else resign() was faster, and has begun to withdraw again
-            self._linked.unlisten(self._on_change)
+            self._linked.unlisten(self)
         self._detach()
         if task.cancelled() and not self.is_leaving:  # last: where warnings are errors it raises
             what = self.identity.about("was cancelled and has not resigned")
@@ -148,6 +153,8 @@ class Candidacy:
     async def _live(self) -> None:
         """Stand until it is over, then take what is left out of ZooKeeper."""
         try:
+            while self._is_being_placed:
+                await self._stir()
             await self._stand()
         except ElectionError as error:
             self._end(error)
@@ -173,8 +180,6 @@ class Candidacy:
 
         :raises ElectionError: when the election is over for this candidate.
         """
-        while self._is_being_placed:
-            await self._stir()
         while self._attempt is not None or not self.is_leaving:
             self._notice_lost_session()
             if self.is_leaving and self._attempt is None:
@@ -283,7 +288,8 @@ class Candidacy:
 
     def _stand_at(self, own: Nomination, shown_on: Connection) -> Place:
         self.identity.candidate_id = own.path
-        self._place = Place(self.identity, own, shown_on, self, self._outlook)
+        outlook, self._outlook = self._outlook, None
+        self._place = Place(self.identity, own, shown_on, self, outlook)
         return self._place
 
     def _notice_lost_session(self) -> None:
@@ -504,10 +510,7 @@ class Candidacy:
             self._outlook.forget()
         connection = self._linked.connection
         if connection is not None and self._place is not None:
-            unused = self._place.forget_watches(connection)
-            with suppress(ConnectionLostError):  # and they with it
-                connection.ask(*connection.remove_watches(unused))
-            connection.drop_unused(unused)
+            connection.ask(*self._place.leave_watches(connection))
         self._linked.keep_alive.stand_no_more(self.identity.resource)
         self._linked.detach()
 
@@ -520,7 +523,7 @@ class Candidacy:
 
     def _stir(self) -> Awaitable[None]:
         """Wait for the next event. What is waited for was looked at just before, with no ``await`` in between."""
-        self._stirred = asyncio.get_running_loop().create_future()
+        self._stirred = self._linked.loop.create_future()
         return self._stirred
 
     def wake(self) -> None:
@@ -528,12 +531,16 @@ class Candidacy:
         if self._stirred is not None and not self._stirred.done():
             self._stirred.set_result(None)
 
+    def told(self) -> None:
+        """Hear that the deletion of the own znode is answered."""
+        self.wake()
+
     def wake_soon(self) -> None:
         """Have it look again when all answers have been read that have come by now: see :class:`Place`."""
         self._linked.wake_soon(self)
 
-    def _on_change(self) -> None:
-        """The connection, the session or the lease has come or gone."""
+    def on_change(self) -> None:
+        """Hear that the connection, the session or the lease has come or gone; to be called by the link."""
         self._notice_lapse()
         self.wake()
 
@@ -562,7 +569,7 @@ class Candidacy:
         status = self.board.latest
         if status.error is not None:
             _logger.info("%s", status.error)
-        elif self.task is not None:
+        elif self.task is not None and _logger.isEnabledFor(logging.INFO):
             _logger.info("%s", self.identity.about("resigns"))
 
 

@@ -7,28 +7,29 @@ from aiozk import exc
 from ._nomination import Nomination
 from ._place import Place
 from ._replies import Reply, accept
-from ._zk import Connection
+from ._zk import Connection, Reader
 
 
 class Deletion:
-    """A candidate's last requests: the deletion of its znode, and the removal of watches that nobody needs then."""
+    """A candidate's last requests: the deletion of its znode, and the removal of watches that nobody needs then.
+
+    They are sent together: a packet more would cost ZooKeeper more than what is in it, while the successor waits.
+    """
 
     def __init__(self, place: Place, connection: Connection, *, deletes: bool) -> None:
-        self._connection = connection
         self._deletes = deletes
-        self._unused = place.forget_watches(connection)
-        # The deletion uses up the watch of what is deleted.
-        removals = [watch for watch in self._unused if not deletes or watch[0] != place.own.path]
-        deletion = [connection.delete(place.own.path)] if deletes else []
-        self._requests = [*deletion, *connection.remove_watches(removals)]
-        self._asked = connection.ask(*self._requests)
+        requests = [connection.delete(place.own.path)] if deletes else []
+        requests += place.leave_watches(connection, deletes=deletes)
+        self._count = len(requests)
+        self._asked = connection.ask(*requests)
+
+    def tell(self, reader: Reader) -> None:
+        """Tell it once when :meth:`reply` has all that it waits for, unless it waits by then."""
+        self._asked.tell(self._count, reader)
 
     async def reply(self) -> Reply | None:
         """Wait for all answers, and return that to the deletion, if there was one to send."""
-        try:
-            replies = await self._asked.replies(len(self._requests))
-        finally:
-            self._connection.drop_unused(self._unused)
+        replies = await self._asked.replies(self._count)
         return replies[0] if self._deletes else None
 
 

@@ -48,7 +48,7 @@ class KeepAlive:
         if len(self._elections) == 1:
             self._sent_at = boottime()  # its nomination is a quorum write itself: this one is to notice that it hangs
             self._connection = self._link.connection
-            self._link.listen(self._schedule)
+            self._link.listen(self)
             self._schedule()
 
     def stand_no_more(self, resource: str) -> None:
@@ -56,13 +56,17 @@ class KeepAlive:
         self._elections.remove(resource)
         if self._elections:
             return
-        self._link.unlisten(self._schedule)
+        self._link.unlisten(self)
         if self._under_way is not None:
             self._under_way.forget()
             self._under_way = None
         for timer in (self._due, self._lapse):
             if timer is not None:
                 timer.cancel()
+
+    def on_change(self) -> None:
+        """Hear that the connection or the lease has come or gone; to be called by the link."""
+        self._schedule()
 
     def hold(self, path: str) -> None:
         """Keep the lease alive for the candidate at ``path``, which stands, and leads or is about to."""
@@ -161,14 +165,15 @@ class _Write:
         self._patience = KEEP_ALIVE_SHARE * self._timeout * random.uniform(1, 1.5)
         self._loop = asyncio.get_running_loop()
         self._asked = connection.ask(connection.check(path))
-        self._asked.tell(1, self._answered)
+        self._asked.tell(1, self)
         self._timer = self._loop.call_later(self._patience, self._let_read)
 
     def forget(self) -> None:
         """Wait no more."""
         self._timer.cancel()
 
-    def _answered(self) -> None:
+    def told(self) -> None:
+        """Read the answer; to be called when it has come, or never will."""
         self._timer.cancel()
         if self._keep_alive.is_waiting_for(self):
             try:

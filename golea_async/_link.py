@@ -29,6 +29,28 @@ class Sleeper(Protocol):
         """Have it look again."""
 
 
+class TaskOwner(Protocol):
+    """Whose background task it is."""
+
+    def has_ended(self, task: asyncio.Task[Any]) -> None:
+        """Hear that it has ended: has returned, has raised, or was cancelled, maybe before it began."""
+
+
+class ChangeListener(Protocol):
+    """Who hears of a link's changes."""
+
+    def on_change(self) -> None:
+        """Hear that the connection, the session or the lease has come or gone."""
+
+
+class Change(asyncio.Event):
+    """The next one, to be waited for."""
+
+    def on_change(self) -> None:
+        """Hear of it; to be called by the link."""
+        self.set()
+
+
 class Link:
     """What the users (elections, functions) of one client share: its current connection, and their tasks.
 
@@ -40,11 +62,13 @@ class Link:
         self._session = client.session
         self._repair_task = client.session.repair_loop_task
         self._bounded_steps = BoundedSteps(client)
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
         self._users = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
+        self._tasks: dict[asyncio.Task[Any], TaskOwner | None] = {}
+        self._note_end = self._task_has_ended  # one for all of them: there may be thousands
+        self._context = contextvars.Context()  # of background tasks, which set nothing in it
+        self._listeners: dict[ChangeListener, None] = {}  # in order: a schedule can be played again exactly
         self._to_wake: list[Sleeper] = []
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
@@ -61,7 +85,7 @@ class Link:
         if not client.session.started or client.session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
         link = _links.get(client)
-        if link is None or link._loop is not asyncio.get_running_loop():
+        if link is None or link.loop is not asyncio.get_running_loop():
             link = _links[client] = cls(client)
         link._users += 1
         if link._users == 1:
@@ -132,8 +156,8 @@ class Link:
 
         :raises ElectionError: when the client is closed meanwhile.
         """
-        changed = asyncio.Event()
-        with self.listening(changed.set):
+        changed = Change()
+        with self.listening(changed):
             while (connection := self.connection) is None:
                 if self.is_closed:
                     raise ElectionError("the ZooKeeper client was closed before it had answered")
@@ -141,17 +165,17 @@ class Link:
                 await changed.wait()
             return connection
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Have ``listener`` called whenever the connection, the session or the lease comes or goes."""
+    def listen(self, listener: ChangeListener) -> None:
+        """Tell ``listener`` whenever the connection, the session or the lease comes or goes."""
         self._listeners[listener] = None
 
-    def unlisten(self, listener: Callable[[], None]) -> None:
-        """Call it no more."""
+    def unlisten(self, listener: ChangeListener) -> None:
+        """Tell it no more."""
         self._listeners.pop(listener, None)
 
     @contextmanager
-    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
-        """Have it called in a block."""
+    def listening(self, listener: ChangeListener) -> Iterator[None]:
+        """Have it told in a block."""
         self.listen(listener)
         try:
             yield
@@ -162,23 +186,23 @@ class Link:
         self,
         work: Coroutine[Any, Any, _Result],
         name: str,
-        ended: Callable[[asyncio.Task[_Result]], object] | None = None,
+        owner: TaskOwner | None = None,
     ) -> asyncio.Task[_Result]:
-        """Run a background task in an empty context (nobody's request id).
-
-        It is held until it ends; whoever is told of that, by ``ended``, has to hold it.
-        """
-        context = contextvars.Context()
-        task = asyncio.get_running_loop().create_task(work, name=name, context=context)
-        if ended is None:
-            self._tasks.add(task)
-        task.add_done_callback(ended or self._tasks.discard, context=context)
+        """Run a background task in an empty context (nobody's request id). It is held until it ends."""
+        task = self.loop.create_task(work, name=name, context=self._context)
+        self._tasks[task] = owner
+        task.add_done_callback(self._note_end, context=self._context)
         return task
+
+    def _task_has_ended(self, task: asyncio.Task[Any]) -> None:
+        owner = self._tasks.pop(task)
+        if owner is not None:
+            owner.has_ended(task)
 
     def wake_soon(self, sleeper: Sleeper) -> None:
         """Wake it in the next turn of the event loop, in one call with all others: thousands may be told at once."""
         if not self._to_wake:
-            self._loop.call_soon(self._wake_all)
+            self.loop.call_soon(self._wake_all)
         self._to_wake.append(sleeper)
 
     def _wake_all(self) -> None:
@@ -223,7 +247,7 @@ class Link:
 
     def _notice_lease(self) -> None:
         """Tell that a lease has begun: soon, since whose request began it looks at it anyway, and has more to send."""
-        self._loop.call_soon(self._tell_of_lease)
+        self.loop.call_soon(self._tell_of_lease)
 
     def _tell_of_lease(self) -> None:
         self.keep_alive.watch_lapse()
@@ -232,7 +256,7 @@ class Link:
     def notify(self) -> None:
         """Tell the listeners that the connection, the session or the lease has come or gone."""
         for listener in list(self._listeners):
-            listener()
+            listener.on_change()
 
 
 _links: WeakKeyDictionary[aiozk.ZKClient, Link] = WeakKeyDictionary()

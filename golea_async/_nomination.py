@@ -85,10 +85,10 @@ class Attempt:
         self._end: asyncio.Future[None] | None = None
         self._asked = connection.ask(connection.create(path, name, ephemeral=True, sequential=True))
         nominations.lock.begin_nominating()
-        self._asked.tell(1, self._answered)
+        self._asked.tell(1, self)
 
-    def _answered(self) -> None:
-        """Claim the znode before anybody can search."""
+    def told(self) -> None:
+        """Claim the znode before anybody can search; to be called when the reply has come, or never will."""
         if not self._is_under_way:
             return
         self._is_under_way = False

@@ -90,7 +90,7 @@ class _Watches:
         if self._connection.is_current:
             link = Link.attach(zk)
             removal = link.spawn(
-                self._connection.unwatch(self, *self._keys),
+                self._connection.unwatch(self, *self._keys).completion(),
                 "golea_async unwatch",
             )
             removal.add_done_callback(lambda _task: link.detach())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ._replies import Reply, is_missing, is_refused
-from ._zk import Connection, ConnectionLostError, Event, WatchKind
+from ._zk import Asked, Connection, ConnectionLostError, Event, WatchKind
 
 
 class Outlook:
@@ -22,36 +22,43 @@ class Outlook:
 
     def __init__(self, connection: Connection, resource: str, done: str) -> None:
         self.is_awaited = True
-        self._connection = connection
+        self._connection: Connection | None = connection  # until nothing more is heard of it: see `forget`
         self._done = done
-        self._told: Callable[[Reply | None], None] | None = None
+        self._see_node: Callable[[Reply | None], None] | None = None
         self._is_listening = True
-        self._asked = connection.ask(connection.get(resource), connection.exists(done, watch=True))
+        self._asked: Asked | None = connection.ask(connection.exists(resource), connection.exists(done, watch=True))
         connection.watch(done, WatchKind.DATA, self)
         connection.watch_is_asked(done, WatchKind.DATA, self._asked)
-        self._asked.tell(1, self._node_is_shown)
+        self._asked.tell(1, self)
 
-    def tell(self, told: Callable[[Reply | None], None]) -> None:
-        """Have ``told`` called with what shows the election node, or with None when the connection ends before."""
-        self._told = told
+    def tell(self, see_node: Callable[[Reply | None], None]) -> None:
+        """Have it called with what shows the election node, or with None when the connection ends before."""
+        self._see_node = see_node
 
-    def _node_is_shown(self) -> None:
-        try:
-            (node,) = self._asked.take(1)
-            self._asked.tell(1, self._done_is_shown)
-        except ConnectionLostError:
-            node = None
-        self.is_awaited = False
-        told, self._told = self._told, None
-        if told is not None:
-            told(node)
-
-    def _done_is_shown(self) -> None:
-        """Read it for whoever has come to listen meanwhile. If it was refused they ask again, and are told."""
+    def told(self) -> None:
+        """Read the next answer; to be called when it has come, or never will."""
+        if self._asked is None:
+            return  # forgotten
+        reply = None
         with suppress(ConnectionLostError):
-            (done,) = self._asked.take(1)
-            if self._is_listening and (is_missing(done) or not is_refused(done)):
-                self._connection.confirm_watch(self._done, WatchKind.DATA, is_there=not is_missing(done))
+            (reply,) = self._asked.take(1)
+        if self.is_awaited:
+            self._node_is_shown(self._asked, reply)
+        else:
+            self._done_is_shown(reply)
+
+    def _node_is_shown(self, asked: Asked, node: Reply | None) -> None:
+        self.is_awaited = False
+        see_node, self._see_node = self._see_node, None
+        asked.tell(1, self)
+        if see_node is not None:
+            see_node(node)
+
+    def _done_is_shown(self, done: Reply | None) -> None:
+        """Take note of it for whoever has come to listen meanwhile. If it was refused they ask again, and are told."""
+        is_known = is_missing(done) or not is_refused(done)
+        if self._connection is not None and self._is_listening and done is not None and is_known:
+            self._connection.confirm_watch(self._done, WatchKind.DATA, is_there=not is_missing(done))
         self.forget()
 
     def on_event(self, _event: Event, _path: str) -> None:
@@ -59,10 +66,10 @@ class Outlook:
         self._is_listening = False
 
     def forget(self) -> None:
-        """Listen and tell no more. If nobody else listens, as after a refusal, ZooKeeper forgets the watch, too."""
-        self._is_listening, self._told = False, None
-        unused = self._connection.forget_watches(self, (self._done, WatchKind.DATA))
-        if unused:
-            with suppress(ConnectionLostError):  # and the watch with it
-                self._connection.ask(*self._connection.remove_watches(unused))
-            self._connection.drop_unused(unused)
+        """Listen and tell no more. If nobody else listens, as after a refusal, ZooKeeper forgets the watch, too.
+
+        This lives as long as the candidate, which may outlive many connections: it does not keep this one.
+        """
+        connection, self._connection, self._asked, self._see_node = self._connection, None, None, None
+        if connection is not None:
+            connection.unwatch(self, (self._done, WatchKind.DATA))

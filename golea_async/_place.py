@@ -72,6 +72,34 @@ class _Look:
         return replies
 
 
+class _Reading:
+    """Reads answers in the very call in which they come: other candidates on this client rely on them, too.
+
+    :ivar end: when they have been read; raises what is wrong with them.
+    """
+
+    def __init__(self, place: Place, connection: Connection, paths: list[str], asked: Asked) -> None:
+        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._place = place
+        self._connection = connection
+        self._paths = paths
+        self._asked = asked
+        asked.tell(len(paths), self)
+
+    def told(self) -> None:
+        """Read them; to be called when they have come, or never will."""
+        try:
+            for path, reply in zip(self._paths, self._asked.take(len(self._paths)), strict=True):
+                self._place.read(self._connection, path, reply)
+        except Exception as error:  # noqa: BLE001  # as in `Place.told`
+            if not self.end.done():
+                self.end.set_exception(error.with_traceback(None))
+                self.end.exception()  # whoever waited may have been cancelled
+        else:
+            if not self.end.done():
+                self.end.set_result(None)
+
+
 class Place:
     """The place of one znode among the candidates.
 
@@ -124,7 +152,7 @@ class Place:
             needed = self._look_at(connection, requests, self._path(predecessor))
         self._look = _Look(connection, predecessor, requests, needed, self._send(connection, requests))
         if needed is not None:
-            self._look.asked.tell(needed, self._answered)
+            self._look.asked.tell(needed, self)
 
     def _awaits_outlook(self, connection: Connection) -> bool:
         """Whether no number is before the own one: then the answer that is on its way will do, or else a list."""
@@ -169,7 +197,7 @@ class Place:
                 connection.watch_is_asked(path, WatchKind.DATA, asked)
         return asked
 
-    def _answered(self) -> None:
+    def told(self) -> None:
         """Decide: what the event of a watch would say of these answers has not come before them."""
         look = self._look
         # They may be those of a look that an event has put in question, and another one has begun.
@@ -204,7 +232,7 @@ class Place:
             look.verdict = decide(self.own.name, view(look))
             self._candidate.decided(self, look.connection, look.verdict)
             if look.taken < len(look.requests):
-                look.rest = self._reading(look.connection, list(look.requests)[look.taken :], look.asked)
+                look.rest = _Reading(self, look.connection, list(look.requests)[look.taken :], look.asked).end
         except Exception as error:  # noqa: BLE001  # who waits for the verdict raises it: here it is the connection's
             look.error = error
         # Last, so that who waits for the status goes first.
@@ -254,7 +282,7 @@ class Place:
         """Say what the replies show: what was not asked is being watched, and so is as it was."""
         connection, replies = look.connection, look.take()
         for path, reply in replies.items():
-            self._read(connection, path, reply)
+            self.read(connection, path, reply)
         if look.predecessor is None:
             listed = accept(replies[self._resource], exc.NoNode, path=self._resource, **self._identity.names)
             self._notice_list(connection, listed)
@@ -304,30 +332,14 @@ class Place:
         self._want(connection, self.own.path, requests)
         if self.done not in self._watched:
             self._want(connection, self.done, requests, is_known=_is_asked(connection, self.done))
-        confirmed = self._reading(connection, list(requests), self._send(connection, requests))
+        confirmation = (
+            _Reading(self, connection, list(requests), self._send(connection, requests)) if requests else None
+        )
         await self.read_rest()
-        await confirmed
+        if confirmation is not None:
+            await confirmation.end
 
-    def _reading(self, connection: Connection, paths: list[str], asked: Asked) -> asyncio.Future[None]:
-        """Read answers in the very call in which they come: other candidates on this client rely on them, too."""
-        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def read() -> None:
-            try:
-                for path, reply in zip(paths, asked.take(len(paths)), strict=True):
-                    self._read(connection, path, reply)
-            except Exception as error:  # noqa: BLE001  # as in `_answered`
-                if not end.done():
-                    end.set_exception(error.with_traceback(None))
-                    end.exception()  # whoever waited may have been cancelled
-            else:
-                if not end.done():
-                    end.set_result(None)
-
-        asked.tell(len(paths), read)
-        return end
-
-    def _read(self, connection: Connection, path: str, reply: Reply) -> None:
+    def read(self, connection: Connection, path: str, reply: Reply) -> None:
         """Read the answer to a request that sets a watch, unless its event has come already."""
         if path not in self._watched:
             return
@@ -344,8 +356,11 @@ class Place:
         if is_as_it_should or path == self.done:
             connection.confirm_watch(path, WatchKind.DATA, is_there=is_there)
             self._watched[path] = is_as_it_should
-        else:  # of a missing znode `get` leaves no watch
-            self._watches_no_more(connection, path)
+        else:
+            del self._watched[path]
+            removals = connection.leave_watches(self, (path, WatchKind.DATA))
+            if is_there and connection.is_current:  # another one at the own path; of a missing one `get` leaves none
+                connection.ask(*removals)
         if was_shown and not is_as_it_should:  # deleted before the watch was set: its event would have said the same
             self.on_event(Event.DELETED, path)
 
@@ -409,10 +424,16 @@ class Place:
             is_set = self._watched[path] = True
         return bool(is_set)
 
-    def forget_watches(self, connection: Connection) -> list[tuple[str, WatchKind]]:
-        """Listen no more; return the watches that nobody needs now, as :meth:`Connection.forget_watches` does."""
+    def leave_watches(self, connection: Connection, *, deletes: bool = False) -> list[Request]:
+        """Listen no more; return what is to be sent at once, as :meth:`Connection.leave_watches` does.
+
+        :param deletes: the own znode is deleted before, which uses up its watch.
+        """
+        if self._outlook is not None:
+            self._outlook.forget()
         watched, self._watched = self._watched, {}
-        return connection.forget_watches(self, *((path, WatchKind.DATA) for path in watched))
+        used_up = self.own.path if deletes else None
+        return connection.leave_watches(self, *((path, WatchKind.DATA) for path in watched), used_up=used_up)
 
     def on_event(self, event: Event, path: str) -> None:
         """Hear the event of a watch; to be called by the connection."""
@@ -429,10 +450,6 @@ class Place:
 
     def _path(self, name: str) -> str:
         return f"{self._resource}/{name}"
-
-    def _watches_no_more(self, connection: Connection, path: str) -> None:
-        connection.drop_unused(connection.forget_watches(self, (path, WatchKind.DATA)))
-        self._watched.pop(path, None)
 
 
 def _is_known(connection: Connection, path: str) -> bool:

@@ -12,6 +12,7 @@ from .exceptions import ElectionError, NotAuthorizedError
 Reply: TypeAlias = Any
 ResponseError: TypeAlias = exc.ResponseError
 
+_WRITTEN = (Created, protocol.Create2Response, protocol.DeleteResponse, protocol.SetDataResponse)
 _ROLLED_BACK = (exc.RolledBack.error_code, exc.RuntimeInconsistency.error_code)
 
 
@@ -32,12 +33,7 @@ def is_multi(reply: Reply) -> bool:
 
 def is_quorum_write(reply: Reply) -> bool:
     """Whether the reply says that a write was carried out."""
-    if is_multi(reply):
-        return first_failure(reply) is None
-    return isinstance(
-        reply,
-        (Created, protocol.Create2Response, protocol.DeleteResponse, protocol.SetDataResponse),
-    )
+    return isinstance(reply, _WRITTEN) or (is_multi(reply) and first_failure(reply) is None)
 
 
 def first_failure(reply: Reply) -> ResponseError | None:

@@ -283,9 +283,8 @@ class Session:
         self._watches.request_answered(request, result)
 
     def watch_fired(self, event: Any) -> None:
-        loop = asyncio.get_running_loop()
         for callback in self._watches.fire(event.type, event.path):
-            loop.call_soon(callback, event.path)
+            asyncio.get_running_loop().call_soon(callback, event.path)
 
     def connection_lost(self, connection: Connection, reason: str) -> None:
         if connection is not self.conn or self.closing or self.state.current_state not in _CONNECTED_STATES:

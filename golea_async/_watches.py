@@ -111,7 +111,7 @@ class Watches:
         return kinds
 
     def _anybody_waits(self, path: str) -> bool:
-        return any((event_type, path) in self.callbacks for event_type in _USED_UP)
+        return bool(self.callbacks) and any((event_type, path) in self.callbacks for event_type in _USED_UP)
 
 
 def _kind_set_by(request: Any, result: Any) -> WatchKind:

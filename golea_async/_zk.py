@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
 
@@ -71,6 +71,7 @@ _USED_UP_BY = {
     Event.DATA_CHANGED: (WatchKind.DATA,),
     Event.CHILDREN_CHANGED: (WatchKind.CHILDREN,),
 }
+_EVENTS = {event.value: event for event in _USED_UP_BY}
 
 
 class Connection:
@@ -103,7 +104,7 @@ class Connection:
             hear_events(self._session, self._wire, self._hear)
         self._abandoned = False
         self._sent_to_aiozk: dict[Asked, None] = {}  # and not answered: they end with the connection
-        self._watches: dict[WatchKind, dict[str, _Watch]] = {kind: {} for kind in WatchKind}  # by path
+        self._watches: dict[WatchKind, dict[str, _Watch]] = {WatchKind.CHILDREN: {}, WatchKind.DATA: {}}  # by path
         self.session_id: int = client.session.session_id
 
     @property
@@ -187,15 +188,16 @@ class Connection:
 
     def _hear(self, event_type: int, absolute_path: str) -> None:
         """A watch event has come; it uses up the watches that it came from."""
-        if event_type in _USED_UP_BY and absolute_path.startswith(self._chroot):
-            event, path = Event(event_type), absolute_path[len(self._chroot) :]
+        event = _EVENTS.get(event_type)
+        if event is not None and absolute_path.startswith(self._chroot):
+            path = absolute_path[len(self._chroot) :]
             for kind in _USED_UP_BY[event]:
                 self._fire(event, path, kind)
 
     def _fire(self, event: Event, path: str, kind: WatchKind) -> None:
         watch = self._watches[kind].pop(path, None)
         if watch is not None:
-            for listener in list(watch.listeners):
+            for listener in list(watch):
                 listener.on_event(event, path)
 
     def watch(self, path: str, kind: WatchKind, listener: Listener) -> None:
@@ -206,7 +208,7 @@ class Connection:
         watch = self._watches[kind].get(path)
         if watch is None:
             watch = self._watches[kind][path] = _Watch()
-        watch.listeners[listener] = None
+        watch[listener] = None
 
     def watch_is_asked(self, path: str, kind: WatchKind, asked: Asked) -> None:
         """Take note of the request that is to set a watch: who wants it, too, can wait for the reply to that."""
@@ -231,44 +233,32 @@ class Connection:
         watch = self._watches[kind].get(path)
         return watch is not None and watch.asked is not None and not watch.asked.is_complete
 
-    def forget_watches(self, listener: Listener, *watches: tuple[str, WatchKind]) -> list[tuple[str, WatchKind]]:
-        """Take ``listener`` off watches; return those whose event nobody waits for now.
+    def leave_watches(
+        self, listener: Listener, *watches: tuple[str, WatchKind], used_up: str | None = None
+    ) -> list[Request]:
+        """Take ``listener`` off watches; return what has ZooKeeper forget those that nobody else waits for.
 
-        They are to be removed in ZooKeeper too, by :meth:`remove_watches`, and then here, by :meth:`drop_unused`:
-        otherwise they stay on the server as long as the connection.
+        They would stay on the server as long as the connection. It is to be sent at once: who comes next sets the watch
+        again, behind that.
+
+        :param used_up: a path whose watch ZooKeeper forgets by itself.
         """
-        unused = []
+        removals: list[Request] = []
         for path, kind in watches:
             watch = self._watches[kind].get(path)
-            # One that another listener has left already is that one's to drop: ZooKeeper may not have removed it yet.
-            if watch is not None and listener in watch.listeners:
-                del watch.listeners[listener]
-                if not watch.listeners:
-                    # It is about to be removed: who comes now must set it again.
-                    watch.asked = watch.is_there = None
-                    unused.append((path, kind))
-        return unused
+            if watch is not None and listener in watch:
+                del watch[listener]
+                if not watch:
+                    del self._watches[kind][path]
+                    if path == used_up:
+                        continue
+                    removals.append(_requests.RemoveWatches(self._absolute(path), kind))
+        return removals
 
-    def drop_unused(self, watches: Iterable[tuple[str, WatchKind]]) -> None:
-        """Drop watches for which nobody waits (somebody may have come while ZooKeeper was removing them)."""
-        for path, kind in watches:
-            watch = self._watches[kind].get(path)
-            if watch is not None and not watch.listeners:
-                del self._watches[kind][path]
-
-    async def unwatch(self, listener: Listener, *watches: tuple[str, WatchKind]) -> None:
-        """Take ``listener`` off watches, and remove those that nobody else waits for.
-
-        Cancelled: the listener is off, ZooKeeper may keep the watch.
-        """
-        unused = self.forget_watches(listener, *watches)
-        try:
-            if unused and self.is_current:
-                await self.send(*self.remove_watches(unused))
-        except ConnectionLostError:
-            pass  # and the watches with it
-        finally:
-            self.drop_unused(unused)
+    def unwatch(self, listener: Listener, *watches: tuple[str, WatchKind]) -> Asked:
+        """Take ``listener`` off watches, in ZooKeeper, too. It need not be waited for."""
+        removals = self.leave_watches(listener, *watches)
+        return self.ask(*removals) if self.is_current else Asked(self, 0)  # else they have ended with the connection
 
     def get(self, path: str, *, watch: bool = False) -> Request:
         """Ask for data and stat. Of a missing znode it leaves no watch."""
@@ -331,10 +321,6 @@ class Connection:
         """Ask the server to catch up with ZooKeeper's leader before it answers what is sent behind."""
         return protocol.SyncRequest(path=self._absolute(path))
 
-    def remove_watches(self, watches: Iterable[tuple[str, WatchKind]]) -> list[Request]:
-        """Ask the server to forget this connection's watches."""
-        return [_requests.RemoveWatches(self._absolute(path), kind) for path, kind in watches]
-
     def _absolute(self, path: str) -> str:
         if "//" in path or path.endswith("/"):  # an application's, in a transaction
             return str(self._client.normalize_path(path))
@@ -371,50 +357,65 @@ class Connection:
         return reply
 
 
-class _Watch:
+class _Watch(dict[Listener, None]):
     """Who waits for the event of one watch; what is to set it, and what ZooKeeper has shown when it had set it."""
 
-    __slots__ = ("asked", "is_there", "listeners")
+    __slots__ = ("asked", "is_there")
 
     def __init__(self) -> None:
-        self.listeners: dict[Listener, None] = {}
+        super().__init__()
         self.asked: Asked | None = None
         self.is_there: bool | None = None
+
+
+class Reader(Protocol):
+    """Who reads replies in the very call in which the last of them has come."""
+
+    def told(self) -> None:
+        """Hear that so many replies as were wanted can be taken, or never can be."""
+
+
+class _Waiter:
+    """A reader that waits, and reads later."""
+
+    def __init__(self) -> None:
+        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def told(self) -> None:
+        if not self.end.done():
+            self.end.set_result(None)
 
 
 class Asked:
     """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
 
-    __slots__ = ("_connection", "_is_lost", "_needed", "_replies", "_sent_at", "_told", "_unanswered")
+    __slots__ = ("_come", "_connection", "_is_lost", "_needed", "_reader", "_replies", "_sent_at", "_unanswered")
 
     def __init__(self, connection: Connection, count: int) -> None:
         self._connection = connection
         self._sent_at = boottime()
         self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
+        self._come = 0  # how many these are
         self._unanswered = count
         self._is_lost = False
         self._needed = 0
-        self._told: Callable[[], None] | None = None
+        self._reader: Reader | None = None
 
     @property
     def is_complete(self) -> bool:
         """Whether no further reply comes."""
         return self._is_lost or not self._unanswered
 
-    @property
-    def _come(self) -> int:
-        return len(self._replies or ())
-
     def can_take(self, count: int) -> bool:
         """Whether :meth:`take` can return so many replies, or never will."""
         return self._is_lost or self._come >= count
 
-    def tell(self, count: int, told: Callable[[], None]) -> None:
-        """Call once, in the very call that reads the last one, when so many replies can be taken, or never can be.
+    def tell(self, count: int, reader: Reader) -> None:
+        """Tell it once, in the very call that reads the last one, when so many replies can be taken, or never can be.
 
         That is at once when they are there.
         """
-        self._needed, self._told = count, told
+        self._needed, self._reader = count, reader
         if self._come >= count:
             self._tell()
         elif self._is_lost:
@@ -428,8 +429,16 @@ class Asked:
         if self._come < count:
             raise ConnectionLostError
         replies = self._replies or []
-        self._replies = replies[count:] or None
+        self._come -= count
+        self._replies = replies[count:] if self._come else None
         return replies[:count]
+
+    async def completion(self) -> None:
+        """Wait until no further reply comes. Cancelled: nothing is left behind."""
+        if not self.is_complete:
+            waiter = _Waiter()
+            self.tell(self._come + self._unanswered, waiter)
+            await waiter.end
 
     async def replies(self, count: int) -> list[Reply]:
         """Wait for the next replies, as many as that, and take them. Cancelled: they can be waited for again.
@@ -437,9 +446,9 @@ class Asked:
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
         if self._come < count:
-            waiter = asyncio.get_running_loop().create_future()
-            self.tell(count, lambda: None if waiter.done() else waiter.set_result(None))
-            await waiter
+            waiter = _Waiter()
+            self.tell(count, waiter)
+            await waiter.end
         return self.take(count)
 
     def answered(self, zxid: int, result: Any) -> None:
@@ -456,6 +465,7 @@ class Asked:
         if self._replies is None:
             self._replies = []
         self._replies.append(reply)
+        self._come += 1
         if self._come >= self._needed:
             self._tell()
 
@@ -470,9 +480,9 @@ class Asked:
         self._tell()
 
     def _tell(self) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            told()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.told()
 
 
 def _pass_on(answered: asyncio.Future[Any], asked: Asked) -> None:

@@ -17,7 +17,7 @@ from ._background import completion
 from ._candidacy import Candidacy
 from ._zk import check_client
 from .admin import end_election
-from .exceptions import ElectionError, LeadershipLostError, NotStandingError
+from .exceptions import ElectionError, LeadershipLostError, NotStandingError, ResignError
 from .leadership import Body, Leadership, current_bodies
 from .standing import check_name, check_resource
 from .status import Role, Status
@@ -234,14 +234,16 @@ class AsyncElection:
         task = self._candidacy.task
         if task is None:
             return
-        error = self._candidacy.identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
         try:
             if not await completion(task, timeout):
-                raise error
+                raise self._still_there()
         except asyncio.CancelledError:
             if not task.done():
-                _logger.warning("%s", error)
+                _logger.warning("%s", self._still_there())
             raise
+
+    def _still_there(self) -> ResignError:
+        return self._candidacy.identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
 
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
@@ -250,6 +252,7 @@ class AsyncElection:
         :func:`end_election`.
 
         :raises NotStandingError: before the start and after the end.
+        :raises ValueError: when the client is being closed.
         """
         if self._candidacy.task is None or self._candidacy.board.has_ended:
             raise self._candidacy.identity.error(

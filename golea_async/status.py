@@ -44,6 +44,9 @@ class Status:
     error: ElectionError | None = None
 
 
+_NOT_STANDING = Status(Role.NONE)
+
+
 class StatusReader(AsyncIterator[Status]):
     """One reader's view of a candidate's statuses: the current one, then every change, then the end.
 
@@ -91,11 +94,11 @@ class StatusBoard:
     """The latest status of one candidate and those who read it (held weakly: ``break`` leaves nothing behind)."""
 
     def __init__(self) -> None:
-        self.latest = Status(Role.NONE)
+        self.latest = _NOT_STANDING
         self.has_ended = False
         self._final: Status | None = None
         self._decision: asyncio.Future[Status] | None = None
-        self._readers: dict[weakref.ref[StatusReader], None] = {}
+        self._readers: dict[weakref.ref[StatusReader], None] | None = None  # thousands stand that nobody reads
 
     def reader(self) -> StatusReader:
         """Subscribe a new reader, from the current status on."""
@@ -104,6 +107,7 @@ class StatusBoard:
             reader.end(self._final)
         else:
             reader.publish(self.latest)
+            self._readers = self._readers or {}
             self._readers[weakref.ref(reader, self._forget)] = None
         return reader
 
@@ -123,10 +127,11 @@ class StatusBoard:
             decision.set_result(status)
 
     def _forget(self, reader: weakref.ref[StatusReader]) -> None:
-        self._readers.pop(reader, None)
+        if self._readers is not None:
+            self._readers.pop(reader, None)
 
     def _living_readers(self) -> list[StatusReader]:
-        return [reader for reference in list(self._readers) if (reader := reference()) is not None]
+        return [reader for reference in list(self._readers or ()) if (reader := reference()) is not None]
 
     def publish(self, status: Status) -> None:
         """Make a status the latest and give it to every reader; nothing follows the end."""
@@ -154,4 +159,4 @@ class StatusBoard:
         self._decide(self.latest)
         for reader in self._living_readers():
             reader.end(self._final)
-        self._readers.clear()
+        self._readers = None

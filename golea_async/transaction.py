@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiozk
 from aiozk import exc
 
-from ._link import Link
+from ._link import Change, Link
 from ._replies import accept, first_failure, is_refused
 from ._zk import Connection, ConnectionLostError, Request
 from .exceptions import ElectionError
@@ -109,8 +108,8 @@ class Transaction:
 
     async def _connected(self, link: Link) -> Connection:
         """Wait for a connection, as long as this leads."""
-        changed = asyncio.Event()
-        with link.listening(changed.set):
+        changed = Change()
+        with link.listening(changed):
             while (connection := link.connection) is None:
                 self._leadership.check()
                 changed.clear()

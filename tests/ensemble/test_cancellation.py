@@ -40,7 +40,7 @@ from tests.support.leftovers import (
     state_waiters,
     watch_callbacks,
 )
-from tests.support.proxy import Action, Proxy
+from tests.support.proxy import Action, Frame, Proxy
 from tests.support.wire import OpCode, WireClient
 
 Interruption = Callable[[Work, int], Awaitable[bool]]
@@ -455,21 +455,34 @@ async def proxy(server: Ensemble) -> AsyncIterator[Proxy]:
 
 @pytest.mark.parametrize("what", ["the start", "the background task", "resigning"])
 @pytest.mark.parametrize(
-    ("behind", "opcode"),
+    ("behind", "answers"),
     [
-        ("nobody", OpCode.CREATE2),
-        ("nobody", OpCode.GET_DATA),
-        ("nobody", OpCode.EXISTS),
-        ("a leader", OpCode.CREATE2),
-        ("a leader", OpCode.EXISTS),
-        ("a leader", OpCode.GET_DATA),
-        ("a gap", OpCode.GET_CHILDREN2),
+        ("nobody", [OpCode.CREATE2]),
+        ("nobody", [OpCode.EXISTS]),  # the election node's, which shows that it is alone
+        ("nobody", [OpCode.EXISTS, OpCode.EXISTS]),  # that of `DONE`
+        ("nobody", [OpCode.GET_DATA]),  # its own, behind the decision
+        ("a leader", [OpCode.CREATE2]),
+        ("a leader", [OpCode.EXISTS]),
+        ("a leader", [OpCode.EXISTS, OpCode.EXISTS]),
+        ("a leader", [OpCode.GET_DATA]),  # the leader's
+        ("a leader", [OpCode.GET_DATA, OpCode.GET_DATA]),
+        ("a gap", [OpCode.GET_CHILDREN2]),
     ],
-    ids=lambda value: value.name if isinstance(value, OpCode) else f"behind {value}",
+    ids=lambda value: f"behind {value}" if isinstance(value, str) else "_".join(opcode.name for opcode in value),
 )
 @pytest.mark.filterwarnings("ignore:candidate .* was cancelled:ResourceWarning")
-async def test_while_an_answer_is_awaited(scene: Scene, proxy: Proxy, behind: str, opcode: OpCode, what: str) -> None:
+async def test_while_an_answer_is_awaited(
+    scene: Scene, proxy: Proxy, behind: str, answers: list[OpCode], what: str
+) -> None:
     """A candidate acts upon an answer in the very call that reads it, between two steps: so each is held back here."""
+    passed = answers[:-1]
+
+    def is_awaited(frame: Frame) -> bool:
+        if frame.opcode in passed:
+            passed.remove(OpCode(frame.opcode))
+            return False
+        return frame.opcode == answers[-1]
+
     async with connected(proxy.address, session_timeout=4) as zk:
         leader, gone = (AsyncElection(scene.other, scene.resource, name) for name in ("leader", "gone"))
         if behind != "nobody":
@@ -478,7 +491,7 @@ async def test_while_an_answer_is_awaited(scene: Scene, proxy: Proxy, behind: st
             await gone.start()
             await gone.resign()
         theirs, election = background_tasks(), AsyncElection(zk, scene.resource, "interrupted")
-        answer = proxy.on_reply(lambda frame: frame.opcode == opcode, Action.HOLD)
+        answer = proxy.on_reply(is_awaited, Action.HOLD)
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(answer.happened))
         if what == "the start":
@@ -511,7 +524,7 @@ async def test_who_was_not_alone_lists_nothing_once_it_is_cancelled(scene: Scene
         async with AsyncElection(zk, f"{scene.resource}-0"):
             theirs, election = background_tasks(), AsyncElection(zk, scene.resource, "interrupted")
             nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
-            question = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
+            question = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
             starting = asyncio.create_task(election.start())
             await soon(asyncio.gather(nominated, question))
             await scene.wire.create(f"{scene.resource}/stranger")

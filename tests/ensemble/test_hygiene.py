@@ -12,18 +12,30 @@ from collections.abc import AsyncIterator
 import aiozk
 import pytest
 
-from golea_async import AsyncElection, ElectionOverError, Role, create_election, delete_election, observe_leader
+from golea_async import (
+    AsyncElection,
+    CandidateDeletedError,
+    ElectionOverError,
+    Role,
+    ZKClient,
+    create_election,
+    delete_election,
+    observe_leader,
+)
 from golea_async._link import Link, _links
-from tests.support.elections import connected, next_status, soon, status_of
+from golea_async._zk import Connection
+from tests.support.elections import connected, eventually, next_status, rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import (
     background_tasks,
     background_to_end,
+    reconnect,
     server_watches,
     state_waiters,
     watch_callbacks,
 )
-from tests.support.wire import WireClient
+from tests.support.proxy import Action, Proxy
+from tests.support.wire import OpCode, WireClient
 
 _numbers = itertools.count()
 
@@ -194,6 +206,56 @@ async def test_the_last_user_goes_while_the_session_changes_its_state(zk: aiozk.
     link.detach()
     await soon(zk.get("/"))
     assert state_waiters(zk) == 0
+
+
+async def test_who_stands_keeps_no_connection_but_the_present_one(server: Ensemble, resource: str) -> None:
+    """Each is alone in its election, and was nominated on another connection. `connected` would keep them."""
+    async with Proxy(server.leader().port) as proxy, ZKClient(proxy.address, session_timeout=4) as zk:
+        elections = []
+        for number in range(3):
+            elections.append(AsyncElection(zk, resource if number == 0 else f"{resource}-{number}"))
+            await create_election(zk, elections[-1].resource)
+            await soon(elections[-1].start())
+            await reconnect(zk, proxy)
+            for election in elections:  # it has looked at its place again
+                await soon(election.wait_for_leadership())
+        await eventually(lambda: [each.is_current for each in connections_of(zk)] == [True])
+        for election in elections:
+            await soon(election.resign())
+
+
+def connections_of(zk: aiozk.ZKClient) -> list[Connection]:
+    """All that live, of this client's session."""
+    gc.collect()
+    connections = [each for each in gc.get_objects() if isinstance(each, Connection)]
+    return [each for each in connections if each.session_id == zk.session.session_id]
+
+
+async def test_the_watch_of_another_one_at_the_own_path(server: Ensemble, wire: WireClient, resource: str) -> None:
+    """The election node is made anew before the request that is to watch the own znode: it watches a stranger's."""
+    kept = await wire.create(f"{resource}-kept")
+    async with Proxy(server.leader().port) as proxy, connected(proxy.address, session_timeout=4) as zk:
+        leader, election = AsyncElection(zk, kept), AsyncElection(zk, resource)
+        await soon(leader.start())  # the client's connection goes on
+        own = f"{resource}/le_0000000000"
+        watch = proxy.on_request(
+            lambda frame: frame.opcode == OpCode.GET_DATA and own.encode() in frame.payload, Action.HOLD
+        )
+        assert (await soon(election.start())).candidate_id == own
+        statuses = election.statuses()
+        await soon(asyncio.shield(watch.happened))
+        await wire.delete(own)
+        await wire.delete(resource)
+        await wire.create(resource)
+        assert await wire.create(f"{resource}/le_", b"stranger", ephemeral=True, sequential=True) == own
+        watch.release()
+        *_, last = await rest_of(statuses)
+        assert isinstance(last.error, CandidateDeletedError)
+        await soon(election.resign())
+        await soon(zk.exists("/"))  # answered behind what the candidate has sent
+        assert watches_of(zk, server, resource) == []
+        await soon(leader.resign())
+    await wire.delete(own)
 
 
 async def test_clients_die(server: Ensemble, resource: str) -> None:

@@ -191,16 +191,24 @@ class TestDeletion:
         assert isinstance(last.error, CandidateDeletedError)
         await soon(background_to_end())
 
-    async def test_while_starting(self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:
+    @pytest.mark.parametrize("others", [0, 1], ids=["and nobody stands", "and another one stands"])
+    async def test_while_starting(
+        self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str, others: int
+    ) -> None:
+        """The election node has one child then, too: it must not be taken for the own one."""
         position = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
+        statuses = election.statuses()
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))
         name = await soon(_nominated(wire, resource))
         await wire.delete(f"{resource}/{name}")
+        for _ in range(others):
+            await wire.create(f"{resource}/le_", b"another", ephemeral=True, sequential=True)
         position.release()
         with pytest.raises(CandidateDeletedError):
             await soon(starting)
+        assert Role.LEADER not in {status.role for status in await rest_of(statuses)}
         await election.resign()
         assert watch_callbacks(zk) == {}
 

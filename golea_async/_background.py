@@ -15,10 +15,13 @@ async def completion(task: asyncio.Task[Any], timeout: float | None) -> bool:
     """
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
+    cancelling = _cancelling()
     try:
         return await _completion(task, deadline)
     except asyncio.CancelledError as error:
-        cancellation = None if _is_of_a_scope(error) else error
+        # Several of one turn are one exception, with the text of the first; a scope cancels but once in a turn.
+        is_only_a_scope = _is_of_a_scope(error) and _cancelling() <= cancelling + 1
+        cancellation = None if is_only_a_scope else error
     # A scope that is cancelled cancels at every step, and will again when this is done. To be shielded from the start
     # would cost a resignation as much as all else that it does while ZooKeeper deletes the znode.
     with anyio.CancelScope(shield=True):
@@ -54,6 +57,13 @@ async def _completion(task: asyncio.Task[Any], deadline: float | None) -> bool:
     return task.done()
 
 
+def _cancelling() -> int:
+    """How many cancellations of this task were not taken back."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
 def _is_of_a_scope(cancellation: asyncio.CancelledError) -> bool:
     """Whether it is anyio's, which tells its own from others by their text, too."""
-    return any("cancel scope" in str(word) for word in cancellation.args)
+    text = cancellation.args[0] if cancellation.args else None
+    return isinstance(text, str) and text.startswith(("Cancelled via cancel scope ", "Cancelled by cancel scope "))

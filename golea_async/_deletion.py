@@ -7,7 +7,7 @@ from aiozk import exc
 from ._nomination import Nomination
 from ._place import Place
 from ._replies import Reply, accept
-from ._zk import Connection, Reader
+from ._zk import Connection, Event, Reader, WatchKind
 
 
 class Deletion:
@@ -17,11 +17,20 @@ class Deletion:
     """
 
     def __init__(self, place: Place, connection: Connection, *, deletes: bool) -> None:
+        self._connection = connection
         self._deletes = deletes
-        requests = [connection.delete(place.own.path)] if deletes else []
-        requests += place.leave_watches(connection, deletes=deletes)
+        self._own = (place.own.path, WatchKind.DATA)
+        requests = []
+        if deletes:
+            requests.append(connection.delete(place.own.path))
+            # The deletion uses up the watch of what is deleted, unless it is refused.
+            connection.watch(*self._own, self)
+        requests += place.leave_watches(connection)
         self._count = len(requests)
         self._asked = connection.ask(*requests)
+
+    def on_event(self, event: Event, path: str) -> None:
+        """Hear that the own znode is gone; to be called by the connection."""
 
     def tell(self, reader: Reader) -> None:
         """Tell it once when :meth:`reply` has all that it waits for, unless it waits by then."""
@@ -30,6 +39,7 @@ class Deletion:
     async def reply(self) -> Reply | None:
         """Wait for all answers, and return that to the deletion, if there was one to send."""
         replies = await self._asked.replies(self._count)
+        self._connection.unwatch(self, self._own)
         return replies[0] if self._deletes else None
 
 

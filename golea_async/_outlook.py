@@ -26,7 +26,8 @@ class Outlook:
         self._done = done
         self._see_node: Callable[[Reply | None], None] | None = None
         self._is_listening = True
-        self._asked: Asked | None = connection.ask(connection.exists(resource), connection.exists(done, watch=True))
+        # `exists` needs no permission: who may not list is to hear of that now, and not when it has to succeed.
+        self._asked: Asked | None = connection.ask(connection.get(resource), connection.exists(done, watch=True))
         connection.watch(done, WatchKind.DATA, self)
         connection.watch_is_asked(done, WatchKind.DATA, self._asked)
         self._asked.tell(1, self)

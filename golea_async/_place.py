@@ -424,16 +424,12 @@ class Place:
             is_set = self._watched[path] = True
         return bool(is_set)
 
-    def leave_watches(self, connection: Connection, *, deletes: bool = False) -> list[Request]:
-        """Listen no more; return what is to be sent at once, as :meth:`Connection.leave_watches` does.
-
-        :param deletes: the own znode is deleted before, which uses up its watch.
-        """
+    def leave_watches(self, connection: Connection) -> list[Request]:
+        """Listen no more; return what is to be sent at once, as :meth:`Connection.leave_watches` does."""
         if self._outlook is not None:
             self._outlook.forget()
         watched, self._watched = self._watched, {}
-        used_up = self.own.path if deletes else None
-        return connection.leave_watches(self, *((path, WatchKind.DATA) for path in watched), used_up=used_up)
+        return connection.leave_watches(self, *((path, WatchKind.DATA) for path in watched))
 
     def on_event(self, event: Event, path: str) -> None:
         """Hear the event of a watch; to be called by the connection."""

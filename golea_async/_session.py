@@ -96,6 +96,7 @@ class Session:
         self._failure: BaseException | None = None
         self._was_connected = False
         self._start_returned = False
+        self.has_ended = False
         self._local = False
         self._starting = 0
         self._close_lock = asyncio.Lock()
@@ -154,7 +155,7 @@ class Session:
     def _begin(self) -> None:
         self.started = True
         self._failure = None
-        self._was_connected = self._start_returned = False
+        self._was_connected = self._start_returned = self.has_ended = False
         # In a context of its own: what it logs or traces does not belong to the request that happened to start it.
         context = contextvars.Context()
         self.repair_loop_task = asyncio.create_task(self._stay_connected(), name="golea-session", context=context)
@@ -181,10 +182,12 @@ class Session:
 
     async def _end_session(self) -> None:
         if self.conn is None or self.conn.failure is not None:
+            self.has_ended = bool(self.state == States.LOST)
             return
         with contextlib.suppress(TimeoutError, exc.ZKError):
             async with asyncio.timeout(min(CLOSE_TIMEOUT, self.timeout)):
                 await self.conn.send(protocol.CloseRequest())
+                self.has_ended = True
 
     def _drop_everything(self) -> None:
         if self.repair_loop_task is not None:

@@ -233,15 +233,11 @@ class Connection:
         watch = self._watches[kind].get(path)
         return watch is not None and watch.asked is not None and not watch.asked.is_complete
 
-    def leave_watches(
-        self, listener: Listener, *watches: tuple[str, WatchKind], used_up: str | None = None
-    ) -> list[Request]:
+    def leave_watches(self, listener: Listener, *watches: tuple[str, WatchKind]) -> list[Request]:
         """Take ``listener`` off watches; return what has ZooKeeper forget those that nobody else waits for.
 
         They would stay on the server as long as the connection. It is to be sent at once: who comes next sets the watch
         again, behind that.
-
-        :param used_up: a path whose watch ZooKeeper forgets by itself.
         """
         removals: list[Request] = []
         for path, kind in watches:
@@ -250,8 +246,6 @@ class Connection:
                 del watch[listener]
                 if not watch:
                     del self._watches[kind][path]
-                    if path == used_up:
-                        continue
                     removals.append(_requests.RemoveWatches(self._absolute(path), kind))
         return removals
 

@@ -219,15 +219,29 @@ class AsyncElection:
             if body.guards(self._candidacy):
                 body.release()
         self._candidacy.leave()
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
-        await self._see_withdrawn(timeout)
-        if not self._candidacy.is_withdrawn:
-            # The background task was cancelled (so ends asyncio.run), or refused: once more, in this task's time.
-            self._candidacy.withdraw_again()
-            await self._see_withdrawn(None if deadline is None else max(0, deadline - loop.time()))
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        try:
+            await self._see_withdrawn(timeout)
+        except asyncio.CancelledError:
+            try:
+                await self._withdraw_again(deadline)
+            except ResignError as error:
+                _logger.warning("%s", error)
+            raise
+        await self._withdraw_again(deadline)
         if self._candidacy.withdrawal_error is not None:
             raise self._candidacy.withdrawal_error
+
+    async def _withdraw_again(self, deadline: float | None) -> None:
+        """Try once more, in this task's time, where the background task was cancelled or refused.
+
+        The end of ``asyncio.run`` cancels both of them.
+        """
+        candidacy = self._candidacy
+        if candidacy.is_withdrawn or candidacy.task is None or not candidacy.task.done():
+            return
+        candidacy.withdraw_again()
+        await self._see_withdrawn(None if deadline is None else max(0, deadline - asyncio.get_running_loop().time()))
 
     async def _see_withdrawn(self, timeout: float | None) -> None:
         """Wait for the background task."""

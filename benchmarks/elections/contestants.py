@@ -88,7 +88,7 @@ class OurRequestsSides(BareSides):
         acl = list(self._clients[side].default_acl)
         create = protocol.Create2Request(path=f"{self._resource}/{CANDIDATE_PREFIX}", data=b"n", acl=acl)
         create.set_flags(ephemeral=True, sequential=True)
-        look_at_node = protocol.ExistsRequest(path=self._resource, watch=False)
+        look_at_node = protocol.GetDataRequest(path=self._resource, watch=False)
         look_at_done = protocol.ExistsRequest(path=f"{self._resource}/{DONE}", watch=True)
         created, node = Answers.of(connection, create), Answers.of(connection, look_at_node, look_at_done)[0]
         own = self._candidates[side] = (await created[0]).path

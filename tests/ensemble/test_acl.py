@@ -27,7 +27,7 @@ from golea_async import (
 from golea_async._zk import Connection
 from tests.support.elections import Connect, children, is_there, soon, sync
 from tests.support.ensemble import Ensemble
-from tests.support.leftovers import background_tasks, watch_callbacks
+from tests.support.leftovers import background_tasks, server_watches, watch_callbacks
 from tests.support.wire import PERMISSION_ALL, Acl, WireClient
 
 READ, WRITE, CREATE, DELETE, ADMIN = 1, 2, 4, 8, 16
@@ -104,8 +104,8 @@ async def test_start_where_children_may_not_be_listed(owner: WireClient, zk: aio
     assert await children(owner, guarded) == []
 
 
-async def test_resign(owner: WireClient, zk: aiozk.ZKClient, resource: str) -> None:
-    """The znode stays as long as the session; nobody here believes in it any more."""
+async def test_resign(ensemble: Ensemble, owner: WireClient, zk: aiozk.ZKClient, resource: str) -> None:
+    """The znode stays as long as the session; nobody here believes in it any more, and nobody watches it."""
     guarded = await owner.create(f"{resource}/guarded", acl=[OWNER, Acl(READ | CREATE, "world", "anyone")])
     await sync(zk)
     election = AsyncElection(zk, guarded, "one")
@@ -115,6 +115,8 @@ async def test_resign(owner: WireClient, zk: aiozk.ZKClient, resource: str) -> N
             await soon(election.resign())
         assert no.value.path == f"{guarded}/le_0000000000"
         assert not election.is_leader
+        await sync(zk)
+        assert [watch for server in ensemble.servers for watch in server_watches(server, guarded)] == []
     await owner.delete(f"{guarded}/le_0000000000")
     await soon(election.resign())
     assert not background_tasks()

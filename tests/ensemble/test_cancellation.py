@@ -16,6 +16,7 @@ from typing import Any
 import aiozk
 import anyio
 import pytest
+from aiozk.states import States
 
 from golea_async import (
     AsyncElection,
@@ -24,6 +25,7 @@ from golea_async import (
     ResignError,
     Role,
     Status,
+    ZKClient,
     create_election,
     delete_election,
     observe_leader,
@@ -409,6 +411,55 @@ class TestResigning:
         assert scope.cancelled_caught
         await scene.assert_nothing_is_left()
 
+    @pytest.mark.parametrize("is_first", [True, False], ids=["the scope first", "the scope last"])
+    async def test_in_a_scope_and_a_task_that_are_cancelled_at_once(self, scene: Scene, is_first: bool) -> None:
+        """asyncio makes one exception of the two, with the text of the first; the task's must not be lost."""
+        election, scope = scene.candidate(), anyio.CancelScope()
+        await election.start()
+
+        async def work() -> None:
+            with scope:
+                await election.resign()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        for cancel in (scope.cancel, task.cancel) if is_first else (task.cancel, scope.cancel):
+            cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await soon(task)
+        await scene.assert_nothing_is_left()
+
+    @pytest.mark.parametrize("has_body", [True, False], ids=["with a body", "without a body"])
+    async def test_with_the_background_task(self, scene: Scene, has_body: bool) -> None:
+        """So ends `asyncio.run`: all tasks are cancelled at once. `resign()` tries all the same."""
+        election = scene.candidate()
+        await election.start()
+        (background,) = background_tasks() - scene.tasks
+        goes_on = asyncio.Event()
+
+        async def lead() -> None:
+            async with election.leadership():
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await goes_on.wait()
+
+        body = asyncio.create_task(lead()) if has_body else None
+        await asyncio.sleep(0)
+        resigning = asyncio.create_task(election.resign())
+        await asyncio.sleep(0)
+        for task in (background, resigning):
+            task.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await soon(resigning)
+        if body is not None:
+            await soon(asyncio.gather(body, return_exceptions=True))
+        assert await scene.children() == []
+        await scene.assert_nothing_is_left()
+
     async def test_in_a_task_group_that_fails(self, scene: Scene) -> None:
         election = scene.candidate()
 
@@ -458,14 +509,14 @@ async def proxy(server: Ensemble) -> AsyncIterator[Proxy]:
     ("behind", "answers"),
     [
         ("nobody", [OpCode.CREATE2]),
-        ("nobody", [OpCode.EXISTS]),  # the election node's, which shows that it is alone
-        ("nobody", [OpCode.EXISTS, OpCode.EXISTS]),  # that of `DONE`
-        ("nobody", [OpCode.GET_DATA]),  # its own, behind the decision
+        ("nobody", [OpCode.GET_DATA]),  # the election node's, which shows that it is alone
+        ("nobody", [OpCode.EXISTS]),  # that of `DONE`
+        ("nobody", [OpCode.GET_DATA, OpCode.GET_DATA]),  # its own, behind the decision
         ("a leader", [OpCode.CREATE2]),
+        ("a leader", [OpCode.GET_DATA]),
         ("a leader", [OpCode.EXISTS]),
-        ("a leader", [OpCode.EXISTS, OpCode.EXISTS]),
-        ("a leader", [OpCode.GET_DATA]),  # the leader's
-        ("a leader", [OpCode.GET_DATA, OpCode.GET_DATA]),
+        ("a leader", [OpCode.GET_DATA, OpCode.GET_DATA]),  # the leader's
+        ("a leader", [OpCode.GET_DATA, OpCode.GET_DATA, OpCode.GET_DATA]),
         ("a gap", [OpCode.GET_CHILDREN2]),
     ],
     ids=lambda value: f"behind {value}" if isinstance(value, str) else "_".join(opcode.name for opcode in value),
@@ -524,7 +575,7 @@ async def test_who_was_not_alone_lists_nothing_once_it_is_cancelled(scene: Scene
         async with AsyncElection(zk, f"{scene.resource}-0"):
             theirs, election = background_tasks(), AsyncElection(zk, scene.resource, "interrupted")
             nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
-            question = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
+            question = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
             starting = asyncio.create_task(election.start())
             await soon(asyncio.gather(nominated, question))
             await scene.wire.create(f"{scene.resource}/stranger")
@@ -578,6 +629,20 @@ class TestOutOfTouch:
                 await election.resign(timeout=0)
         await scene.assert_nothing_is_left()
         await election.resign(timeout=0)
+
+    async def test_the_client_is_closed(self, scene: Scene) -> None:
+        """Its session lives on, and the znode with it: nobody may be told that it is gone. aiozk's close() raises."""
+        async with Proxy(scene.ensemble.leader().port) as proxy:
+            zk = ZKClient(proxy.address, session_timeout=4)
+            await zk.start()
+            election = AsyncElection(zk, scene.resource, "out of touch")
+            await election.start()
+        await eventually(lambda: zk.session.state == States.SUSPENDED)
+        await soon(zk.close())
+        with pytest.raises(ResignError):
+            await soon(election.resign())
+        (child,) = await scene.children()
+        await scene.wire.delete(f"{scene.resource}/{child}")
 
     async def test_a_start_is_cancelled(self, scene: Scene, proxy: Proxy, election: AsyncElection) -> None:
         async with out_of_touch(election._zk, proxy):

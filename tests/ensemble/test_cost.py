@@ -39,8 +39,8 @@ async def hand_overs(ensemble: Ensemble, candidates: int) -> tuple[Counter[int],
         elections = [AsyncElection(zk, resource) for zk in clients]
         for election in elections:
             await soon(election.start())
-        # All but the first have looked at the one before; behind the decision each watches its own.
-        await eventually(lambda: proxy.requests[OpCode.GET_DATA] == 2 * candidates - 1)
+        # All have looked at the parent, all but the first at the one before; behind the decision each watches its own.
+        await eventually(lambda: proxy.requests[OpCode.GET_DATA] == 3 * candidates - 1)
         before, events = proxy.requests.copy(), proxy.events
         for leader, heir in pairwise(elections[: HAND_OVERS + 1]):
             await leader.resign()

@@ -143,31 +143,24 @@ class TestOneClient:
         assert not await is_there(wire, f"{chroot}/jobs/election")
 
 
-WITH_THE_NOMINATION = {OpCode.CREATE2: 1, OpCode.EXISTS: 2}
+WITH_THE_NOMINATION = {OpCode.CREATE2: 1, OpCode.GET_DATA: 1, OpCode.EXISTS: 1}
 """The create, a look at the election node, and the watch of `DONE`."""
-AND_A_LOOK = {**WITH_THE_NOMINATION, OpCode.GET_DATA: 1}
-"""At the one before."""
 
 
 class TestRequests:
     """What a join costs: requests that travel together are one round trip."""
 
     async def join(
-        self,
-        proxy: Proxy,
-        zk: aiozk.ZKClient,
-        resource: str,
-        before_it_decides: dict[OpCode, int],
-        decides: OpCode = OpCode.GET_DATA,
+        self, proxy: Proxy, zk: aiozk.ZKClient, resource: str, before_it_decides: dict[OpCode, int]
     ) -> AsyncElection:
-        """Hold the replies of each round trip until all that was sent with it has come, and then that which decides."""
+        """Hold the replies of each round trip until all that was sent with it has come."""
         before = proxy.requests.copy()
         nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
         election = AsyncElection(zk, resource, "joining")
         joining = asyncio.create_task(election.start())
         await soon(nominated)
         await eventually(lambda: requests_since(before, proxy) == WITH_THE_NOMINATION)
-        positioned = proxy.on_reply(lambda frame: frame.opcode == decides, Action.HOLD)
+        positioned = proxy.on_reply(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         nominated.release()
         await soon(positioned)
         await eventually(lambda: requests_since(before, proxy) == before_it_decides)
@@ -177,7 +170,7 @@ class TestRequests:
 
     async def watches_itself(self, before: Counter[int], proxy: Proxy, decided: dict[OpCode, int]) -> None:
         """Behind the decision."""
-        own_too = {**decided, OpCode.GET_DATA: decided.get(OpCode.GET_DATA, 0) + 1}
+        own_too = {**decided, OpCode.GET_DATA: decided[OpCode.GET_DATA] + 1}
         await eventually(lambda: requests_since(before, proxy) == own_too)
 
     async def test_a_join_behind_a_live_candidate_is_two_round_trips_and_no_list(
@@ -186,9 +179,10 @@ class TestRequests:
         (leader,) = await stand(zk, resource, "leader")
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        election = await self.join(proxy, joining, resource, AND_A_LOOK)
+        and_a_look = {**WITH_THE_NOMINATION, OpCode.GET_DATA: 2}  # at the one before
+        election = await self.join(proxy, joining, resource, and_a_look)
         assert election.status.now_following == leader.status.candidate_id
-        await self.watches_itself(before, proxy, AND_A_LOOK)
+        await self.watches_itself(before, proxy, and_a_look)
         await resign(election, leader)
 
     async def test_the_first_join_is_one_round_trip(
@@ -196,7 +190,7 @@ class TestRequests:
     ) -> None:
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        election = await self.join(proxy, joining, resource, WITH_THE_NOMINATION, OpCode.EXISTS)
+        election = await self.join(proxy, joining, resource, WITH_THE_NOMINATION)
         assert election.is_leader
         await self.watches_itself(before, proxy, WITH_THE_NOMINATION)
         await soon(election.resign())
@@ -214,8 +208,8 @@ class TestRequests:
         sent = {
             OpCode.CREATE2: 1,
             OpCode.GET_CHILDREN2: 1,
-            OpCode.EXISTS: 2,  # the election node and `DONE`
-            OpCode.GET_DATA: 2,  # the leader and itself
+            OpCode.EXISTS: 1,
+            OpCode.GET_DATA: 3,  # the leader, the election node, and itself
         }
         await eventually(lambda: requests_since(before, proxy) == sent)
         await resign(election, leader)
@@ -227,7 +221,7 @@ class TestRequests:
         await resign(*await stand(zk, resource, "gone"))
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        election = await self.join(proxy, joining, resource, AND_A_LOOK, OpCode.EXISTS)
+        election = await self.join(proxy, joining, resource, {**WITH_THE_NOMINATION, OpCode.GET_DATA: 2})
         assert election.is_leader
         assert OpCode.GET_CHILDREN2 not in requests_since(before, proxy)
         await resign(election)
@@ -238,7 +232,7 @@ class TestRequests:
         """Then the number of children says nothing."""
         joining = await connect(proxy.address)
         nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
-        shown = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
+        shown = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         election = AsyncElection(joining, resource, "joining")
         starting = asyncio.create_task(election.start())
         await soon(nominated)
@@ -260,8 +254,7 @@ class TestRequests:
         await soon(election.resign())
         await sync(joining)
         sent = requests_since({}, proxy)
-        assert sent[OpCode.EXISTS] == WITH_THE_NOMINATION[OpCode.EXISTS]
-        assert sent[REMOVE_WATCHES] == 1
+        assert sent[OpCode.EXISTS] == sent[REMOVE_WATCHES] == 1
 
     async def test_not_the_only_one_behind_a_number_that_is_gone(
         self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str

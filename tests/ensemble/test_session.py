@@ -122,7 +122,7 @@ class TestExpiry:
         self, ensemble: SharedEnsemble, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str
     ) -> None:
         """Between the nomination and the position."""
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))
@@ -196,7 +196,7 @@ class TestDeletion:
         self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str, others: int
     ) -> None:
         """The election node has one child then, too: it must not be taken for the own one."""
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         statuses = election.statuses()
         starting = asyncio.create_task(election.start())
@@ -304,7 +304,7 @@ class TestAnotherAtTheSamePath:
         assert await children(wire, resource) == ["le_0000000000"]
 
     async def test_while_starting(self, proxy: Proxy, zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:
-        position = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
+        position = proxy.on_request(lambda frame: frame.opcode == OpCode.GET_DATA, Action.HOLD)
         election = AsyncElection(zk, resource, "one")
         starting = asyncio.create_task(election.start())
         await soon(asyncio.shield(position.happened))

@@ -20,11 +20,9 @@ class Deletion:
         self._connection = connection
         self._deletes = deletes
         self._own = (place.own.path, WatchKind.DATA)
-        requests = []
-        if deletes:
-            requests.append(connection.delete(place.own.path))
-            # The deletion uses up the watch of what is deleted, unless it is refused.
+        if deletes and place.watches_its_own:  # the deletion uses that up, unless it is refused
             connection.watch(*self._own, self)
+        requests = [connection.delete(place.own.path)] if deletes else []
         requests += place.leave_watches(connection)
         self._count = len(requests)
         self._asked = connection.ask(*requests)

@@ -413,6 +413,11 @@ class Place:
         """Whether the own znode stands: it was shown on this connection, and its watch is silent."""
         return self._shown_on is connection and self._watched.get(self.own.path, False)
 
+    @property
+    def watches_its_own(self) -> bool:
+        """Whether the watch of the own znode was asked for, and its event has not come."""
+        return self.own.path in self._watched
+
     def sees_the_followed(self, connection: Connection) -> bool:
         """Whether the watch of the one who is followed is silent."""
         return self.followed is not None and self._is_set(connection, self.followed)

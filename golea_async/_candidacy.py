@@ -238,7 +238,7 @@ class Candidacy:
                 self._outlook = Outlook(connection, self.identity.resource, f"{self.identity.resource}/{DONE}")
 
     def nominated(self, own: Nomination | None) -> None:
-        """Ask for the place in the very call that reads the reply: the background task is woken up only then."""
+        """Ask for the place in the very call that reads the reply; the background task sleeps until that is known."""
         attempt, task = self._attempt, self.task
         if attempt is None or task is None:
             return  # its session is lost

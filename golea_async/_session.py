@@ -96,7 +96,7 @@ class Session:
         self._failure: BaseException | None = None
         self._was_connected = False
         self._start_returned = False
-        self.has_ended = False
+        self.has_ended = False  # ZooKeeper has said so when the client was closed, or before: its znodes are gone
         self._local = False
         self._starting = 0
         self._close_lock = asyncio.Lock()

@@ -237,7 +237,7 @@ class Connection:
         """Take ``listener`` off watches; return what has ZooKeeper forget those that nobody else waits for.
 
         They would stay on the server as long as the connection. It is to be sent at once: who comes next sets the watch
-        again, behind that.
+        again, behind that. For ZooKeeper it is one watch with the application's own, which therefore stays.
         """
         removals: list[Request] = []
         for path, kind in watches:
@@ -246,8 +246,16 @@ class Connection:
                 del watch[listener]
                 if not watch:
                     del self._watches[kind][path]
-                    removals.append(_requests.RemoveWatches(self._absolute(path), kind))
+                    if not self._application_watches(self._absolute(path), kind):
+                        removals.append(_requests.RemoveWatches(self._absolute(path), kind))
         return removals
+
+    def _application_watches(self, absolute_path: str, kind: WatchKind) -> bool:
+        """Whether a callback of the application's waits for an event of this watch, by its calls to the client."""
+        callbacks = self._session.watch_callbacks
+        return bool(callbacks) and any(
+            callbacks.get((event, absolute_path)) for event, kinds in _USED_UP_BY.items() if kind in kinds
+        )
 
     def unwatch(self, listener: Listener, *watches: tuple[str, WatchKind]) -> Asked:
         """Take ``listener`` off watches, in ZooKeeper, too. It need not be waited for."""

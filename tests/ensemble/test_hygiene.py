@@ -187,6 +187,27 @@ async def test_observing(zk: aiozk.ZKClient, server: Ensemble, wire: WireClient,
     assert watches_of(zk, server, resource) == []
 
 
+async def test_the_application_watches_too(
+    zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str
+) -> None:
+    """ZooKeeper has one watch for a path on one connection: an election that takes its own off must leave that."""
+    leader = await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
+    done = f"{resource}/DONE"
+    ended = asyncio.ensure_future(zk.wait_for_events([aiozk.WatchEvent.CREATED], done))
+    gone = asyncio.ensure_future(zk.wait_for_events([aiozk.WatchEvent.DELETED], leader))
+    await zk.exists(done, watch=True)
+    await zk.exists(leader, watch=True)
+    election = AsyncElection(zk, resource, "follower")
+    await soon(election.start())
+    await soon(election.resign())
+    assert sorted(watches_of(zk, server, resource)) == [done, leader]
+    await wire.create(done)
+    await soon(ended)
+    await wire.delete(leader)
+    await soon(gone)
+    assert watches_of(zk, server, resource) == []
+
+
 async def test_readers_that_break_off(zk: aiozk.ZKClient, resource: str) -> None:
     async with AsyncElection(zk, resource) as election:
         dead = []

@@ -23,7 +23,7 @@ from aiozk import exc
 from ._deletion import Deletion, stands
 from ._identity import Identity
 from ._link import Link
-from ._nomination import Attempt, Nomination, Nominations, has_departed, note_departure
+from ._nomination import Attempt, Nomination, Nominations, has_departed, has_left_others, note_departure
 from ._outlook import Outlook
 from ._place import Place
 from ._replies import accept
@@ -230,10 +230,11 @@ class Candidacy:
         if connection is None:
             return
         self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
-        is_alone_here = self._nominations.are_idle
+        # Where others of this client stand it is not alone, and they watch DONE.
+        may_be_alone = self._nominations.are_idle and not has_left_others(self.client, self.identity.resource)
         self._attempt = self._nominations.begin_at_once(connection, self._data, self)
         self.is_withdrawn = self._attempt is None
-        if self._attempt is not None and is_alone_here:  # else it is not alone, and the others watch DONE
+        if self._attempt is not None and may_be_alone:
             with suppress(ConnectionLostError):  # the attempt has heard that, too
                 self._outlook = Outlook(connection, self.identity.resource, f"{self.identity.resource}/{DONE}")
 
@@ -484,7 +485,7 @@ class Candidacy:
         deleted = await deletion.reply()
         if deleted is not None:
             accept(deleted, exc.NoNode, path=place.own.path, **self.identity.names)
-            note_departure(self.client, place.own.path)
+            note_departure(self.client, place.own.path, has_followed=place.followed is not None)
 
     async def _delete_former(self, connection: Connection) -> None:
         """Delete the znode of a lost session where it still stands: aiozk gives up sessions that are alive."""

@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import aiozk
@@ -298,12 +298,21 @@ class _OfClient:
 
 
 _nominations: WeakKeyDictionary[aiozk.ZKClient, _OfClient] = WeakKeyDictionary()
-_departed: WeakKeyDictionary[aiozk.ZKClient, str] = WeakKeyDictionary()
 
 
-def note_departure(client: aiozk.ZKClient, path: str) -> None:
-    """Remember the latest znode that a candidate of this client has deleted; one for each client."""
-    _departed[client] = path
+class _Departure(NamedTuple):
+    """A candidate that has resigned: the znode that it has deleted, and whether it had followed another one."""
+
+    path: str
+    has_followed: bool
+
+
+_departures: WeakKeyDictionary[aiozk.ZKClient, _Departure] = WeakKeyDictionary()
+
+
+def note_departure(client: aiozk.ZKClient, path: str, *, has_followed: bool) -> None:
+    """Remember the latest candidate of this client that has resigned; one for each client."""
+    _departures[client] = _Departure(path, has_followed)
 
 
 def has_departed(client: aiozk.ZKClient, path: str) -> bool:
@@ -312,7 +321,14 @@ def has_departed(client: aiozk.ZKClient, path: str) -> bool:
     Numbers start again when an election node is deleted and made anew, so it may be there all the same: who is behind
     it lists then, where a look would have done.
     """
-    return _departed.get(client) == path
+    departure = _departures.get(client)
+    return departure is not None and departure.path == path
+
+
+def has_left_others(client: aiozk.ZKClient, resource: str) -> bool:
+    """Whether who stands again here has resigned as a follower: the one before it most likely stands yet."""
+    departure = _departures.get(client)
+    return departure is not None and departure.has_followed and departure.path.rpartition("/")[0] == resource
 
 
 class _NominationLock:

@@ -39,7 +39,7 @@ class Scale:
 
 FULL = Scale(
     "in full size",
-    samples=150,
+    samples=500,
     warm_up=100,
     rounds=3,
     stood_rounds=4,

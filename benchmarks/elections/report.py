@@ -88,7 +88,7 @@ def times(samples: Samples, *others: Contestant) -> str:
     own = f"{ratio(samples, Contestant.OURS):.2f} times"
     if Contestant.OUR_REQUESTS in samples:
         own += f" (our requests alone, bare: {ratio(samples, Contestant.OUR_REQUESTS):.2f})"
-    beside = [f"{other} {ratio(samples, other, Contestant.OURS):.1f} times ours" for other in others]
+    beside = [f"{other} {ratio(samples, other, Contestant.OURS):.2f} times ours" for other in others]
     return "; ".join([own, *beside])
 
 

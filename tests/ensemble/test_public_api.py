@@ -196,9 +196,10 @@ class TestRequests:
         await soon(election.resign())
         assert await children(wire, resource) == []
 
-    async def test_who_stands_again_does_not_ask_for_the_znode_it_has_deleted(
+    async def test_who_followed_and_stands_again_lists_at_once(
         self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
     ) -> None:
+        """Its number before is that of the znode it has deleted, and it is not the only one: another was before it."""
         (leader,) = await stand(zk, resource, "leader")
         again = await connect(proxy.address)
         await resign(*await stand(again, resource, "again"))
@@ -209,10 +210,37 @@ class TestRequests:
             OpCode.CREATE2: 1,
             OpCode.GET_CHILDREN2: 1,
             OpCode.EXISTS: 1,
-            OpCode.GET_DATA: 3,  # the leader, the election node, and itself
+            OpCode.GET_DATA: 2,  # the leader, and itself
         }
         await eventually(lambda: requests_since(before, proxy) == sent)
         await resign(election, leader)
+
+    async def test_who_led_and_stands_again_alone_does_not_wait_for_the_list(
+        self, proxy: Proxy, connect: Connect, resource: str
+    ) -> None:
+        again = await connect(proxy.address)
+        await resign(*await stand(again, resource, "again"))
+        listed = proxy.on_reply(lambda frame: frame.opcode == OpCode.GET_CHILDREN2, Action.HOLD)
+        (election,) = await stand(again, resource, "again")
+        assert election.is_leader
+        await soon(listed)
+        listed.release()
+        await resign(election)
+
+    async def test_who_followed_and_stands_again_alone_leads(
+        self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
+    ) -> None:
+        """By the list, in two round trips."""
+        (leader,) = await stand(zk, resource, "leader")
+        again = await connect(proxy.address)
+        await resign(*await stand(again, resource, "again"))
+        await resign(leader)
+        before = proxy.requests.copy()
+        (election,) = await stand(again, resource, "again")
+        assert election.is_leader
+        sent = {OpCode.CREATE2: 1, OpCode.GET_CHILDREN2: 1, OpCode.EXISTS: 1, OpCode.GET_DATA: 1}
+        await eventually(lambda: requests_since(before, proxy) == sent)
+        await resign(election)
 
     async def test_the_only_one_behind_a_number_that_is_gone_does_not_list(
         self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str

@@ -20,6 +20,7 @@ from typing import Any
 import aiozk
 from aiozk import exc
 
+from ._belief import Belief
 from ._deletion import Deletion, stands
 from ._identity import Identity
 from ._link import Link
@@ -31,24 +32,19 @@ from ._zk import Connection, ConnectionLostError, Event
 from .exceptions import (
     CandidateDeletedError,
     ElectionError,
-    LeaseExpiredError,
     NotStandingError,
     ResignError,
 )
-from .leadership import Leadership
 from .standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
-from .status import Role, Status, StatusBoard
 
 _logger = logging.getLogger("golea_async.election")
-_JOINING = Status(Role.CANDIDATE)
 
 
 class Candidacy:
     """One candidate in one election, from its start until nothing of it is left in ZooKeeper.
 
     :ivar identity: whose candidacy it is.
-    :ivar board: the statuses.
-    :ivar leadership: the present stretch of leading; it may have ended by the clock.
+    :ivar belief: what it believes and tells: its statuses, its leadership.
     :ivar task: the background task; None before the start.
     :ivar is_leaving: whether it resigns or has resigned.
     :ivar is_withdrawn: whether nothing of this candidate can be in ZooKeeper.
@@ -56,14 +52,13 @@ class Candidacy:
     """
 
     def __init__(self, zk: aiozk.ZKClient, resource: str, name: str, data: bytes, *, rejoin: bool) -> None:
-        self.board = StatusBoard()
         self.task: asyncio.Task[None] | None = None
         self.is_leaving = False
         self.is_withdrawn = True
         self.withdrawal_error: ElectionError | None = None
-        self.leadership: Leadership | None = None
         self.client = zk
         self.identity = Identity(resource, name)
+        self.belief = Belief(self.identity)
         self._data = data
         self._rejoin = rejoin
         self._stirred: asyncio.Future[None] | None = None  # what the background task waits for
@@ -75,7 +70,6 @@ class Candidacy:
         self._deletion: Deletion | None = None  # of the own znode, which was sent
         self._place: Place | None = None  # from the nomination on
         self._former: Nomination | None = None  # of a lost session
-        self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
 
     @property
     def is_client_closed(self) -> bool:
@@ -93,7 +87,7 @@ class Candidacy:
         except BaseException:  # the client's default_acl cannot be written
             self._link.detach()
             raise
-        self.board.publish(_JOINING)
+        self.belief.join()
         self._spawn(self._live(), f"golea_async {self.identity.resource} {self.identity.name[:100]}")
 
     def leave(self) -> None:
@@ -103,9 +97,7 @@ class Candidacy:
         self.is_leaving = True
         self._lose_leadership(self.identity.error(NotStandingError, "has resigned"))
         self._delete_at_once()
-        if not self.board.has_ended:
-            self.board.end(None)
-            self._log_end()
+        self.belief.end(None)
         if self._deletion is None:
             self.wake()
         else:
@@ -169,11 +161,10 @@ class Candidacy:
 
     def _end(self, error: ElectionError | None) -> None:
         """Stand no longer: belief ends first, then the bodies are cancelled, then the statuses end."""
-        if self.board.has_ended:
+        if self.belief.board.has_ended:
             return
         self._lose_leadership(error or self.identity.error(NotStandingError, "was cancelled"))
-        self.board.end(error)
-        self._log_end()
+        self.belief.end(error)
 
     async def _stand(self) -> None:
         """Stand on one connection after the other, until this candidate leaves.
@@ -216,7 +207,7 @@ class Candidacy:
             await self._find_place(place, connection, predecessor, barrier=barrier)
             while self._holds(place, connection):
                 if place.followed is None:
-                    self._lead(place, connection)
+                    self.belief.lead(self, place.own, connection.lease)
                 await self._stir()
             if not connection.is_current:
                 raise ConnectionLostError
@@ -310,7 +301,7 @@ class Candidacy:
             self._nominations.give_up(self._place.own)
             self._former = self._place.own
         self._nominations = self._place = self._attempt = self._outlook = None
-        self._publish(Status(Role.CANDIDATE, was_following=self.board.latest.now_following, error=error))
+        self.belief.rejoin(error)
         self.identity.candidate_id = None
 
     # ------------------------------------------------------------------ taking a place
@@ -351,7 +342,7 @@ class Candidacy:
 
     def decided(self, place: Place, connection: Connection, verdict: Verdict) -> None:
         """Publish what the answers mean in the very call that reads them; the background task does the rest."""
-        if self.board.has_ended or place is not self._place:
+        if self.belief.board.has_ended or place is not self._place:
             return
         match verdict:
             case Follow() | Lead():
@@ -371,7 +362,7 @@ class Candidacy:
             return False
         if isinstance(verdict, Lead):
             place.take(connection, None)
-            self._lead(place, connection)
+            self.belief.lead(self, place.own, connection.lease)
         else:
             followed = f"{self.identity.resource}/{verdict.predecessor}"
             place.take(connection, followed)
@@ -379,38 +370,15 @@ class Candidacy:
         return True
 
     def _follow(self, place: Place, followed: str) -> None:
-        before, own = self.board.latest, place.own
-        if self.leadership is not None:
+        if self.belief.leadership is not None:
             self._lose_leadership(self.identity.error(CandidateDeletedError, f"has found {followed} before it"))
-        if (before.role, before.candidate_id, before.now_following) != (Role.FOLLOWER, own.path, followed):
-            self._publish(Status(Role.FOLLOWER, own.path, followed, before.now_following))
-
-    def _lead(self, place: Place, connection: Connection) -> None:
-        """Lead, as soon as the lease is valid: the first place alone is not enough."""
-        self._notice_lapse()
-        if self.leadership is not None or not connection.lease.is_valid:
-            return
-        own = place.own
-        if self.board.latest.role is Role.LEADER:  # two stretches are never read as one
-            self._publish(Status(Role.CANDIDATE, own.path))
-        self.leadership = Leadership(self, connection.lease, own.path, own.czxid)
-        self._leaderships = (*(each for each in self._leaderships if each.has_bodies), self.leadership)
-        self._publish(Status(Role.LEADER, own.path, None, self.board.latest.now_following, own.czxid))
-
-    def _notice_lapse(self) -> None:
-        """See whether the lease has lapsed since; the clock has told everybody who asked."""
-        if self.leadership is not None and not self.leadership.is_leased:
-            error = self.identity.lapse()
-            self._lose_leadership(error)
-            self._publish(Status(Role.CANDIDATE, self.identity.candidate_id, error=error))
+        self.belief.follow(place.own, followed)
 
     def _lose_leadership(self, cause: ElectionError) -> None:
-        """Believe in leading no longer, and cancel what runs within it."""
-        if self._place is not None and not isinstance(cause, LeaseExpiredError):
+        """Believe in leading no longer, and keep the lease alive no longer."""
+        if self._place is not None:
             self._linked.keep_alive.release(self._place.own.path)
-        if self.leadership is not None:
-            self.leadership.lose(cause)
-            self.leadership = None
+        self.belief.lose(cause)
 
     # ------------------------------------------------------------------ leaving
 
@@ -419,8 +387,7 @@ class Candidacy:
 
         Only when the work is done: a successor must not overlap with work that is still stopping.
         """
-        for leadership in self._leaderships:
-            await leadership.stopped()
+        await self.belief.work_stopped()
         while not self.is_withdrawn:
             if self._linked.is_closed:
                 await self._withdraw_with_the_client()
@@ -469,7 +436,7 @@ class Candidacy:
     def _delete_at_once(self) -> None:
         """Ask for the deletion where nothing has to be waited for: the successor waits for it."""
         place = self._place
-        if place is None or self.task is None or self.task.done() or self._has_work:
+        if place is None or self.task is None or self.task.done() or self.belief.has_work:
             return
         connection = self._linked.connection
         # While the watch of what was shown is silent it stands; else the path may be another candidate's by now.
@@ -490,16 +457,12 @@ class Candidacy:
     async def _delete_former(self, connection: Connection) -> None:
         """Delete the znode of a lost session where it still stands: aiozk gives up sessions that are alive."""
         former = self._former
-        if self._has_work:
+        if self.belief.has_work:
             return  # a successor must not overlap with work that is still stopping: it goes later, or by itself
         if former is not None and await stands(former, connection):
             (deleted,) = await connection.send(connection.delete(former.path))
             accept(deleted, exc.NoNode, path=former.path, **self.identity.names)
         self._former = None
-
-    @property
-    def _has_work(self) -> bool:
-        return any(leadership.has_bodies for leadership in self._leaderships)
 
     async def _sweep(self, connection: Connection) -> None:
         if self._nominations is not None:
@@ -542,7 +505,7 @@ class Candidacy:
 
     def on_change(self) -> None:
         """Hear that the connection, the session or the lease has come or gone; to be called by the link."""
-        self._notice_lapse()
+        self.belief.notice_lapse()
         self.wake()
 
     def heard(self, event: Event, path: str) -> None:
@@ -555,23 +518,6 @@ class Candidacy:
             self._lose_leadership(self.identity.client_closed() if self.is_client_closed else gone)
         if self._place is None or not self._place.is_looking:  # else the end of the look will
             self.wake()
-
-    def _publish(self, status: Status) -> None:
-        if self.board.has_ended:
-            return
-        before = self.board.latest.role
-        self.board.publish(status)
-        level = logging.WARNING if status.error else logging.INFO
-        if _logger.isEnabledFor(level):
-            following = f", following {status.now_following}" if status.now_following else ""
-            _logger.log(level, "%s", self.identity.about(f"is {status.role} (was {before}){following}"))
-
-    def _log_end(self) -> None:
-        status = self.board.latest
-        if status.error is not None:
-            _logger.info("%s", status.error)
-        elif self.task is not None and _logger.isEnabledFor(logging.INFO):
-            _logger.info("%s", self.identity.about("resigns"))
 
 
 def _name(path: str | None) -> str | None:

@@ -62,7 +62,7 @@ class AsyncElection:
     @property
     def status(self) -> Status:
         """The latest status. Its role is history: only :attr:`is_leader` tells about now."""
-        return self._candidacy.board.latest
+        return self._candidacy.belief.board.latest
 
     @property
     def is_leader(self) -> bool:
@@ -70,13 +70,13 @@ class AsyncElection:
 
         It reads the clock: right also in the first instruction after a freeze.
         """
-        leadership = self._candidacy.leadership
+        leadership = self._candidacy.belief.leadership
         return leadership is not None and leadership.is_valid
 
     @property
     def current_leadership(self) -> Leadership | None:
         """The present leadership, None while this does not lead: for who must act as leader or decline."""
-        leadership = self._candidacy.leadership
+        leadership = self._candidacy.belief.leadership
         return leadership if leadership is not None and leadership.is_valid else None
 
     def statuses(self) -> AsyncIterator[Status]:
@@ -87,7 +87,7 @@ class AsyncElection:
         never reads costs bounded memory: changes between two followers may merge, a stretch of leading that was
         never read may vanish, but a loss is always read after its gain, and the last thing read is the truth.
         """
-        return self._candidacy.board.reader()
+        return self._candidacy.belief.board.reader()
 
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
@@ -113,7 +113,7 @@ class AsyncElection:
             )
         self._candidacy.start()
         try:
-            status = await self._candidacy.board.decision()
+            status = await self._candidacy.belief.board.decision()
         except asyncio.CancelledError:
             self._candidacy.leave()
             raise
@@ -132,7 +132,7 @@ class AsyncElection:
         """
         if self._candidacy.task is None:
             raise self._candidacy.identity.error(NotStandingError, "does not stand: start() it first")
-        async for _ in self._candidacy.board.reader():
+        async for _ in self._candidacy.belief.board.reader():
             if (leadership := self.current_leadership) is not None:
                 return leadership
         raise self.status.error or self._candidacy.identity.error(NotStandingError, "has resigned")
@@ -268,7 +268,7 @@ class AsyncElection:
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
         """
-        if self._candidacy.task is None or self._candidacy.board.has_ended:
+        if self._candidacy.task is None or self._candidacy.belief.board.has_ended:
             raise self._candidacy.identity.error(
                 NotStandingError,
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",

@@ -1,0 +1,102 @@
+"""What one candidate believes of itself, and tells: its role, its statuses, and its leadership."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ._identity import Identity
+from ._lease import Lease
+from ._nomination import Nomination
+from .exceptions import ElectionError
+from .leadership import Leadership
+from .status import Role, Status, StatusBoard
+
+if TYPE_CHECKING:
+    from ._candidacy import Candidacy
+
+_logger = logging.getLogger("golea_async.election")
+_JOINING = Status(Role.CANDIDATE)
+
+
+class Belief:
+    """What one candidate believes, and tells. Who it is that leads is decided elsewhere.
+
+    :ivar board: the statuses.
+    :ivar leadership: the present stretch of leading; it may have ended by the clock.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self.board = StatusBoard()
+        self.leadership: Leadership | None = None
+        self._identity = identity
+        self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
+
+    def join(self) -> None:
+        """Stand from now on; the outcome is not known."""
+        self.board.publish(_JOINING)
+
+    def rejoin(self, lost: ElectionError) -> None:
+        """Stand anew, since the session is lost, and its candidate with it."""
+        self._publish(Status(Role.CANDIDATE, was_following=self.board.latest.now_following, error=lost))
+
+    def follow(self, own: Nomination, followed: str) -> None:
+        """Follow the candidate at that path. Idempotent."""
+        before = self.board.latest
+        if (before.role, before.candidate_id, before.now_following) != (Role.FOLLOWER, own.path, followed):
+            self._publish(Status(Role.FOLLOWER, own.path, followed, before.now_following))
+
+    def lead(self, candidacy: Candidacy, own: Nomination, lease: Lease) -> None:
+        """Lead, as soon as the lease is valid: the first place alone is not enough. Idempotent."""
+        self.notice_lapse()
+        if self.leadership is not None or not lease.is_valid:
+            return
+        if self.board.latest.role is Role.LEADER:  # two stretches are never read as one
+            self._publish(Status(Role.CANDIDATE, own.path))
+        self.leadership = Leadership(candidacy, lease, own.path, own.czxid)
+        self._leaderships = (*(each for each in self._leaderships if each.has_bodies), self.leadership)
+        self._publish(Status(Role.LEADER, own.path, None, self.board.latest.now_following, own.czxid))
+
+    def notice_lapse(self) -> None:
+        """See whether the lease has lapsed since; the clock has told everybody who asked."""
+        if self.leadership is not None and not self.leadership.is_leased:
+            error = self._identity.lapse()
+            self.lose(error)
+            self._publish(Status(Role.CANDIDATE, self._identity.candidate_id, error=error))
+
+    def lose(self, cause: ElectionError) -> None:
+        """Believe in leading no longer, and cancel what runs within it."""
+        if self.leadership is not None:
+            self.leadership.lose(cause)
+            self.leadership = None
+
+    def end(self, error: ElectionError | None) -> None:
+        """End the statuses, with a last one if there is an error. Idempotent."""
+        if self.board.has_ended:
+            return
+        has_stood = self.board.latest.role is not Role.NONE
+        self.board.end(error)
+        if error is not None:
+            _logger.info("%s", error)
+        elif has_stood and _logger.isEnabledFor(logging.INFO):
+            _logger.info("%s", self._identity.about("resigns"))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether work within leadership has not ended."""
+        return any(leadership.has_bodies for leadership in self._leaderships)
+
+    async def work_stopped(self) -> None:
+        """Wait until all work within leadership has ended, but for what resigns itself."""
+        for leadership in self._leaderships:
+            await leadership.stopped()
+
+    def _publish(self, status: Status) -> None:
+        if self.board.has_ended:
+            return
+        before = self.board.latest.role
+        self.board.publish(status)
+        level = logging.WARNING if status.error else logging.INFO
+        if _logger.isEnabledFor(level):
+            following = f", following {status.now_following}" if status.now_following else ""
+            _logger.log(level, "%s", self._identity.about(f"is {status.role} (was {before}){following}"))

@@ -20,6 +20,7 @@ from typing import Any
 import aiozk
 from aiozk import exc
 
+from ._asked import ConnectionLostError
 from ._belief import Belief
 from ._deletion import Deletion, stands
 from ._identity import Identity
@@ -28,7 +29,7 @@ from ._nomination import Attempt, Nomination, Nominations, has_departed, has_lef
 from ._outlook import Outlook
 from ._place import Place
 from ._replies import accept
-from ._zk import Connection, ConnectionLostError, Event
+from ._zk import Connection, Event
 from .exceptions import (
     CandidateDeletedError,
     ElectionError,

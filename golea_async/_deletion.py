@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from aiozk import exc
 
+from ._asked import Reader
 from ._nomination import Nomination
 from ._place import Place
 from ._replies import Reply, accept
-from ._zk import Connection, Event, Reader, WatchKind
+from ._zk import Connection, Event, WatchKind
 
 
 class Deletion:

@@ -11,10 +11,11 @@ import logging
 import aiozk
 from aiozk import exc
 
+from ._asked import ConnectionLostError
 from ._background import completion
 from ._link import Link
 from ._replies import Reply, accept, first_failure, is_missing, is_refused
-from ._zk import Connection, ConnectionLostError
+from ._zk import Connection
 from .exceptions import ElectionError, election_not_found
 from .standing import DONE, DONE_DATA, in_order, strangers
 

@@ -6,10 +6,11 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
+from ._asked import ConnectionLostError
 from ._clock import boottime
 from ._lease import KEEP_ALIVE_SHARE, Lease
 from ._replies import Reply, first_failure
-from ._zk import Connection, ConnectionLostError
+from ._zk import Connection
 
 if TYPE_CHECKING:
     from ._link import Link

@@ -12,10 +12,11 @@ from weakref import WeakKeyDictionary
 import aiozk
 from aiozk.states import States
 
+from ._asked import ConnectionLostError
 from ._keepalive import KeepAlive
 from ._lease import Lease
 from ._plain_client import BoundedSteps
-from ._zk import Connection, ConnectionLostError, check_client
+from ._zk import Connection, check_client
 from .exceptions import ElectionError
 
 _Result = TypeVar("_Result")

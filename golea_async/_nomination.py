@@ -23,8 +23,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import aiozk
 from aiozk import exc
 
+from ._asked import ConnectionLostError
 from ._replies import Reply, accept, is_missing, is_refused
-from ._zk import Connection, ConnectionLostError
+from ._zk import Connection
 from .exceptions import ElectionError, ElectionNotFoundError
 from .standing import CANDIDATE_PREFIX, in_order
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from ._asked import Asked, ConnectionLostError
 from ._replies import Reply, is_missing, is_refused
-from ._zk import Asked, Connection, ConnectionLostError, Event, WatchKind
+from ._zk import Connection, Event, WatchKind
 
 
 class Outlook:

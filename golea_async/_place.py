@@ -12,11 +12,12 @@ from typing import Protocol
 
 from aiozk import exc
 
+from ._asked import Asked, ConnectionLostError
 from ._identity import Identity
 from ._nomination import Nomination
 from ._outlook import Outlook
 from ._replies import Reply, accept, is_missing, is_present, is_refused
-from ._zk import Asked, Connection, ConnectionLostError, Event, Request, WatchKind
+from ._zk import Connection, Event, Request, WatchKind
 from .exceptions import CandidateDeletedError
 from .standing import DONE, Verdict, View, decide, name_before
 

@@ -19,6 +19,7 @@ from aiozk import exc, protocol
 from aiozk.states import States
 
 from . import _requests
+from ._asked import Asked, ConnectionLostError
 from ._clock import boottime
 from ._connection import Connection as TimedConnection
 from ._lease import Acknowledgements, Lease, proven_touch
@@ -35,10 +36,6 @@ _CONNECTION_IS_LOST = (
     exc.SessionExpired,
     exc.SessionMoved,
 )
-
-
-class ConnectionLostError(Exception):
-    """The connection ended before the reply: what was asked may have happened, or may still happen."""
 
 
 class Event(IntEnum):
@@ -368,123 +365,6 @@ class _Watch(dict[Listener, None]):
         super().__init__()
         self.asked: Asked | None = None
         self.is_there: bool | None = None
-
-
-class Reader(Protocol):
-    """Who reads replies in the very call in which the last of them has come."""
-
-    def told(self) -> None:
-        """Hear that so many replies as were wanted can be taken, or never can be."""
-
-
-class _Waiter:
-    """A reader that waits, and reads later."""
-
-    def __init__(self) -> None:
-        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def told(self) -> None:
-        if not self.end.done():
-            self.end.set_result(None)
-
-
-class Asked:
-    """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
-
-    __slots__ = ("_come", "_connection", "_is_lost", "_needed", "_reader", "_replies", "_sent_at", "_unanswered")
-
-    def __init__(self, connection: Connection, count: int) -> None:
-        self._connection = connection
-        self._sent_at = boottime()
-        self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
-        self._come = 0  # how many these are
-        self._unanswered = count
-        self._is_lost = False
-        self._needed = 0
-        self._reader: Reader | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether no further reply comes."""
-        return self._is_lost or not self._unanswered
-
-    def can_take(self, count: int) -> bool:
-        """Whether :meth:`take` can return so many replies, or never will."""
-        return self._is_lost or self._come >= count
-
-    def tell(self, count: int, reader: Reader) -> None:
-        """Tell it once, in the very call that reads the last one, when so many replies can be taken, or never can be.
-
-        That is at once when they are there.
-        """
-        self._needed, self._reader = count, reader
-        if self._come >= count:
-            self._tell()
-        elif self._is_lost:
-            asyncio.get_running_loop().call_soon(self._tell)
-
-    def take(self, count: int) -> list[Reply]:
-        """Return the next replies, as many as that.
-
-        :raises ConnectionLostError: when the connection ended before the last of them.
-        """
-        if self._come < count:
-            raise ConnectionLostError
-        replies = self._replies or []
-        self._come -= count
-        self._replies = replies[count:] if self._come else None
-        return replies[:count]
-
-    async def completion(self) -> None:
-        """Wait until no further reply comes. Cancelled: nothing is left behind."""
-        if not self.is_complete:
-            waiter = _Waiter()
-            self.tell(self._come + self._unanswered, waiter)
-            await waiter.end
-
-    async def replies(self, count: int) -> list[Reply]:
-        """Wait for the next replies, as many as that, and take them. Cancelled: they can be waited for again.
-
-        :raises ConnectionLostError: when the connection ended before the last of them.
-        """
-        if self._come < count:
-            waiter = _Waiter()
-            self.tell(count, waiter)
-            await waiter.end
-        return self.take(count)
-
-    def answered(self, zxid: int, result: Any) -> None:
-        """Read the next answer; to be called by the connection."""
-        if self._is_lost:
-            return
-        try:
-            reply = self._connection.reply(zxid, result)
-        except ConnectionLostError:
-            self.unanswered()
-            return
-        self._connection.renew_lease(self._sent_at, reply)
-        self._unanswered -= 1
-        if self._replies is None:
-            self._replies = []
-        self._replies.append(reply)
-        self._come += 1
-        if self._come >= self._needed:
-            self._tell()
-
-    def unanswered(self) -> None:
-        """Take note that nothing more comes. Who waits is told later: the connection is just being ended."""
-        if not self._is_lost:
-            self._is_lost = True
-            asyncio.get_running_loop().call_soon(self._give_up)
-
-    def _give_up(self) -> None:
-        self._connection.abandon()
-        self._tell()
-
-    def _tell(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.told()
 
 
 def _pass_on(answered: asyncio.Future[Any], asked: Asked) -> None:

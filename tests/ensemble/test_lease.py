@@ -28,8 +28,9 @@ from golea_async import (
     ZKClient,
     get_leader,
 )
+from golea_async._asked import Asked
 from golea_async._clock import boottime
-from golea_async._zk import Asked, Connection, Request
+from golea_async._zk import Connection, Request
 from tests.support.elections import eventually, rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leading import KINDS, client_of, leading, statuses_until_leader

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from golea_async import _keepalive, _lease, _replies, _zk
+from golea_async._asked import ConnectionLostError
 from golea_async._candidacy import Candidacy
 from golea_async._keepalive import KeepAlive
 from golea_async._nomination import Nomination, Nominations
@@ -65,7 +66,7 @@ def _no_position_after_a_reconnect() -> AbstractContextManager[object]:
             return
         while not self.is_leaving and connection.is_current:
             await self._stir()
-        raise _zk.ConnectionLostError
+        raise ConnectionLostError
 
     stand_properly_on = Candidacy._stand_on
     return mock.patch.object(Candidacy, "_stand_on", stand_on)

@@ -37,13 +37,12 @@ class _Waiter:
 class Asked:
     """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
 
-    __slots__ = ("_come", "_connection", "_is_lost", "_needed", "_reader", "_replies", "_sent_at", "_unanswered")
+    __slots__ = ("_connection", "_is_lost", "_needed", "_reader", "_replies", "_sent_at", "_unanswered")
 
     def __init__(self, connection: Connection, count: int) -> None:
         self._connection = connection
         self._sent_at = boottime()
         self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
-        self._come = 0  # how many these are
         self._unanswered = count
         self._is_lost = False
         self._needed = 0
@@ -53,6 +52,11 @@ class Asked:
     def is_complete(self) -> bool:
         """Whether no further reply comes."""
         return self._is_lost or not self._unanswered
+
+    @property
+    def _come(self) -> int:
+        """How many replies have come, and were not taken."""
+        return 0 if self._replies is None else len(self._replies)
 
     def can_take(self, count: int) -> bool:
         """Whether :meth:`take` can return so many replies, or never will."""
@@ -77,8 +81,7 @@ class Asked:
         if self._come < count:
             raise ConnectionLostError
         replies = self._replies or []
-        self._come -= count
-        self._replies = replies[count:] if self._come else None
+        self._replies = replies[count:] or None
         return replies[:count]
 
     async def completion(self) -> None:
@@ -113,7 +116,6 @@ class Asked:
         if self._replies is None:
             self._replies = []
         self._replies.append(reply)
-        self._come += 1
         if self._come >= self._needed:
             self._tell()
 

@@ -222,13 +222,13 @@ class Candidacy:
         if connection is None:
             return
         self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
-        # Where others of this client stand it is not alone, and they watch DONE.
-        may_be_alone = self._nominations.are_idle and not has_left_others(self.client, self.identity.resource)
+        is_first_here = self._nominations.are_idle  # else it is not alone, and the others watch DONE
         self._attempt = self._nominations.begin_at_once(connection, self._data, self)
         self.is_withdrawn = self._attempt is None
-        if self._attempt is not None and may_be_alone:
+        if self._attempt is not None and is_first_here:
+            resource, may_be_alone = self.identity.resource, not has_left_others(self.client, self.identity.resource)
             with suppress(ConnectionLostError):  # the attempt has heard that, too
-                self._outlook = Outlook(connection, self.identity.resource, f"{self.identity.resource}/{DONE}")
+                self._outlook = Outlook(connection, resource, f"{resource}/{DONE}", may_be_alone=may_be_alone)
 
     def nominated(self, own: Nomination | None) -> None:
         """Ask for the place in the very call that reads the reply; the background task sleeps until that is known."""

@@ -2,7 +2,8 @@
 
 ZooKeeper answers one connection in order, and each read from a state that has the writes before it. So these answers
 come with the nomination's, without a round trip of their own, and show what a look after it would have shown: whether
-the new candidate is the only one, which is then the first, and that ``DONE`` is not there.
+the new candidate is the only one, which is then the first, and that ``DONE`` is not there. That is watched from then
+on: a whole election may end, and ``DONE`` be gone again, before the candidate takes its next step.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ from ._zk import Connection, Event, WatchKind
 class Outlook:
     """The two questions, and the watch of ``DONE`` until the candidate's place listens to that itself.
 
-    :ivar is_awaited: whether the answer that shows the election node has not come.
+    The election node is asked for only where the candidate may be alone: that is a read more while others wait.
+
+    :ivar is_awaited: whether an answer is to show the election node, and has not come.
     """
 
-    def __init__(self, connection: Connection, resource: str, done: str) -> None:
-        self.is_awaited = True
+    def __init__(self, connection: Connection, resource: str, done: str, *, may_be_alone: bool) -> None:
+        self.is_awaited = may_be_alone
         self._connection: Connection | None = connection  # until nothing more is heard of it: see `forget`
         self._done = done
         self._see_node: Callable[[Reply | None], None] | None = None
         self._is_listening = True
         # `exists` needs no permission: who may not list is to hear of that now, and not when it has to succeed.
-        self._asked: Asked | None = connection.ask(connection.get(resource), connection.exists(done, watch=True))
+        node = [connection.get(resource)] if may_be_alone else []
+        self._asked: Asked | None = connection.ask(*node, connection.exists(done, watch=True))
         connection.watch(done, WatchKind.DATA, self)
         connection.watch_is_asked(done, WatchKind.DATA, self._asked)
         self._asked.tell(1, self)

@@ -732,6 +732,26 @@ class TestEndAndDelete:
             assert await children(wire, resource) == []
         await resign(*elections)
 
+    @pytest.mark.parametrize("has_followed", [False, True])
+    async def test_as_a_whole_before_a_candidate_hears_of_its_nomination(
+        self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str, *, has_followed: bool
+    ) -> None:
+        """`DONE` is gone again when the candidate looks: what it hears of that is the event of its watch."""
+        leader, follower = await stand(zk, resource, "leader", "follower")
+        late = await connect(proxy.address)
+        if has_followed:
+            await resign(*await stand(late, resource, "late"))
+        nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
+        election = AsyncElection(late, resource, "late")
+        statuses = election.statuses()
+        starting = asyncio.create_task(election.start())
+        await soon(nominated)
+        await soon(end_election(zk, resource))
+        nominated.release()
+        await asyncio.gather(starting, return_exceptions=True)  # it may have led for a moment
+        assert isinstance((await rest_of(statuses))[-1].error, ElectionOverError)
+        await resign(election, leader, follower)
+
     @pytest.mark.parametrize("work", [end_election, delete_election])
     async def test_after_a_crash_half_way(
         self, zk: aiozk.ZKClient, wire: WireClient, resource: str, work: Work

@@ -84,7 +84,9 @@ class Candidacy:
         """
         self._link = Link.attach(self.client)
         try:
-            self._nominate_at_once()
+            connection = self._link.connection
+            if connection is not None:
+                self._nominate_at_once(connection)
         except BaseException:  # the client's default_acl cannot be written
             self._link.detach()
             raise
@@ -216,11 +218,11 @@ class Candidacy:
             is_to_be_looked_at = place.has_seen_done or place.sees_the_followed(connection)
             predecessor, barrier = _name(place.followed) if is_to_be_looked_at else None, False
 
-    def _nominate_at_once(self) -> None:
-        """Send the nomination where nothing has to be waited for: ZooKeeper works while the rest is being set up."""
-        connection = self._linked.connection
-        if connection is None:
-            return
+    def _nominate_at_once(self, connection: Connection) -> None:
+        """Send the nomination where nothing has to be waited for: ZooKeeper works while the rest is being set up.
+
+        :raises ConnectionLostError: when the connection has ended.
+        """
         self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
         is_first_here = self._nominations.are_idle  # else it is not alone, and the others watch DONE
         self._attempt = self._nominations.begin_at_once(connection, self._data, self)
@@ -249,13 +251,15 @@ class Candidacy:
 
     async def _nominate(self, connection: Connection) -> Place:
         """Get a znode in this session; return its place."""
+        if self._attempt is None:
+            await self._delete_former(connection)
+            self._nominate_at_once(connection)
         if self._attempt is not None:
             await self._await_attempt(self._attempt)
             place = self._place
         else:
-            await self._delete_former(connection)
+            assert self._nominations is not None, "just now"
             self.is_withdrawn = False
-            self._nominations = Nominations.of(self.client, self.identity.resource, connection.session_id)
             place = self._stand_at(await self._nominations.nominate(connection, self._data), connection)
         assert place is not None, "a nomination has a place, or has raised"
         return place

@@ -17,6 +17,7 @@ from golea_async import (
     Role,
     SessionExpiredError,
     depose,
+    end_election,
 )
 from tests.support.elections import children, connected, next_status, rest_of, soon, status_of
 from tests.support.ensemble import SharedEnsemble
@@ -102,6 +103,30 @@ class TestExpiry:
             assert other.is_leader
             assert not lost.is_leader
             assert len(await children(wire, resource)) == 2
+
+    async def test_the_election_ends_before_it_hears_that_it_stands_again(
+        self,
+        ensemble: SharedEnsemble,
+        proxy: Proxy,
+        zk: aiozk.ZKClient,
+        second: aiozk.ZKClient,
+        wire: WireClient,
+        resource: str,
+    ) -> None:
+        """As a whole: `DONE` is gone again when it looks. It watches that from its nomination on, as at its start."""
+        async with AsyncElection(second, resource, "leader"):
+            election = AsyncElection(zk, resource, "one")
+            await soon(election.start())
+            statuses = election.statuses()
+            nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
+            await expire(ensemble, zk)
+            await soon(asyncio.shield(nominated.happened))
+            await soon(end_election(second, resource))
+            nominated.release()
+            *_, last = await rest_of(statuses)
+            assert isinstance(last.error, ElectionOverError)
+            await soon(election.resign())
+        assert await children(wire, resource) == []
 
     async def test_without_rejoin_it_is_final(
         self, ensemble: SharedEnsemble, zk: aiozk.ZKClient, wire: WireClient, resource: str

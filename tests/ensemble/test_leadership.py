@@ -873,6 +873,7 @@ async def test_run_starts_works_and_resigns(ensemble: Ensemble, resource: str, w
             return "result"
 
         assert await soon(election.run(work)) == "result"
+        await wire.sync()
         assert await wire.get_children(resource) == []
         assert election.status.role is Role.NONE
 

@@ -36,7 +36,7 @@ from tests.support.ensemble import Ensemble
 from tests.support.leading import KINDS, client_of, leading, statuses_until_leader
 from tests.support.leftovers import background_to_end
 from tests.support.proxy import Action, Frame, Proxy
-from tests.support.wire import OpCode, WireClient
+from tests.support.wire import OpCode, WireClient, expire_session
 
 T = 6.0
 SHORT = 2.0
@@ -78,13 +78,6 @@ def swallow_writes(proxy: Proxy) -> Callable[[], None]:
                 proxy.request_gate.rules.remove(rule)
 
     return end
-
-
-async def expire(ensemble: Ensemble, zk: aiozk.ZKClient) -> None:
-    """Have somebody else close the session."""
-    session = zk.session
-    thief = await WireClient.connect(ensemble.servers[0].port, session_id=session.session_id, password=session.password)
-    await thief.close()
 
 
 # ---------------------------------------------------------------------- what renews it
@@ -461,7 +454,7 @@ async def test_a_lost_session_ends_it_at_once(ensemble: Ensemble, resource: str,
         leadership = await leading(election)
         statuses = election.statuses()
         assert (await anext(statuses)).role is Role.LEADER
-        await expire(ensemble, zk)
+        await expire_session(ensemble.servers[0].port, zk.session.session_id, zk.session.password)
         await soon(leadership.wait_lost())
         read = await statuses_until_leader(statuses)
         assert any(isinstance(status.error, SessionExpiredError) for status in read)

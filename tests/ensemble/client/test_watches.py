@@ -14,7 +14,7 @@ from golea_async._watches import MAX_SET_WATCHES_LENGTH
 from golea_async.client import ZKClient
 from tests.support.ensemble import Ensemble
 from tests.support.proxy import Proxy
-from tests.support.wire import OpCode, WireClient
+from tests.support.wire import OpCode, WireClient, expire_session
 
 ALL = (WatchEvent.CREATED, WatchEvent.DELETED, WatchEvent.DATA_CHANGED, WatchEvent.CHILDREN_CHANGED)
 
@@ -97,11 +97,7 @@ async def test_a_wait_outlives_the_session(ensemble: Ensemble) -> None:
         path = await client.create("/ephemeral-", ephemeral=True, sequential=True)
         deleted = client.wait_for_events([WatchEvent.DELETED], path)
         await client.exists(path, watch=True)
-        session = client.session
-        assert session.conn is not None
-        other = next(each for each in ensemble.servers if each.port != session.conn.port)
-        thief = await WireClient.connect(other.port, session_id=session.session_id, password=session.password)
-        await thief.close()
+        await expire_session(ensemble.servers[0].port, client.session.session_id, client.session.password)
         await deleted
 
 

@@ -64,8 +64,8 @@ class Belief:
             self.lose(error)
             self._publish(Status(Role.CANDIDATE, self._identity.candidate_id, error=error))
 
-    def lose(self, cause: ElectionError) -> None:
-        """Believe in leading no longer, and cancel what runs within it."""
+    def lose(self, cause: ElectionError | None) -> None:
+        """Believe in leading no longer, and cancel what runs within it. No cause: it resigns."""
         if self.leadership is not None:
             self.leadership.lose(cause)
             self.leadership = None

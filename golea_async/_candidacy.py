@@ -25,7 +25,7 @@ from ._belief import Belief
 from ._deletion import Deletion, stands
 from ._identity import Identity
 from ._link import Link
-from ._nomination import Attempt, Nomination, Nominations, has_departed, has_left_others, note_departure
+from ._nomination import Attempt, Nomination, Nominations
 from ._outlook import Outlook
 from ._place import Place
 from ._replies import accept
@@ -98,7 +98,7 @@ class Candidacy:
         if self.is_leaving:
             return
         self.is_leaving = True
-        self._lose_leadership(self.identity.error(NotStandingError, "has resigned"))
+        self._lose_leadership(None)
         self._delete_at_once()
         self.belief.end(None)
         if self._deletion is None:
@@ -142,7 +142,9 @@ class Candidacy:
             warnings.warn(what, ResourceWarning, stacklevel=1)
 
     def unnoticed_loss(self) -> ElectionError:
-        """Say why leadership is lost by the clock or the client's state, before anything was told here."""
+        """Say why leadership is lost by a resignation, the clock or the client's state."""
+        if self.is_leaving:
+            return self.identity.error(NotStandingError, "has resigned")
         return self.identity.client_closed() if self.is_client_closed else self.identity.lapse()
 
     async def _live(self) -> None:
@@ -228,7 +230,7 @@ class Candidacy:
         self._attempt = self._nominations.begin_at_once(connection, self._data, self)
         self.is_withdrawn = self._attempt is None
         if self._attempt is not None and is_first_here:
-            resource, may_be_alone = self.identity.resource, not has_left_others(self.client, self.identity.resource)
+            resource, may_be_alone = self.identity.resource, not self._nominations.has_left_others
             with suppress(ConnectionLostError):  # the attempt has heard that, too
                 self._outlook = Outlook(connection, resource, f"{resource}/{DONE}", may_be_alone=may_be_alone)
 
@@ -273,15 +275,12 @@ class Candidacy:
 
     def _first_to_look_at(self, place: Place) -> str | None:
         """Return who may be just before a candidate that was just made; None: list."""
-        before = name_before(place.own.name)
+        before, nominations = name_before(place.own.name), self._nominations
+        assert nominations is not None, "it has just been nominated"
         # In doubt, list: the number before may be the znode of a nomination whose reply was lost, nobody's but ours.
-        if self._is_doubtful or (before and has_departed(self.client, f"{self.identity.resource}/{before}")):
+        if before is None or nominations.is_doubtful(self._data) or nominations.has_departed(before):
             return None
         return before
-
-    @property
-    def _is_doubtful(self) -> bool:
-        return self._nominations is not None and self._nominations.is_doubtful(self._data)
 
     def _stand_at(self, own: Nomination, shown_on: Connection) -> Place:
         self.identity.candidate_id = own.path
@@ -379,8 +378,8 @@ class Candidacy:
             self._lose_leadership(self.identity.error(CandidateDeletedError, f"has found {followed} before it"))
         self.belief.follow(place.own, followed)
 
-    def _lose_leadership(self, cause: ElectionError) -> None:
-        """Believe in leading no longer, and keep the lease alive no longer."""
+    def _lose_leadership(self, cause: ElectionError | None) -> None:
+        """Believe in leading no longer, and keep the lease alive no longer. No cause: it resigns."""
         if self._place is not None:
             self._linked.keep_alive.release(self._place.own.path)
         self.belief.lose(cause)
@@ -457,7 +456,8 @@ class Candidacy:
         deleted = await deletion.reply()
         if deleted is not None:
             accept(deleted, exc.NoNode, path=place.own.path, **self.identity.names)
-            note_departure(self.client, place.own.path, has_followed=place.followed is not None)
+            if self._nominations is not None:
+                self._nominations.note_departure(place.own.name, has_followed=place.followed is not None)
 
     async def _delete_former(self, connection: Connection) -> None:
         """Delete the znode of a lost session where it still stands: aiozk gives up sessions that are alive."""

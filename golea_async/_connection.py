@@ -278,11 +278,12 @@ class Connection(asyncio.Protocol):
         if self.failure is not None:
             asker.unanswered()
             return
-        sent_at, xids = boottime(), [self._next_xid() for _ in requests]
-        # Serialized first: a request that cannot be written must not leave a trace.
-        payloads = [request.serialize(xid) for request, xid in zip(requests, xids, strict=True)]
-        for request, xid in zip(requests, xids, strict=True):
-            self._pending.append(_Posted(request, xid, sent_at, asker))
+        sent_at, payloads, posted = boottime(), [], []
+        for request in requests:
+            xid = self._next_xid()
+            payloads.append(request.serialize(xid))
+            posted.append(_Posted(request, xid, sent_at, asker))
+        self._pending.extend(posted)  # only now: a request that cannot be written must not leave a trace
         self._write(*payloads)
 
     def give_up_posted(self) -> None:
@@ -296,9 +297,10 @@ class Connection(asyncio.Protocol):
 
         Answers lie at least 1/32 of the session timeout apart here; the last three session timeouts are kept.
         """
-        return next(
-            (known.sent_at for known in reversed(self.acknowledgements) if known.acknowledged_at <= before), None
-        )
+        for sent_at, acknowledged_at in reversed(self.acknowledgements):
+            if acknowledged_at <= before:
+                return sent_at
+        return None
 
     def _transmit_one(
         self, queue: deque[_Pending | _Posted], request: Any, xid: int
@@ -319,7 +321,7 @@ class Connection(asyncio.Protocol):
     def _write(self, *payloads: bytes) -> None:
         assert self._transport is not None
         self._last_sent = self._loop.time()
-        self._transport.write(b"".join(_LENGTH.pack(len(payload)) + payload for payload in payloads))
+        self._transport.write(b"".join([_LENGTH.pack(len(payload)) + payload for payload in payloads]))
 
     # --- what comes in ---------------------------------------------------------------------------------------------
 

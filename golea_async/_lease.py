@@ -131,7 +131,9 @@ def proven_touch(
     All on one connection. ``newest_acknowledged`` says when the newest request was sent that was answered by a moment.
     """
     acknowledged = newest_acknowledged(write_sent_at - TOUCH_TRAVELS * timeout)
-    return max((sent_at for sent_at in (connect_sent_at, acknowledged) if sent_at is not None), default=None)
+    if connect_sent_at is None or acknowledged is None:
+        return connect_sent_at if acknowledged is None else acknowledged
+    return max(connect_sent_at, acknowledged)
 
 
 @dataclass
@@ -156,7 +158,7 @@ class Acknowledgements:
 
     def newest_acknowledged(self, before: float) -> float | None:
         """Return when the newest request was sent that was answered at ``before`` or earlier; None without one."""
-        return next(
-            (sent_at for sent_at, answered_at in reversed(self._known) if answered_at <= before),
-            None,
-        )
+        for sent_at, answered_at in reversed(self._known):
+            if answered_at <= before:
+                return sent_at
+        return None

@@ -165,10 +165,10 @@ class Attempt:
 class Nominations:
     """All nominations of one session for one election node."""
 
-    def __init__(self, resource: str, session_id: int, in_doubt: set[Nominations]) -> None:
+    def __init__(self, resource: str, session_id: int, of_client: _OfClient) -> None:
         self.resource = resource
         self.session_id = session_id
-        self._in_doubt = in_doubt
+        self._of_client = of_client
         self._claimed: dict[str, int] = {}
         self._doubtful: set[bytes] = set()
         self._others: dict[str, int] = {}
@@ -183,7 +183,7 @@ class Nominations:
         nominations = of_client.in_use.get((session_id, resource))
         if nominations is None:
             of_client.forget_other_sessions(session_id)
-            nominations = of_client.in_use[session_id, resource] = cls(resource, session_id, of_client.in_doubt)
+            nominations = of_client.in_use[session_id, resource] = cls(resource, session_id, of_client)
         return nominations
 
     def is_doubtful(self, name: bytes) -> bool:
@@ -193,7 +193,7 @@ class Nominations:
     def doubt(self, name: bytes) -> None:
         """Take note that there may be one, as long as the session lives: also when nobody of this name stands."""
         self._doubtful.add(name)
-        self._in_doubt.add(self)
+        self._of_client.in_doubt.add(self)
 
     def claim(self, nomination: Nomination) -> None:
         """Take this znode for one candidate, so that no search takes it for another."""
@@ -203,6 +203,25 @@ class Nominations:
         """Claim this znode no longer."""
         if self._claimed.get(nomination.name) == nomination.czxid:
             del self._claimed[nomination.name]
+
+    def note_departure(self, name: str, *, has_followed: bool) -> None:
+        """Remember the latest candidate of this client that has resigned, and whether another one was before it."""
+        self._of_client.departure = _Departure(self.resource, name, has_followed)
+
+    def has_departed(self, name: str) -> bool:
+        """Whether nobody needs to ask for this candidate: so it is for who has resigned and stands again.
+
+        Numbers start again when an election node is deleted and made anew, so it may be there all the same: who is
+        behind it lists then, where a look would have done.
+        """
+        departure = self._of_client.departure
+        return departure is not None and departure.name == name and departure.resource == self.resource
+
+    @property
+    def has_left_others(self) -> bool:
+        """Whether who stands again here has resigned as a follower: the one before it most likely stands yet."""
+        departure = self._of_client.departure
+        return departure is not None and departure.has_followed and departure.resource == self.resource
 
     @property
     def are_idle(self) -> bool:
@@ -285,10 +304,19 @@ class Nominations:
         return max(self._claimed.get(name, -1), self._others.get(name, -1)) > parent_czxid
 
 
+class _Departure(NamedTuple):
+    """A candidate that has resigned."""
+
+    resource: str
+    name: str
+    has_followed: bool
+
+
 class _OfClient:
-    """The nominations on one client: those of elections that go on, and those in doubt."""
+    """The nominations on one client: those of elections that go on, those in doubt, and who has left last."""
 
     def __init__(self) -> None:
+        self.departure: _Departure | None = None
         self.in_use: WeakValueDictionary[tuple[int, str], Nominations] = WeakValueDictionary()
         self.in_doubt: set[Nominations] = set()
 
@@ -299,37 +327,6 @@ class _OfClient:
 
 
 _nominations: WeakKeyDictionary[aiozk.ZKClient, _OfClient] = WeakKeyDictionary()
-
-
-class _Departure(NamedTuple):
-    """A candidate that has resigned: the znode that it has deleted, and whether it had followed another one."""
-
-    path: str
-    has_followed: bool
-
-
-_departures: WeakKeyDictionary[aiozk.ZKClient, _Departure] = WeakKeyDictionary()
-
-
-def note_departure(client: aiozk.ZKClient, path: str, *, has_followed: bool) -> None:
-    """Remember the latest candidate of this client that has resigned; one for each client."""
-    _departures[client] = _Departure(path, has_followed)
-
-
-def has_departed(client: aiozk.ZKClient, path: str) -> bool:
-    """Whether nobody needs to ask for this znode: so it is for who has resigned and stands again.
-
-    Numbers start again when an election node is deleted and made anew, so it may be there all the same: who is behind
-    it lists then, where a look would have done.
-    """
-    departure = _departures.get(client)
-    return departure is not None and departure.path == path
-
-
-def has_left_others(client: aiozk.ZKClient, resource: str) -> bool:
-    """Whether who stands again here has resigned as a follower: the one before it most likely stands yet."""
-    departure = _departures.get(client)
-    return departure is not None and departure.has_followed and departure.path.rpartition("/")[0] == resource
 
 
 class _NominationLock:

@@ -90,8 +90,8 @@ class Leadership:
         error.__cause__ = cause
         return error
 
-    def lose(self, cause: ElectionError) -> None:
-        """Be lost from now on, and cancel the bodies."""
+    def lose(self, cause: ElectionError | None) -> None:
+        """Be lost from now on, and cancel the bodies. No cause: the candidate resigns, and says so when it is asked."""
         if self._is_lost:
             return
         self._is_lost = True

@@ -156,7 +156,7 @@ def predecessor_of(own: str, children: Iterable[str]) -> str | None:
 
 
 def _numbers_in_order(children: Iterable[str]) -> list[int]:
-    numbers = sorted(number for number in map(candidate_number, children) if number is not None)
+    numbers = sorted([number for child in children if (number := candidate_number(child)) is not None])
     if not numbers or numbers[-1] - numbers[0] < _CIRCLE // 2:
         return numbers  # nearly always: the widest gap is the one around the circle
     gaps = [(number - numbers[index - 1]) % _CIRCLE for index, number in enumerate(numbers)]

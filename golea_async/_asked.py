@@ -84,13 +84,6 @@ class Asked:
         self._replies = replies[count:] or None
         return replies[:count]
 
-    async def completion(self) -> None:
-        """Wait until no further reply comes. Cancelled: nothing is left behind."""
-        if not self.is_complete:
-            waiter = _Waiter()
-            self.tell(self._come + self._unanswered, waiter)
-            await waiter.end
-
     async def replies(self, count: int) -> list[Reply]:
         """Wait for the next replies, as many as that, and take them. Cancelled: they can be waited for again.
 

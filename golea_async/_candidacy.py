@@ -445,19 +445,19 @@ class Candidacy:
         connection = self._linked.connection
         # While the watch of what was shown is silent it stands; else the path may be another candidate's by now.
         if connection is not None and place.sees_its_own(connection):
-            self._deletion = Deletion(place, connection, deletes=True)
+            self._deletion = Deletion(place, connection)
 
     async def _delete_own(self, place: Place, connection: Connection) -> None:
-        """Delete the own znode, unless it is gone, and remove the watches that nobody else needs."""
+        """Delete the own znode, unless it is gone."""
         deletion, self._deletion = self._deletion, None
         if deletion is None:
-            is_there = place.sees_its_own(connection) or await stands(place.own, connection)
-            deletion = Deletion(place, connection, deletes=is_there)
-        deleted = await deletion.reply()
-        if deleted is not None:
-            accept(deleted, exc.NoNode, path=place.own.path, **self.identity.names)
-            if self._nominations is not None:
-                self._nominations.note_departure(place.own.name, has_followed=place.followed is not None)
+            if not place.sees_its_own(connection) and not await stands(place.own, connection):
+                place.leave_watches(connection)
+                return
+            deletion = Deletion(place, connection)
+        accept(await deletion.reply(), exc.NoNode, path=place.own.path, **self.identity.names)
+        if self._nominations is not None:
+            self._nominations.note_departure(place.own.name, has_followed=place.followed is not None)
 
     async def _delete_former(self, connection: Connection) -> None:
         """Delete the znode of a lost session where it still stands: aiozk gives up sessions that are alive."""
@@ -479,7 +479,7 @@ class Candidacy:
             self._outlook.forget()
         connection = self._linked.connection
         if connection is not None and self._place is not None:
-            connection.ask(*self._place.leave_watches(connection))
+            self._place.leave_watches(connection)
         self._linked.keep_alive.stand_no_more(self.identity.resource)
         self._linked.detach()
 

@@ -8,38 +8,33 @@ from ._asked import Reader
 from ._nomination import Nomination
 from ._place import Place
 from ._replies import Reply, accept
-from ._zk import Connection, Event, WatchKind
+from ._requests import WatchKind
+from ._zk import Connection, Event
 
 
 class Deletion:
-    """A candidate's last requests: the deletion of its znode, and the removal of watches that nobody needs then.
+    """The deletion of a candidate's own znode, which was sent: the last request of a candidate."""
 
-    They are sent together: a packet more would cost ZooKeeper more than what is in it, while the successor waits.
-    """
-
-    def __init__(self, place: Place, connection: Connection, *, deletes: bool) -> None:
+    def __init__(self, place: Place, connection: Connection) -> None:
         self._connection = connection
-        self._deletes = deletes
         self._own = (place.own.path, WatchKind.DATA)
-        if deletes and place.watches_its_own:  # the deletion uses that up, unless it is refused
+        self._asked = connection.ask(connection.delete(place.own.path))
+        if place.watches_its_own:  # the deletion uses that up, unless it is refused
             connection.watch(*self._own, self)
-        requests = [connection.delete(place.own.path)] if deletes else []
-        requests += place.leave_watches(connection)
-        self._count = len(requests)
-        self._asked = connection.ask(*requests)
+        place.leave_watches(connection)
 
     def on_event(self, event: Event, path: str) -> None:
         """Hear that the own znode is gone; to be called by the connection."""
 
     def tell(self, reader: Reader) -> None:
-        """Tell it once when :meth:`reply` has all that it waits for, unless it waits by then."""
-        self._asked.tell(self._count, reader)
+        """Tell it once when :meth:`reply` has what it waits for, unless it waits by then."""
+        self._asked.tell(1, reader)
 
-    async def reply(self) -> Reply | None:
-        """Wait for all answers, and return that to the deletion, if there was one to send."""
-        replies = await self._asked.replies(self._count)
+    async def reply(self) -> Reply:
+        """Wait for the answer, and return it."""
+        (reply,) = await self._asked.replies(1)
         self._connection.unwatch(self, self._own)
-        return replies[0] if self._deletes else None
+        return reply
 
 
 async def stands(nomination: Nomination, connection: Connection) -> bool:

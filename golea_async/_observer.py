@@ -9,9 +9,10 @@ import aiozk
 from aiozk import exc
 
 from ._candidates import Candidate, candidate_of
-from ._link import Link, on_connection
+from ._link import on_connection
 from ._replies import accept, is_missing
-from ._zk import Connection, Event, WatchKind
+from ._requests import WatchKind
+from ._zk import Connection, Event
 from .exceptions import election_not_found
 from .standing import in_order
 
@@ -41,7 +42,7 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
                     return leader
                 await changed.wait()
         finally:
-            watches.remove_in_background(self._zk)
+            watches.remove()
 
     async def _look(self, connection: Connection, watches: _Watches) -> Candidate | None:
         """Return who leads now, with a watch that fires when that may change."""
@@ -85,12 +86,6 @@ class _Watches:
         """Hear of the event of one; to be called by the connection."""
         self._changed.set()
 
-    def remove_in_background(self, zk: aiozk.ZKClient) -> None:
-        """Remove them all: the read may be ending because it was cancelled, and cannot wait."""
-        if self._connection.is_current:
-            link = Link.attach(zk)
-            removal = link.spawn(
-                self._connection.unwatch(self, *self._keys).completion(),
-                "golea_async unwatch",
-            )
-            removal.add_done_callback(lambda _task: link.detach())
+    def remove(self) -> None:
+        """Remove them all."""
+        self._connection.unwatch(self, *self._keys)

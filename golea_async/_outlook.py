@@ -13,7 +13,8 @@ from contextlib import suppress
 
 from ._asked import Asked, ConnectionLostError
 from ._replies import Reply, is_missing, is_refused
-from ._zk import Connection, Event, WatchKind
+from ._requests import WatchKind
+from ._zk import Connection, Event
 
 
 class Outlook:

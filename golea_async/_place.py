@@ -17,7 +17,8 @@ from ._identity import Identity
 from ._nomination import Nomination
 from ._outlook import Outlook
 from ._replies import Reply, accept, is_missing, is_present, is_refused
-from ._zk import Connection, Event, Request, WatchKind
+from ._requests import WatchKind
+from ._zk import Connection, Event, Request
 from .exceptions import CandidateDeletedError
 from .standing import DONE, Verdict, View, decide, name_before
 
@@ -359,9 +360,7 @@ class Place:
             self._watched[path] = is_as_it_should
         else:
             del self._watched[path]
-            removals = connection.leave_watches(self, (path, WatchKind.DATA))
-            if is_there and connection.is_current:  # another one at the own path; of a missing one `get` leaves none
-                connection.ask(*removals)
+            connection.unwatch(self, (path, WatchKind.DATA), are_set=is_there)  # of a missing one `get` leaves none
         if was_shown and not is_as_it_should:  # deleted before the watch was set: its event would have said the same
             self.on_event(Event.DELETED, path)
 
@@ -430,12 +429,12 @@ class Place:
             is_set = self._watched[path] = True
         return bool(is_set)
 
-    def leave_watches(self, connection: Connection) -> list[Request]:
-        """Listen no more; return what is to be sent at once, as :meth:`Connection.leave_watches` does."""
+    def leave_watches(self, connection: Connection) -> None:
+        """Listen no more."""
         if self._outlook is not None:
             self._outlook.forget()
         watched, self._watched = self._watched, {}
-        return connection.leave_watches(self, *((path, WatchKind.DATA) for path in watched))
+        connection.unwatch(self, *[(path, WatchKind.DATA) for path in watched])
 
     def on_event(self, event: Event, path: str) -> None:
         """Hear the event of a watch; to be called by the connection."""

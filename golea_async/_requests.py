@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import aiozk
@@ -24,6 +25,13 @@ _PART_HEADER = struct.Struct("!i?i")  # of a transaction: type, done, error
 _PARTS_END = _PART_HEADER.pack(-1, True, -1)
 _TRUE, _FALSE = b"\x01", b"\x00"
 _ERROR = -1
+
+
+class WatchKind(IntEnum):
+    """What is watched, as RemoveWatches names it (ZooKeeper's ``WatcherType``)."""
+
+    CHILDREN = 1
+    DATA = 2
 
 
 class Stat(NamedTuple):
@@ -223,7 +231,7 @@ class SetData(protocol.SetDataRequest):
 class RemoveWatches(ReadsItsReply, protocol.RemoveWatchesRequest):
     """Have the server forget this connection's watches of one kind on a path."""
 
-    def __init__(self, path: str, kind: int) -> None:
+    def __init__(self, path: str, kind: WatchKind) -> None:
         self.path, self.type = path, kind
 
     def serialize(self, xid: int) -> bytes:
@@ -265,6 +273,14 @@ class Multi(ReadsItsReply, protocol.TransactionRequest):
             else:
                 result, offset = protocol.response_xref[kind].parse(frame, offset)
             reply.responses.append(result)
+
+
+def kind_of_watch(request: Any) -> WatchKind | None:
+    """Return what a request is to watch, if anything; also one of aiozk's own."""
+    if not getattr(request, "watch", False):
+        return None
+    lists = isinstance(request, protocol.GetChildrenRequest | protocol.GetChildren2Request)
+    return WatchKind.CHILDREN if lists else WatchKind.DATA
 
 
 def response_error(code: int) -> Exception:

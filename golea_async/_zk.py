@@ -25,6 +25,7 @@ from ._connection import Connection as TimedConnection
 from ._lease import Acknowledgements, Lease, proven_touch
 from ._plain_client import hear_events
 from ._replies import Reply, first_failure, is_multi, is_quorum_write
+from ._requests import WatchKind
 
 Request: TypeAlias = Any
 
@@ -53,13 +54,6 @@ class Listener(Protocol):
 
     def on_event(self, event: Event, path: str) -> None:
         """Hear of the event that uses one up."""
-
-
-class WatchKind(IntEnum):
-    """What is watched, as RemoveWatches names it (ZooKeeper's ``WatcherType``)."""
-
-    CHILDREN = 1
-    DATA = 2
 
 
 _USED_UP_BY = {
@@ -230,22 +224,28 @@ class Connection:
         watch = self._watches[kind].get(path)
         return watch is not None and watch.asked is not None and not watch.asked.is_complete
 
-    def leave_watches(self, listener: Listener, *watches: tuple[str, WatchKind]) -> list[Request]:
-        """Take ``listener`` off watches; return what has ZooKeeper forget those that nobody else waits for.
+    def unwatch(self, listener: Listener, *watches: tuple[str, WatchKind], are_set: bool = True) -> None:
+        """Take ``listener`` off watches, and have ZooKeeper forget those that are set and that nobody else waits for.
 
-        They would stay on the server as long as the connection. It is to be sent at once: who comes next sets the watch
-        again, behind that. For ZooKeeper it is one watch with the application's own, which therefore stays.
+        They would stay on the server as long as the connection. For ZooKeeper it is one watch with the application's
+        own, which therefore stays.
         """
-        removals: list[Request] = []
         for path, kind in watches:
             watch = self._watches[kind].get(path)
             if watch is not None and listener in watch:
                 del watch[listener]
                 if not watch:
                     del self._watches[kind][path]
-                    if not self._application_watches(self._absolute(path), kind):
-                        removals.append(_requests.RemoveWatches(self._absolute(path), kind))
-        return removals
+                    if are_set and self.is_current:  # else they have gone with the connection
+                        self._remove_watch(self._absolute(path), kind)
+
+    def _remove_watch(self, absolute_path: str, kind: WatchKind) -> None:
+        if self._application_watches(absolute_path, kind):
+            return
+        if isinstance(self._wire, TimedConnection):
+            self._wire.remove_watch(absolute_path, kind)
+        else:  # at once: who comes next sets the watch again, behind that
+            self.ask(_requests.RemoveWatches(absolute_path, kind))
 
     def _application_watches(self, absolute_path: str, kind: WatchKind) -> bool:
         """Whether a callback of the application's waits for an event of this watch, by its calls to the client."""
@@ -253,11 +253,6 @@ class Connection:
         return bool(callbacks) and any(
             callbacks.get((event, absolute_path)) for event, kinds in _USED_UP_BY.items() if kind in kinds
         )
-
-    def unwatch(self, listener: Listener, *watches: tuple[str, WatchKind]) -> Asked:
-        """Take ``listener`` off watches, in ZooKeeper, too. It need not be waited for."""
-        removals = self.leave_watches(listener, *watches)
-        return self.ask(*removals) if self.is_current else Asked(self, 0)  # else they have ended with the connection
 
     def get(self, path: str, *, watch: bool = False) -> Request:
         """Ask for data and stat. Of a missing znode it leaves no watch."""

@@ -25,7 +25,7 @@ from golea_async import (
     observe_leader,
 )
 from golea_async._zk import Connection
-from tests.support.elections import Connect, children, is_there, soon, sync
+from tests.support.elections import Connect, children, eventually, is_there, soon, sync
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import background_tasks, server_watches, watch_callbacks
 from tests.support.wire import PERMISSION_ALL, Acl, WireClient
@@ -115,8 +115,7 @@ async def test_resign(ensemble: Ensemble, owner: WireClient, zk: aiozk.ZKClient,
             await soon(election.resign())
         assert no.value.path == f"{guarded}/le_0000000000"
         assert not election.is_leader
-        await sync(zk)
-        assert [watch for server in ensemble.servers for watch in server_watches(server, guarded)] == []
+        await eventually(lambda: not any(server_watches(server, guarded) for server in ensemble.servers))
     await owner.delete(f"{guarded}/le_0000000000")
     await soon(election.resign())
     assert not background_tasks()

@@ -83,7 +83,7 @@ class Scene:
         await soon(background_to_end(self.tasks))
         assert await self.children() == []
         assert kept_by(self.zk, self.other) == self.before
-        assert server_watches(self.ensemble.leader(), self.resource) == []
+        await eventually(lambda: server_watches(self.ensemble.leader(), self.resource) == [])
 
     async def assert_usable(self) -> None:
         """Somebody else can lead."""
@@ -134,7 +134,7 @@ async def test_start_as_a_follower(scene: Scene, interrupted: Interruption) -> N
             await soon(background_to_end(theirs))
             assert await scene.children() == [leader]
             assert kept_by(scene.zk) == scene.before[:1]
-            assert server_watches(server, scene.resource) == theirs_on_the_server
+            await eventually(lambda: server_watches(server, scene.resource) == theirs_on_the_server)
             if not was_interrupted:
                 break
     assert steps > 0
@@ -595,7 +595,7 @@ async def test_who_was_not_alone_lists_nothing_once_it_is_cancelled(scene: Scene
             await soon(zk.exists("/"))
             await soon(zk.exists("/"))  # whatever was asked upon an answer is answered, too
             assert proxy.requests[OpCode.GET_CHILDREN2] == lists
-            assert server_watches(scene.ensemble.leader(), scene.resource) == []
+            await eventually(lambda: server_watches(scene.ensemble.leader(), scene.resource) == [])
             await soon(election.resign())
         await scene.wire.delete(f"{scene.resource}/stranger")
         await scene.assert_nothing_is_left()

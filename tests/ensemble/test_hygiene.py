@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import re
 import weakref
 from collections.abc import AsyncIterator
 
@@ -33,6 +32,7 @@ from tests.support.leftovers import (
     server_watches,
     state_waiters,
     watch_callbacks,
+    watch_count,
 )
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient
@@ -68,18 +68,11 @@ def watches_of(zk: aiozk.ZKClient, server: Ensemble, resource: str) -> list[str]
     return [path for path, owner in server_watches(server.leader(), resource) if owner == session]
 
 
-def total_watches(server: Ensemble) -> int:
-    """On the whole server, by its own count."""
-    match = re.search(r"^zk_watch_count\t(\d+)$", server.leader().four_letter("mntr"), re.MULTILINE)
-    assert match is not None
-    return int(match[1])
-
-
 async def test_300_joins_and_resignations_of_a_follower(
     zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str
 ) -> None:
     await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
-    before = total_watches(server)
+    before = watch_count(server.leader())
     dead = []
     for number in range(300):
         election = AsyncElection(zk, resource, f"number {number}")
@@ -88,13 +81,13 @@ async def test_300_joins_and_resignations_of_a_follower(
         dead.append(weakref.ref(election))
     del election
     await assert_dead(dead)
-    assert total_watches(server) == before
+    await eventually(lambda: watch_count(server.leader()) == before)
     assert await wire.get_children(resource) == ["le_0000000000"]
 
 
 async def test_300_at_once(zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str) -> None:
     """Each follows the one before; they resign together, the leader first."""
-    before = total_watches(server)
+    before = watch_count(server.leader())
     elections = [AsyncElection(zk, resource, f"number {number}") for number in range(300)]
     await soon(asyncio.gather(*(election.start() for election in elections)))
     assert sum(election.is_leader for election in elections) == 1
@@ -103,7 +96,7 @@ async def test_300_at_once(zk: aiozk.ZKClient, server: Ensemble, wire: WireClien
     dead = [weakref.ref(election) for election in elections]
     del elections
     await assert_dead(dead)
-    assert total_watches(server) == before
+    await eventually(lambda: watch_count(server.leader()) == before)
     assert await wire.get_children(resource) == []
 
 
@@ -123,10 +116,10 @@ async def test_leaders_that_hand_over(zk: aiozk.ZKClient, server: Ensemble, wire
         await election.resign()
         await status_of(heir.statuses(), Role.LEADER)
         election = heir
-        assert len(watches_of(zk, server, resource)) == 2
+        await eventually(lambda: len(watches_of(zk, server, resource)) == 2)
         assert not watch_callbacks(zk)  # aiozk would set them again on the next connection
     await election.resign()
-    assert watches_of(zk, server, resource) == []
+    await eventually(lambda: watches_of(zk, server, resource) == [])
     assert await wire.get_children(resource) == []
 
 
@@ -142,7 +135,7 @@ async def test_one_who_finds_the_election_over(
         with pytest.raises(ElectionOverError):
             await election.start()
         await election.resign()
-        assert watches_of(zk, server, resource) == []
+        await eventually(lambda: watches_of(zk, server, resource) == [])
     await wire.delete(leader)
     assert await wire.get_children(resource) == ["DONE", "le_0000000002"]
 
@@ -166,7 +159,7 @@ async def test_elections_that_are_made_and_deleted(
         assert [status async for status in election.statuses()][-1].role is Role.NONE
         await election.resign()
     await soon(background_to_end())
-    assert watches_of(zk, server, resource) == []
+    await eventually(lambda: watches_of(zk, server, resource) == [])
     assert await wire.get_children(resource) == []
 
 
@@ -184,7 +177,7 @@ async def test_observing(zk: aiozk.ZKClient, server: Ensemble, wire: WireClient,
             async with asyncio.timeout(0.001):
                 await anext(leaders)
     await soon(background_to_end())
-    assert watches_of(zk, server, resource) == []
+    await eventually(lambda: watches_of(zk, server, resource) == [])
 
 
 async def test_the_application_watches_too(
@@ -205,7 +198,29 @@ async def test_the_application_watches_too(
     await soon(ended)
     await wire.delete(leader)
     await soon(gone)
-    assert watches_of(zk, server, resource) == []
+    await eventually(lambda: watches_of(zk, server, resource) == [])
+
+
+async def test_who_stands_again_before_the_watches_were_removed(
+    zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str
+) -> None:
+    """They are those of the one who stands now."""
+    leader = await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
+    elsewhere = f"{resource}-elsewhere"
+    await create_election(zk, elsewhere)
+    first, other, again = AsyncElection(zk, resource), AsyncElection(zk, elsewhere), AsyncElection(zk, resource)
+    await soon(asyncio.gather(first.start(), other.start()))
+    await soon(asyncio.gather(first.resign(), other.resign()))
+    await soon(again.start())
+    await eventually(lambda: watches_of(zk, server, elsewhere) == [])  # so those were removed that were to be
+    needed = {f"{resource}/DONE", leader, again.status.candidate_id}
+    await eventually(lambda: set(watches_of(zk, server, resource)) == needed)
+    await wire.delete(leader)
+    await status_of(again.statuses(), Role.LEADER)
+    await wire.create(f"{resource}/DONE")
+    *_, last = await rest_of(again.statuses())
+    assert isinstance(last.error, ElectionOverError)
+    await soon(again.resign())
 
 
 async def test_readers_that_break_off(zk: aiozk.ZKClient, resource: str) -> None:
@@ -273,8 +288,7 @@ async def test_the_watch_of_another_one_at_the_own_path(server: Ensemble, wire: 
         *_, last = await rest_of(statuses)
         assert isinstance(last.error, CandidateDeletedError)
         await soon(election.resign())
-        await soon(zk.exists("/"))  # answered behind what the candidate has sent
-        assert watches_of(zk, server, resource) == []
+        await eventually(lambda: watches_of(zk, server, resource) == [])
         await soon(leader.resign())
     await wire.delete(own)
 

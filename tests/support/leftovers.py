@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -82,6 +83,13 @@ def server_watches(server: Server, below: str) -> list[tuple[str, str]]:
         elif line and (path == below or path.startswith(f"{below}/")):
             watches.append((path, line.strip()))
     return sorted(set(watches))
+
+
+def watch_count(server: Server) -> int:
+    """On the whole server, by its own count."""
+    match = re.search(r"^zk_watch_count\t(\d+)$", server.four_letter("mntr"), re.MULTILINE)
+    assert match is not None
+    return int(match[1])
 
 
 async def reconnect(zk: aiozk.ZKClient, proxy: Proxy) -> None:

@@ -34,6 +34,7 @@ class OpCode(IntEnum):
     CHECK = 13
     MULTI = 14
     CREATE2 = 15
+    REMOVE_WATCHES = 18
     CREATE_CONTAINER = 19
     CREATE_TTL = 21
     AUTH = 100

@@ -62,7 +62,7 @@ def test_what_changes_something(path: str, version: int, data: bytes, acl: list[
     theirs = protocol.DeleteRequest(path=path, version=version)
     assert _requests.Delete(path, version).serialize(XID) == theirs.serialize(XID)
     removal = protocol.RemoveWatchesRequest(path=path, type=2)
-    assert _requests.RemoveWatches(path, 2).serialize(XID) == removal.serialize(XID)
+    assert _requests.RemoveWatches(path, _requests.WatchKind.DATA).serialize(XID) == removal.serialize(XID)
     transaction = protocol.TransactionRequest()
     for part in (
         protocol.CheckVersionRequest(path=path, version=version),

@@ -21,10 +21,9 @@ from .report import Contestant, Line, Report, times
 
 QUIET_TIMEOUT = 60.0
 """A session timeout so long that no ping and no keep-alive goes out while hand-overs are counted."""
-SETTLED = 0.1
-"""Seconds until the last one has looked at its own znode, which it does behind its decision."""
-REMOVE_WATCHES = 18
-NAMES = {REMOVE_WATCHES: "remove a watch"} | {opcode.value: opcode.name.lower().replace("_", " ") for opcode in OpCode}
+SETTLED = 0.2
+"""Seconds until the last one has looked at its own znode, or has removed its watches, which it does afterwards."""
+NAMES = {opcode.value: opcode.name.lower().replace("_", " ") for opcode in OpCode}
 
 
 async def measure_wire(ensemble: Ensemble, report: Report, sizes: tuple[int, int], hand_overs: int) -> None:
@@ -52,6 +51,7 @@ async def _on_the_wire(ensemble: Ensemble, candidates: int, hand_overs: int) -> 
         for leader, heir in itertools.pairwise(elections[: hand_overs + 1]):
             await leader.resign()
             await heir.wait_for_leadership()
+        await asyncio.sleep(SETTLED)
         return proxy.requests - before, proxy.events - events
 
 

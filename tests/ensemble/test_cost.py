@@ -45,6 +45,7 @@ async def hand_overs(ensemble: Ensemble, candidates: int) -> tuple[Counter[int],
         for leader, heir in pairwise(elections[: HAND_OVERS + 1]):
             await leader.resign()
             await leading(heir)
+        await eventually(lambda: proxy.requests[OpCode.REMOVE_WATCHES] == HAND_OVERS)  # `DONE`, by who has left
         for zk in clients:  # whatever the server had to tell them has come
             await zk.exists("/")
         sent = proxy.requests - before
@@ -80,6 +81,9 @@ async def test_joins_and_resignations_leave_the_clients_registries_as_they_were(
             for _ in range(2):
                 await soon(asyncio.gather(*(come_and_go(zk, resource) for _ in range(200))))
                 await soon(background_to_end(expected))
+                connection = zk.session.conn
+                await eventually(lambda: connection is not None and not connection._unneeded)
+                await zk.exists("/")  # answered behind the removals of watches
                 sizes.append(registries(zk))
             assert sizes[0] == sizes[1]
             assert len(sizes[0]) > 10, "the walk has found them"

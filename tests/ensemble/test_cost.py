@@ -77,12 +77,12 @@ async def test_joins_and_resignations_leave_the_clients_registries_as_they_were(
     async with ZKClient(quiet_ensemble.hosts, session_timeout=QUIET) as zk:
         resource = await zk.create("/churn")
         async with AsyncElection(zk, resource, "leader") as leader:
-            expected, sizes = background_tasks(), []
+            expected, sizes, connection = background_tasks(), [], zk.session.conn
+            assert connection is not None
             for _ in range(2):
                 await soon(asyncio.gather(*(come_and_go(zk, resource) for _ in range(200))))
                 await soon(background_to_end(expected))
-                connection = zk.session.conn
-                await eventually(lambda: connection is not None and not connection._unneeded)
+                await eventually(lambda: not connection._unneeded)
                 await zk.exists("/")  # answered behind the removals of watches
                 sizes.append(registries(zk))
             assert sizes[0] == sizes[1]

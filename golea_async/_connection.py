@@ -9,8 +9,7 @@ How it works, from the outside in:
 - Silence is watched by one timer. As in ZooKeeper's own client a ping goes out when nothing was sent for a third of
   the session timeout, and the server counts as dead when no byte came from it for two thirds: early enough to find
   another server before the session expires.
-- Watches that nobody needs any more are removed by the same timer, in a quiet moment: who leaves an election must not
-  keep ZooKeeper busy while the successor waits.
+- Watches that nobody needs any more are removed by the same timer, in a quiet moment: see :mod:`golea_async._unneeded`.
 
 The clock of what is recorded for leases is :func:`boottime`: it goes on while the machine is suspended.
 """
@@ -28,7 +27,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from aiozk import exc, protocol
 
 from ._clock import boottime
-from ._requests import ReadsItsReply, RemoveWatches, WatchKind, kind_of_watch, read_watch_event, response_error
+from ._requests import ReadsItsReply, WatchKind, read_watch_event, response_error
+from ._unneeded import UnneededWatches
 
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
 """A longer frame is taken for garbage. ZooKeeper does not bound its replies; a million children fit in this."""
@@ -44,15 +44,6 @@ _CONNECT_REPLY = struct.Struct("!iiqi")
 
 _GRACE = 0.001
 """Before a silent server is given up the event loop looks at the socket once more: see ``_watch_silence``."""
-
-_QUIET = 0.005
-"""Seconds without a byte sent or received after which watches are removed: a round trip between servers is over."""
-
-_REMOVED_WITHIN = 0.1
-"""Seconds after which they are removed also where it never becomes quiet: then in fewer, larger packets."""
-
-_REMOVED_AT_ONCE = 500
-"""Thousands may be left at once; the event loop goes on between packets of so many."""
 
 _ACKNOWLEDGEMENTS_KEPT = 96
 _ACKNOWLEDGEMENTS_PER_TIMEOUT = 32
@@ -186,7 +177,7 @@ class _Posted:
 
 
 class _Nobody:
-    """Asks for what may fail: the watch's event has used it up meanwhile."""
+    """Asks for what need not succeed."""
 
     def answered(self, zxid: int, result: Any) -> None: ...
     def unanswered(self) -> None: ...
@@ -234,8 +225,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._last_sent = self._last_heard = self._loop.time()
         self._heard_at = boottime()
-        self._unneeded: dict[tuple[str, WatchKind], None] = {}  # watches that the server has, in order
-        self._removal_due = 0.0  # at the latest
+        self._unneeded = UnneededWatches()
 
     def __repr__(self) -> str:
         return f"<Connection to {self.host}:{self.port}{f', over: {self.failure}' if self.failure else ''}>"
@@ -306,7 +296,7 @@ class Connection(asyncio.Protocol):
             xid = self._next_xid()
             payloads.append(request.serialize(xid))
             posted.append(_Posted(request, xid, sent_at, asker))
-            self._keep_watch(request)
+            self._unneeded.keep(request)
         self._pending.extend(posted)  # only now: a request that cannot be written must not leave a trace
         self._write(*payloads)
 
@@ -330,7 +320,7 @@ class Connection(asyncio.Protocol):
         self, queue: deque[_Pending | _Posted], request: Any, xid: int
     ) -> asyncio.Future[tuple[int, Any]]:
         payload = request.serialize(xid)
-        self._keep_watch(request)
+        self._unneeded.keep(request)
         future: asyncio.Future[Answer] = self._loop.create_future()
         queue.append(_Pending(request, xid, boottime(), future))
         self._write(payload)
@@ -430,13 +420,12 @@ class Connection(asyncio.Protocol):
     def _set_timer(self) -> None:
         silence_ends = self._last_heard + self._session_timeout * 2 / 3
         ping_due = self._last_sent + self._session_timeout / 3
-        due = min(silence_ends, ping_due, self._next_removal) if self._unneeded else min(silence_ends, ping_due)
-        self._timer = self._loop.call_at(due, self._watch_silence)
+        self._timer = self._loop.call_at(min(silence_ends, ping_due, self._next_removal), self._watch_silence)
 
     def _watch_silence(self) -> None:
         now = self._loop.time()
-        if self._unneeded and now >= self._next_removal:
-            self._remove_watches()
+        if now >= self._next_removal:
+            self.post(self._unneeded.take(), _NOBODY)
         if now >= self._last_sent + self._session_timeout / 3:
             self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
         if now >= self._last_heard + self._session_timeout * 2 / 3:
@@ -459,27 +448,14 @@ class Connection(asyncio.Protocol):
         """Have the server forget a watch: soon, when the connection is quiet, unless it is set again before."""
         if self.failure is not None:
             return  # it has gone with the connection
-        if not self._unneeded:
-            self._removal_due = self._loop.time() + _REMOVED_WITHIN
-        self._unneeded[path, kind] = None
+        self._unneeded.add(path, kind, self._loop.time())
         if self._timer is not None and self._timer.when() > self._next_removal:
             self._timer.cancel()
             self._set_timer()
 
-    def _keep_watch(self, request: Any) -> None:
-        """The server has one watch for a path and a kind: who sets it again, whoever that is, needs it."""
-        if self._unneeded and (kind := kind_of_watch(request)) is not None:
-            self._unneeded.pop((request.path, kind), None)
-
     @property
     def _next_removal(self) -> float:
-        return min(max(self._last_sent, self._last_heard) + _QUIET, self._removal_due)
-
-    def _remove_watches(self) -> None:
-        batch = list(self._unneeded)[:_REMOVED_AT_ONCE]
-        for watch in batch:
-            del self._unneeded[watch]
-        self.post([RemoveWatches(path, kind) for path, kind in batch], _NOBODY)
+        return self._unneeded.due(max(self._last_sent, self._last_heard))
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

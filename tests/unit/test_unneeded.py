@@ -1,0 +1,89 @@
+"""When watches that nobody needs are removed, and which."""
+
+from __future__ import annotations
+
+import math
+
+import aiozk
+import pytest
+from aiozk import protocol
+
+from golea_async import _requests
+from golea_async._requests import WatchKind
+from golea_async._unneeded import QUIET, REMOVED_AT_ONCE, REMOVED_WITHIN, UnneededWatches
+
+NOW = 1000.0
+DATA, CHILDREN = WatchKind.DATA, WatchKind.CHILDREN
+
+
+@pytest.fixture
+def unneeded() -> UnneededWatches:
+    unneeded = UnneededWatches()
+    unneeded.add("/a", DATA, NOW)
+    return unneeded
+
+
+def taken(unneeded: UnneededWatches) -> list[tuple[str, int]]:
+    return [(removal.path, removal.type) for removal in unneeded.take()]
+
+
+def test_when_it_is_quiet(unneeded: UnneededWatches) -> None:
+    assert unneeded.due(last_traffic=NOW) == NOW + QUIET
+    assert unneeded.due(last_traffic=NOW + QUIET) == NOW + 2 * QUIET
+
+
+def test_or_within_a_bound(unneeded: UnneededWatches) -> None:
+    """Of the first one: those that come later go with it."""
+    unneeded.add("/b", DATA, NOW + REMOVED_WITHIN / 2)
+    assert unneeded.due(last_traffic=NOW + REMOVED_WITHIN) == NOW + REMOVED_WITHIN
+    assert taken(unneeded) == [("/a", 2), ("/b", 2)]
+    assert unneeded.due(last_traffic=NOW) == math.inf
+    assert not unneeded
+
+
+def test_the_bound_begins_anew(unneeded: UnneededWatches) -> None:
+    unneeded.take()
+    unneeded.add("/b", DATA, NOW + 1)
+    assert unneeded.due(last_traffic=NOW + 5) == NOW + 1 + REMOVED_WITHIN
+
+
+SETS_AGAIN = [
+    (protocol.ExistsRequest(path="/a", watch=True), DATA),
+    (protocol.GetDataRequest(path="/a", watch=True), DATA),
+    (protocol.GetChildrenRequest(path="/a", watch=True), CHILDREN),
+    (protocol.GetChildren2Request(path="/a", watch=True), CHILDREN),
+    (_requests.Exists("/a", watch=True), DATA),
+    (_requests.Get("/a", watch=True), DATA),
+    (_requests.Children("/a", watch=True), CHILDREN),
+]
+
+
+@pytest.mark.parametrize(("request_again", "kind"), SETS_AGAIN)
+def test_set_again(unneeded: UnneededWatches, request_again: object, kind: WatchKind) -> None:
+    unneeded.add("/a", CHILDREN, NOW)
+    unneeded.add("/b", kind, NOW)
+    unneeded.keep(request_again)
+    assert ("/a", kind) not in taken(unneeded)
+
+
+@pytest.mark.parametrize("other", [*(type(again) for again, _ in SETS_AGAIN)])
+def test_looked_at_without_a_watch(unneeded: UnneededWatches, other: type) -> None:
+    unneeded.keep(other(path="/a", watch=False))
+    unneeded.keep(other(path="/b", watch=True))
+    unneeded.keep(_requests.Create("/a", b"", [aiozk.ACL.make("world", "anyone")], 0))
+    assert taken(unneeded) == [("/a", DATA)]
+
+
+def test_many_go_in_parts(unneeded: UnneededWatches) -> None:
+    for number in range(2 * REMOVED_AT_ONCE):
+        unneeded.add(f"/{number}", DATA, NOW)
+    sizes = [len(unneeded.take()) for _ in range(3)]
+    assert sizes == [REMOVED_AT_ONCE, REMOVED_AT_ONCE, 1]
+    assert not unneeded
+
+
+def test_none(unneeded: UnneededWatches) -> None:
+    unneeded.clear()
+    assert not unneeded
+    assert unneeded.due(NOW) == math.inf
+    assert unneeded.take() == []

@@ -20,7 +20,7 @@ import asyncio
 import ssl
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
@@ -44,6 +44,9 @@ _CONNECT_REPLY = struct.Struct("!iiqi")
 
 _GRACE = 0.001
 """Before a silent server is given up the event loop looks at the socket once more: see ``_watch_silence``."""
+
+_CLOCK_TICK = 0.001
+"""uvloop's clock and timers know no less."""
 
 _ACKNOWLEDGEMENTS_KEPT = 96
 _ACKNOWLEDGEMENTS_PER_TIMEOUT = 32
@@ -122,7 +125,15 @@ class Owner(Protocol):
 
     def reply_received(self, request: Any, zxid: int, result: Any) -> None: ...
     def watch_fired(self, event: Any) -> None: ...
+    def awaits_event(self, path: str) -> bool: ...
     def connection_lost(self, connection: Connection, reason: str) -> None: ...
+
+
+class Watcher(Protocol):
+    """Who sets watches and is no owner. Paths are absolute."""
+
+    def hear(self, event_type: int, path: str) -> None: ...
+    def listens(self, path: str, kind: WatchKind) -> bool: ...
 
 
 Answer: TypeAlias = tuple[int, Any]  # the zxid of a reply, and the response or the server's error
@@ -193,8 +204,7 @@ class Connection(asyncio.Protocol):
     :ivar acknowledgements: a sample of the answered requests, oldest first: see :meth:`newest_acknowledged`.
     :ivar closed: a future that is done once the socket is closed.
     :ivar failure: why the connection is over, or None while it is not.
-    :ivar hear: is called with each watch event's type and absolute path, before the owner is told; to be set by who
-        sets watches by :meth:`post`.
+    :ivar watcher: who sets watches by :meth:`post`; hears of each event before the owner does.
     """
 
     def __init__(self, host: str, port: int, owner: Owner) -> None:
@@ -202,7 +212,7 @@ class Connection(asyncio.Protocol):
         self.port = port
         self.version_info = ASSUMED_VERSION
         self.start_read_only = False
-        self.hear: Callable[[int, str], None] | None = None
+        self.watcher: Watcher | None = None
         self.failure: str | None = None
         self._error: OSError | None = None  # The same for who waits.
         self.connect_sent_at: float | None = None
@@ -223,6 +233,7 @@ class Connection(asyncio.Protocol):
         self._special = {protocol.PING_XID: self._pings, protocol.AUTH_XID: self._auths}
         self._session_timeout = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._last_sent = self._last_heard = self._loop.time()
         self._heard_at = boottime()
         self._unneeded = UnneededWatches()
@@ -296,7 +307,7 @@ class Connection(asyncio.Protocol):
             xid = self._next_xid()
             payloads.append(request.serialize(xid))
             posted.append(_Posted(request, xid, sent_at, asker))
-            self._unneeded.keep(request)
+            self._unneeded.sent(request)
         self._pending.extend(posted)  # only now: a request that cannot be written must not leave a trace
         self._write(*payloads)
 
@@ -320,7 +331,7 @@ class Connection(asyncio.Protocol):
         self, queue: deque[_Pending | _Posted], request: Any, xid: int
     ) -> asyncio.Future[tuple[int, Any]]:
         payload = request.serialize(xid)
-        self._unneeded.keep(request)
+        self._unneeded.sent(request)
         future: asyncio.Future[Answer] = self._loop.create_future()
         queue.append(_Pending(request, xid, boottime(), future))
         self._write(payload)
@@ -388,8 +399,9 @@ class Connection(asyncio.Protocol):
         xid, zxid, error_code = _REPLY_HEADER.unpack_from(frame)
         if xid == protocol.WATCH_XID:
             event = _understood(read_watch_event, frame, _REPLY_HEADER.size)
-            if self.hear is not None:
-                self.hear(event.type, event.path)
+            self._unneeded.heard(event.type, event.path)
+            if self.watcher is not None:
+                self.watcher.hear(event.type, event.path)
             self._owner.watch_fired(event)
         else:
             self._reply_received(xid, zxid, error_code, frame)
@@ -405,6 +417,9 @@ class Connection(asyncio.Protocol):
         self._record_acknowledgement(answered.sent_at)
         if queue is self._pending:
             self._owner.reply_received(request, zxid, result)
+            watch = self._unneeded.answered(request, result)
+            if watch is not None and not self._is_awaited(*watch):
+                self.remove_watch(*watch)
         answered.answer(zxid, result)
         if isinstance(result, _SESSION_IS_ELSEWHERE):
             # What has become of the session, only a new ConnectRequest tells.
@@ -420,11 +435,12 @@ class Connection(asyncio.Protocol):
     def _set_timer(self) -> None:
         silence_ends = self._last_heard + self._session_timeout * 2 / 3
         ping_due = self._last_sent + self._session_timeout / 3
-        self._timer = self._loop.call_at(min(silence_ends, ping_due, self._next_removal), self._watch_silence)
+        self._timer_due = min(silence_ends, ping_due, self._next_removal)
+        self._timer = self._loop.call_at(self._timer_due, self._watch_silence)
 
     def _watch_silence(self) -> None:
         now = self._loop.time()
-        if now >= self._next_removal:
+        if now >= self._next_removal - _CLOCK_TICK:
             self.post(self._unneeded.take(), _NOBODY)
         if now >= self._last_sent + self._session_timeout / 3:
             self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
@@ -449,13 +465,16 @@ class Connection(asyncio.Protocol):
         if self.failure is not None:
             return  # it has gone with the connection
         self._unneeded.add(path, kind, self._loop.time())
-        if self._timer is not None and self._timer.when() > self._next_removal:
+        if self._timer is not None and self._timer_due > self._next_removal:
             self._timer.cancel()
             self._set_timer()
 
     @property
     def _next_removal(self) -> float:
-        return self._unneeded.due(max(self._last_sent, self._last_heard))
+        return self._unneeded.due(self._loop.time() if self._pending else max(self._last_sent, self._last_heard))
+
+    def _is_awaited(self, path: str, kind: WatchKind) -> bool:
+        return (self.watcher is not None and self.watcher.listens(path, kind)) or self._owner.awaits_event(path)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

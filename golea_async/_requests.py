@@ -34,6 +34,15 @@ class WatchKind(IntEnum):
     DATA = 2
 
 
+KINDS_USED_UP = {
+    protocol.WatchEvent.CREATED: (WatchKind.DATA,),
+    protocol.WatchEvent.DELETED: (WatchKind.DATA, WatchKind.CHILDREN),
+    protocol.WatchEvent.DATA_CHANGED: (WatchKind.DATA,),
+    protocol.WatchEvent.CHILDREN_CHANGED: (WatchKind.CHILDREN,),
+}
+"""By event: the watches that it comes from, which the server has dropped."""
+
+
 class Stat(NamedTuple):
     """A znode's stat, by aiozk's names."""
 
@@ -232,7 +241,8 @@ class RemoveWatches(ReadsItsReply, protocol.RemoveWatchesRequest):
     """Have the server forget this connection's watches of one kind on a path."""
 
     def __init__(self, path: str, kind: WatchKind) -> None:
-        self.path, self.type = path, kind
+        self.path = path
+        self.type: WatchKind = kind
 
     def serialize(self, xid: int) -> bytes:
         return _HEADER.pack(xid, self.opcode) + _string(self.path) + _INT.pack(self.type)

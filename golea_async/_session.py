@@ -289,6 +289,10 @@ class Session:
         for callback in self._watches.fire(event.type, event.path):
             asyncio.get_running_loop().call_soon(callback, event.path)
 
+    def awaits_event(self, path: str) -> bool:
+        """Whether a callback waits for any event of the absolute path."""
+        return self._watches.anybody_waits(path)
+
     def connection_lost(self, connection: Connection, reason: str) -> None:
         if connection is not self.conn or self.closing or self.state.current_state not in _CONNECTED_STATES:
             return

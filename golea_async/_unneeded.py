@@ -2,14 +2,22 @@
 
 They would stay on the server as long as the connection. Removed at once, they would keep ZooKeeper busy while somebody
 waits: who leaves an election does so just when the successor asks for its place.
+
+Until then such a watch may fire while a request is on its way that sets it again. Whoever listens hears of that, and
+counts the watch as used up, but the request sets another one behind it. That one is unneeded, too, if nobody listens;
+so is the former one if the request sets none, as `get` does for a missing znode.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
-from ._requests import RemoveWatches, WatchKind, kind_of_watch
+from aiozk import protocol
+
+from ._requests import KINDS_USED_UP, RemoveWatches, WatchKind, kind_of_watch
+
+Watch: TypeAlias = tuple[str, WatchKind]  # by absolute path
 
 QUIET = 0.005
 """Seconds without a byte sent or received after which watches are removed: longer than ZooKeeper takes for a list."""
@@ -25,8 +33,10 @@ class UnneededWatches:
     """Those of one connection. Moments are the event loop's."""
 
     def __init__(self) -> None:
-        self._watches: dict[tuple[str, WatchKind], None] = {}  # in order
+        self._watches: dict[Watch, None] = {}  # in order
         self._latest = 0.0
+        self._replaced_by: dict[Watch, Any] = {}  # the request that sets it again, or removes it, until it is answered
+        self._fired: set[Watch] = set()  # of these
 
     def __bool__(self) -> bool:
         return bool(self._watches)
@@ -37,10 +47,42 @@ class UnneededWatches:
             self._latest = now + REMOVED_WITHIN
         self._watches[path, kind] = None
 
-    def keep(self, request: Any) -> None:
+    def sent(self, request: Any) -> None:
         """Keep what a request sets again, whosever it is: the server has one watch for a path and a kind."""
-        if self._watches and (kind := kind_of_watch(request)) is not None:
+        if not self._watches and not self._replaced_by:
+            return
+        kind = kind_of_watch(request)
+        if kind is not None and ((request.path, kind) in self._watches or (request.path, kind) in self._replaced_by):
             self._watches.pop((request.path, kind), None)
+            self._replaced_by[request.path, kind] = request
+
+    def heard(self, event_type: int, path: str) -> None:
+        """Take note that a watch has fired."""
+        if self._watches or self._replaced_by:
+            for kind in KINDS_USED_UP.get(event_type, ()):
+                self._watches.pop((path, kind), None)
+                if (path, kind) in self._replaced_by:
+                    self._fired.add((path, kind))
+
+    def answered(self, request: Any, result: Any) -> Watch | None:
+        """Return the watch that the server has now if nobody may listen to it, or None.
+
+        It is the one that the request has set after the former one has fired, or the former one, if it has set none.
+        """
+        if not self._replaced_by:
+            return None
+        removes = isinstance(request, RemoveWatches)
+        kind = request.type if removes else kind_of_watch(request)
+        if kind is None:
+            return None
+        watch = (request.path, kind)
+        if self._replaced_by.get(watch) is not request:
+            return None
+        del self._replaced_by[watch]
+        has_fired = watch in self._fired
+        self._fired.discard(watch)
+        has_set_one = not isinstance(result, Exception) or isinstance(request, protocol.ExistsRequest)
+        return watch if not removes and has_fired is has_set_one else None
 
     def due(self, last_traffic: float) -> float:
         """Return when the next ones are to be removed, if nothing is sent or received until then."""
@@ -48,11 +90,14 @@ class UnneededWatches:
 
     def take(self) -> list[RemoveWatches]:
         """Return what removes the next ones. That one's event has used it up meanwhile is no fault."""
-        taken = list(self._watches)[:REMOVED_AT_ONCE]
-        for watch in taken:
-            del self._watches[watch]
-        return [RemoveWatches(path, kind) for path, kind in taken]
+        removals = []
+        for path, kind in list(self._watches)[:REMOVED_AT_ONCE]:
+            del self._watches[path, kind]
+            self._replaced_by[path, kind] = removal = RemoveWatches(path, kind)
+            removals.append(removal)
+        return removals
 
     def clear(self) -> None:
         """They have gone with the connection."""
-        self._watches.clear()
+        for each in (self._watches, self._replaced_by, self._fired):
+            each.clear()

@@ -69,19 +69,19 @@ class Watches:
         waiting.discard(callback)
         if not waiting:
             del self.callbacks[event_type, path]
-            if not self._anybody_waits(path):
+            if not self.anybody_waits(path):
                 self._kinds.pop(path, None)
 
     def request_answered(self, request: Any, result: Any) -> None:
         """Note which watch the server has set. To be called before any later event is handled."""
         if self.callbacks and getattr(request, "watch", False):
             kind = _kind_set_by(request, result)
-            if kind and self._anybody_waits(request.path):
+            if kind and self.anybody_waits(request.path):
                 self._kinds[request.path] = self._kinds.get(request.path, _NONE) | kind
 
     def fire(self, event_type: int, path: str) -> list[WatchCallback]:
         """The callbacks that wait for this event. The server has dropped the watches that it came from."""
-        if self._anybody_waits(path):
+        if self.anybody_waits(path):
             # Kept also when nothing remains: what was used up is not to be set again, unlike what is not known.
             self._kinds[path] = self._kinds.get(path, _NONE) & ~_USED_UP.get(event_type, _NONE)
         return list(self.callbacks.get((event_type, path), ()))
@@ -110,7 +110,8 @@ class Watches:
                 kinds[path] = kinds.get(path, _NONE) | _WOULD_FIRE.get(event_type, _NONE)
         return kinds
 
-    def _anybody_waits(self, path: str) -> bool:
+    def anybody_waits(self, path: str) -> bool:
+        """Whether a callback waits for any event of this path."""
         return bool(self.callbacks) and any((event_type, path) in self.callbacks for event_type in _USED_UP)
 
 

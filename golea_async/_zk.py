@@ -25,7 +25,7 @@ from ._connection import Connection as TimedConnection
 from ._lease import Acknowledgements, Lease, proven_touch
 from ._plain_client import hear_events
 from ._replies import Reply, first_failure, is_multi, is_quorum_write
-from ._requests import WatchKind
+from ._requests import KINDS_USED_UP, WatchKind
 
 Request: TypeAlias = Any
 
@@ -56,13 +56,7 @@ class Listener(Protocol):
         """Hear of the event that uses one up."""
 
 
-_USED_UP_BY = {
-    Event.CREATED: (WatchKind.DATA,),
-    Event.DELETED: (WatchKind.DATA, WatchKind.CHILDREN),
-    Event.DATA_CHANGED: (WatchKind.DATA,),
-    Event.CHILDREN_CHANGED: (WatchKind.CHILDREN,),
-}
-_EVENTS = {event.value: event for event in _USED_UP_BY}
+_EVENTS = {event.value: event for event in Event if event is not Event.LOST}
 
 
 class Connection:
@@ -90,9 +84,9 @@ class Connection:
         if self._reader is not None:
             self._reader.add_done_callback(self._reader_ended)
         if is_timed:
-            self._wire.hear = self._hear
+            self._wire.watcher = self
         else:
-            hear_events(self._session, self._wire, self._hear)
+            hear_events(self._session, self._wire, self.hear)
         self._abandoned = False
         self._sent_to_aiozk: dict[Asked, None] = {}  # and not answered: they end with the connection
         self._watches: dict[WatchKind, dict[str, _Watch]] = {WatchKind.CHILDREN: {}, WatchKind.DATA: {}}  # by path
@@ -171,18 +165,22 @@ class Connection:
             asked.unanswered()
         if isinstance(self._wire, TimedConnection):
             self._wire.give_up_posted()
-            if self._wire.hear == self._hear:
-                self._wire.hear = None
+            if self._wire.watcher is self:
+                self._wire.watcher = None
         for kind, watches in self._watches.items():
             for path in list(watches):
                 self._fire(Event.LOST, path, kind)
 
-    def _hear(self, event_type: int, absolute_path: str) -> None:
-        """A watch event has come; it uses up the watches that it came from."""
+    def listens(self, absolute_path: str, kind: WatchKind) -> bool:
+        """Whether somebody waits for the event of a watch; to be asked by the client's connection."""
+        return absolute_path.startswith(self._chroot) and absolute_path[len(self._chroot) :] in self._watches[kind]
+
+    def hear(self, event_type: int, absolute_path: str) -> None:
+        """Hear of an event, which uses up the watches that it came from; to be called by the client's connection."""
         event = _EVENTS.get(event_type)
         if event is not None and absolute_path.startswith(self._chroot):
             path = absolute_path[len(self._chroot) :]
-            for kind in _USED_UP_BY[event]:
+            for kind in KINDS_USED_UP[event]:
                 self._fire(event, path, kind)
 
     def _fire(self, event: Event, path: str, kind: WatchKind) -> None:
@@ -251,7 +249,7 @@ class Connection:
         """Whether a callback of the application's waits for an event of this watch, by its calls to the client."""
         callbacks = self._session.watch_callbacks
         return bool(callbacks) and any(
-            callbacks.get((event, absolute_path)) for event, kinds in _USED_UP_BY.items() if kind in kinds
+            callbacks.get((event, absolute_path)) for event, kinds in KINDS_USED_UP.items() if kind in kinds
         )
 
     def get(self, path: str, *, watch: bool = False) -> Request:

@@ -6,7 +6,7 @@ import math
 
 import aiozk
 import pytest
-from aiozk import protocol
+from aiozk import exc, protocol
 
 from golea_async import _requests
 from golea_async._requests import WatchKind
@@ -62,15 +62,67 @@ SETS_AGAIN = [
 def test_set_again(unneeded: UnneededWatches, request_again: object, kind: WatchKind) -> None:
     unneeded.add("/a", CHILDREN, NOW)
     unneeded.add("/b", kind, NOW)
-    unneeded.keep(request_again)
+    unneeded.sent(request_again)
     assert ("/a", kind) not in taken(unneeded)
+
+
+CHANGED, GONE = protocol.WatchEvent.DATA_CHANGED, protocol.WatchEvent.DELETED
+NO_NODE = exc.NoNode()
+AGAIN = [
+    # request, event before its answer, answer, whether the server has a watch then that nobody may listen to
+    (_requests.Exists("/a", watch=True), None, None, False),
+    (_requests.Exists("/a", watch=True), None, NO_NODE, False),
+    (_requests.Exists("/a", watch=True), CHANGED, None, True),
+    (_requests.Exists("/a", watch=True), GONE, NO_NODE, True),
+    (_requests.Get("/a", watch=True), None, None, False),
+    (_requests.Get("/a", watch=True), None, NO_NODE, True),
+    (_requests.Get("/a", watch=True), GONE, NO_NODE, False),
+    (_requests.Get("/a", watch=True), CHANGED, None, True),
+]
+
+
+@pytest.mark.parametrize(("again", "event", "answer", "is_left"), AGAIN)
+def test_what_is_there_when_it_was_set_again(
+    unneeded: UnneededWatches, again: object, event: int | None, answer: object, is_left: bool
+) -> None:
+    unneeded.sent(again)
+    assert not unneeded
+    if event is not None:
+        unneeded.heard(event, "/a")
+    assert unneeded.answered(again, answer) == (("/a", DATA) if is_left else None)
+    assert unneeded.answered(again, answer) is None
+
+
+def test_set_again_behind_the_removal(unneeded: UnneededWatches) -> None:
+    """The event comes before both answers: it is that of the former watch."""
+    (removal,) = unneeded.take()
+    again = _requests.Exists("/a", watch=True)
+    unneeded.sent(again)
+    unneeded.heard(CHANGED, "/a")
+    assert unneeded.answered(removal, exc.NoNode()) is None
+    assert unneeded.answered(again, None) == ("/a", DATA)
+
+
+def test_removed(unneeded: UnneededWatches) -> None:
+    (removal,) = unneeded.take()
+    assert unneeded.answered(removal, None) is None
+    unneeded.heard(CHANGED, "/a")
+    again = _requests.Exists("/a", watch=True)
+    unneeded.sent(again)
+    assert unneeded.answered(again, None) is None
+
+
+def test_an_event_uses_it_up(unneeded: UnneededWatches) -> None:
+    unneeded.add("/a", CHILDREN, NOW)
+    unneeded.heard(CHANGED, "/a")
+    assert taken(unneeded) == [("/a", CHILDREN)]
 
 
 @pytest.mark.parametrize("other", [*(type(again) for again, _ in SETS_AGAIN)])
 def test_looked_at_without_a_watch(unneeded: UnneededWatches, other: type) -> None:
-    unneeded.keep(other(path="/a", watch=False))
-    unneeded.keep(other(path="/b", watch=True))
-    unneeded.keep(_requests.Create("/a", b"", [aiozk.ACL.make("world", "anyone")], 0))
+    unneeded.sent(other(path="/a", watch=False))
+    unneeded.sent(other(path="/b", watch=True))
+    unneeded.sent(_requests.Create("/a", b"", [aiozk.ACL.make("world", "anyone")], 0))
     assert taken(unneeded) == [("/a", DATA)]
 
 

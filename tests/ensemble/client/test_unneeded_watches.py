@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from aiozk import WatchEvent
+from aiozk.exc import NoNode
 
 from golea_async._connection import Connection
 from golea_async._requests import WatchKind
+from golea_async._unneeded import QUIET
 from golea_async.client import ZKClient
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import watch_count
-from tests.support.proxy import Proxy
+from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient
 
 from .helpers import HANGING, connected_anew, until
 from .test_watches import Fired, change
+
+pytestmark = pytest.mark.both_loops
 
 CHANGES = {
     "exists": (WatchKind.DATA, WatchEvent.DATA_CHANGED),
@@ -94,6 +98,69 @@ async def test_a_watch_of_the_other_kind_is_another_one(
         await change(wire_to_server, path, event)
         await client.exists("/")
         assert fired == []
+
+
+async def test_several_where_it_has_been_quiet_for_long(server: Ensemble, count: Callable[[], int]) -> None:
+    """They are due at once. A timer of uvloop's that is due at once does not know when it is due."""
+    paths = [f"/unneeded/{number}" for number in range(3)]
+    async with ZKClient(server.hosts) as client:
+        for path in paths:
+            await client.exists(path, watch=True)
+        await asyncio.sleep(4 * QUIET)
+        for path in paths:
+            connection_of(client).remove_watch(path, WatchKind.DATA)
+        await until(lambda: count() == 0)
+
+
+async def test_it_fires_while_it_is_being_set_again(
+    server: Ensemble, wire_to_server: WireClient, count: Callable[[], int]
+) -> None:
+    """Then the request sets another one behind that, for nobody."""
+    path = await wire_to_server.create("/unneeded-", sequential=True)
+    async with Proxy(server.servers[0].port) as proxy, ZKClient(proxy.address) as client:
+        await client.exists(path, watch=True)
+        connection_of(client).remove_watch(path, WatchKind.DATA)
+        again = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
+        exists = asyncio.ensure_future(client.exists(path, watch=True))
+        await again
+        events = proxy.events
+        await change(wire_to_server, path, WatchEvent.DATA_CHANGED)
+        await until(lambda: proxy.events == events + 1)
+        again.release()
+        assert await exists
+        await until(lambda: count() == 0)
+
+
+async def test_it_fires_while_it_is_being_set_again_for_somebody(
+    server: Ensemble, wire_to_server: WireClient, count: Callable[[], int]
+) -> None:
+    path = await wire_to_server.create("/unneeded-", sequential=True)
+    async with Proxy(server.servers[0].port) as proxy, ZKClient(proxy.address) as client:
+        await client.exists(path, watch=True)
+        connection_of(client).remove_watch(path, WatchKind.DATA)
+        again = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
+        fired = Fired(client, path)
+        exists = asyncio.ensure_future(client.exists(path, watch=True))
+        await again
+        await change(wire_to_server, path, WatchEvent.DATA_CHANGED)
+        await until(lambda: len(fired) == 1)
+        again.release()
+        assert await exists
+        await client.exists("/unneeded/other", watch=True)
+        connection_of(client).remove_watch("/unneeded/other", WatchKind.DATA)
+        await until(lambda: count() == 1)  # so what was to be removed was removed
+        await change(wire_to_server, path, WatchEvent.DELETED)
+        await until(lambda: fired == [WatchEvent.DATA_CHANGED, WatchEvent.DELETED])
+
+
+async def test_a_request_that_sets_none_keeps_none(server: Ensemble, count: Callable[[], int]) -> None:
+    """`get` sets none where there is no znode, but the one that `exists` has set is there."""
+    async with ZKClient(server.hosts) as client:
+        await client.exists("/unneeded/missing", watch=True)
+        connection_of(client).remove_watch("/unneeded/missing", WatchKind.DATA)
+        with pytest.raises(NoNode):
+            await client.get_data("/unneeded/missing", watch=True)
+        await until(lambda: count() == 0)
 
 
 async def test_where_it_is_never_quiet(server: Ensemble, wire_to_server: WireClient, count: Callable[[], int]) -> None:

@@ -307,8 +307,10 @@ class Connection(asyncio.Protocol):
             xid = self._next_xid()
             payloads.append(request.serialize(xid))
             posted.append(_Posted(request, xid, sent_at, asker))
+        # Only now: a request that cannot be written must not leave a trace.
+        self._pending.extend(posted)
+        for request in requests:
             self._unneeded.sent(request)
-        self._pending.extend(posted)  # only now: a request that cannot be written must not leave a trace
         self._write(*payloads)
 
     def give_up_posted(self) -> None:

@@ -18,7 +18,7 @@ from .standing import in_order
 
 
 class LeaderObserver(AsyncIterator[Candidate | None]):
-    """Looks when it is read: between two reads nothing of it is in ZooKeeper or on the client."""
+    """Looks when it is read: between two reads nothing of it stays in ZooKeeper or on the client."""
 
     def __init__(self, zk: aiozk.ZKClient, resource: str) -> None:
         self._zk = zk

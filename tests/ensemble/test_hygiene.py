@@ -190,9 +190,12 @@ async def test_the_application_watches_too(
     gone = asyncio.ensure_future(zk.wait_for_events([aiozk.WatchEvent.DELETED], leader))
     await zk.exists(done, watch=True)
     await zk.exists(leader, watch=True)
-    election = AsyncElection(zk, resource, "follower")
-    await soon(election.start())
-    await soon(election.resign())
+    elsewhere = f"{resource}-elsewhere"
+    await create_election(zk, elsewhere)
+    elections = [AsyncElection(zk, path, "comes and goes") for path in (resource, elsewhere)]
+    await soon(asyncio.gather(*(election.start() for election in elections)))
+    await soon(asyncio.gather(*(election.resign() for election in elections)))
+    await eventually(lambda: watches_of(zk, server, elsewhere) == [])  # so those were removed that were to be
     assert sorted(watches_of(zk, server, resource)) == [done, leader]
     await wire.create(done)
     await soon(ended)

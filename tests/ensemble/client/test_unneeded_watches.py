@@ -106,28 +106,32 @@ async def test_several_where_it_has_been_quiet_for_long(server: Ensemble, count:
     async with ZKClient(server.hosts) as client:
         for path in paths:
             await client.exists(path, watch=True)
-        await asyncio.sleep(4 * QUIET)
+        await asyncio.sleep(4 * QUIET)  # no event: to be quiet for so long is what the test is about
         for path in paths:
             connection_of(client).remove_watch(path, WatchKind.DATA)
         await until(lambda: count() == 0)
 
 
-async def test_it_fires_while_it_is_being_set_again(
+async def fire_while_it_is_set_again(proxy: Proxy, client: ZKClient, wire: WireClient, path: str) -> None:
+    """Then the request sets another one behind that."""
+    await client.exists(path, watch=True)
+    connection_of(client).remove_watch(path, WatchKind.DATA)
+    again = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
+    exists = asyncio.ensure_future(client.exists(path, watch=True))
+    await again
+    events = proxy.events
+    await change(wire, path, WatchEvent.DATA_CHANGED)
+    await until(lambda: proxy.events == events + 1)
+    again.release()
+    assert await exists
+
+
+async def test_it_fires_while_it_is_being_set_again_for_nobody(
     server: Ensemble, wire_to_server: WireClient, count: Callable[[], int]
 ) -> None:
-    """Then the request sets another one behind that, for nobody."""
     path = await wire_to_server.create("/unneeded-", sequential=True)
     async with Proxy(server.servers[0].port) as proxy, ZKClient(proxy.address) as client:
-        await client.exists(path, watch=True)
-        connection_of(client).remove_watch(path, WatchKind.DATA)
-        again = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
-        exists = asyncio.ensure_future(client.exists(path, watch=True))
-        await again
-        events = proxy.events
-        await change(wire_to_server, path, WatchEvent.DATA_CHANGED)
-        await until(lambda: proxy.events == events + 1)
-        again.release()
-        assert await exists
+        await fire_while_it_is_set_again(proxy, client, wire_to_server, path)
         await until(lambda: count() == 0)
 
 
@@ -136,16 +140,8 @@ async def test_it_fires_while_it_is_being_set_again_for_somebody(
 ) -> None:
     path = await wire_to_server.create("/unneeded-", sequential=True)
     async with Proxy(server.servers[0].port) as proxy, ZKClient(proxy.address) as client:
-        await client.exists(path, watch=True)
-        connection_of(client).remove_watch(path, WatchKind.DATA)
-        again = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
         fired = Fired(client, path)
-        exists = asyncio.ensure_future(client.exists(path, watch=True))
-        await again
-        await change(wire_to_server, path, WatchEvent.DATA_CHANGED)
-        await until(lambda: len(fired) == 1)
-        again.release()
-        assert await exists
+        await fire_while_it_is_set_again(proxy, client, wire_to_server, path)
         await client.exists("/unneeded/other", watch=True)
         connection_of(client).remove_watch("/unneeded/other", WatchKind.DATA)
         await until(lambda: count() == 1)  # so what was to be removed was removed

@@ -78,10 +78,14 @@ def hear_events(session: Any, wire: Any, hear: Callable[[int, str], None]) -> No
 
     It makes an entry for each event that nobody waits for. Such events are normal: ours are for nobody else, and one
     comes when a watch was set again by a request that was already under way when its event fired.
+
+    An event is heard in its turn, behind the replies before it: who waits for those is called back by the event loop,
+    and since Python 3.12 aiozk reads all that has come before the loop goes on.
     """
+    loop = asyncio.get_running_loop()
 
     def dispatch(event: Any) -> None:
-        hear(event.type, event.path)
+        loop.call_soon(hear, event.type, event.path)
         if not event.type or session.watch_callbacks.get((event.type, event.path)):
             session.event_dispatch(event)
 

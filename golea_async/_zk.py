@@ -320,10 +320,11 @@ class Connection:
 
     def _post_to_aiozk(self, requests: Sequence[Request], asked: Asked) -> None:
         """Write requests to aiozk's connection, whose futures end with ZooKeeper's error, or are cancelled."""
-        session, sent = self._session, deque[asyncio.Future[Any]]()
+        session, sent, come = self._session, deque[asyncio.Future[Any]](), set[asyncio.Future[Any]]()
 
-        def pass_on(_: object) -> None:
-            while sent and sent[0].done():  # in order, also where one before is missing: aiozk goes by their numbers
+        def pass_on(answered: asyncio.Future[Any]) -> None:
+            come.add(answered)  # not all that are done: an event may be due between them
+            while sent and sent[0] in come:  # in order, also where one before is missing: aiozk goes by their numbers
                 _pass_on(sent.popleft(), asked)
             if not sent:
                 self._sent_to_aiozk.pop(asked, None)

@@ -1,21 +1,27 @@
-"""What aiozk's own client would wait for without end: an election on it comes back all the same."""
+"""What aiozk's own client does in its own way: an election on it comes back, and hears of everything, all the same."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
+from typing import TypeVar
 
 import aiozk
 import pytest
 from aiozk.states import States
 
-from golea_async import AsyncElection, Role
-from tests.support.elections import connected, soon, status_of, sync
-from tests.support.leftovers import background_to_end, is_handshake, reconnect, watch_callbacks
+from golea_async import AsyncElection, ElectionOverError, Role, end_election
+from tests.support.elections import Connect, connected, eventually, rest_of, soon, status_of, sync
+from tests.support.ensemble import SharedEnsemble
+from tests.support.leftovers import background_to_end, is_handshake, is_watched, reconnect, watch_callbacks
 from tests.support.ports import LOOPBACK
 from tests.support.proxy import Action, Frame, Proxy
 from tests.support.wire import OpCode, WireClient
+
+Result = TypeVar("Result")
+CHUNK = 65536
 
 
 @pytest.fixture
@@ -97,3 +103,43 @@ async def test_an_event_that_nobody_waits_for(zk: aiozk.ZKClient, wire: WireClie
         assert all(watch_callbacks(zk).values())
     await soon(background_to_end())
     assert watch_callbacks(zk) == {}
+
+
+async def test_an_event_in_one_piece_with_the_replies_before_it(
+    zk: aiozk.ZKClient,
+    ensemble: SharedEnsemble,
+    connect: Connect,
+    resource: str,
+    leader: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`DONE` came and went when this candidate stood: that is heard behind the reply which says that it stands."""
+    assert leader
+    monkeypatch.setattr(asyncio, "wait_for", wait_for_since_python_3_12)
+    other, transport = await connect(ensemble.hosts), zk.session.conn.writer.transport
+    election = AsyncElection(zk, resource, "late")
+    statuses = election.statuses()
+    transport.pause_reading()
+    starting = asyncio.create_task(election.start())
+    await eventually(lambda: is_watched(ensemble.servers[0], f"{resource}/DONE", zk))
+    await soon(end_election(other, resource))
+    await eventually(lambda: b"/DONE" in unread(transport))
+    transport.resume_reading()
+    await soon(asyncio.gather(starting, return_exceptions=True))
+    *_, last = await rest_of(statuses)
+    assert isinstance(last.error, ElectionOverError)
+    await soon(election.resign())
+
+
+def unread(transport: asyncio.Transport) -> bytes:
+    """What has come and waits in the socket."""
+    descriptor = transport.get_extra_info("socket").fileno()
+    with suppress(BlockingIOError), socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as stream:
+        return stream.recv(CHUNK, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    return b""
+
+
+async def wait_for_since_python_3_12(awaitable: Awaitable[Result], timeout: float | None) -> Result:
+    """It goes on at once where it need not wait: so aiozk reads all that has come before the event loop goes on."""
+    async with asyncio.timeout(timeout):
+        return await awaitable

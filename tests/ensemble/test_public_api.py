@@ -46,7 +46,7 @@ from tests.support.elections import (
     sync,
 )
 from tests.support.ensemble import SharedEnsemble
-from tests.support.leftovers import background_tasks, watch_callbacks
+from tests.support.leftovers import background_tasks, is_watched, watch_callbacks
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient, create_operation, delete_operation, expire_session
 
@@ -732,7 +732,14 @@ class TestEndAndDelete:
 
     @pytest.mark.parametrize("has_followed", [False, True])
     async def test_as_a_whole_before_a_candidate_hears_of_its_nomination(
-        self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str, *, has_followed: bool
+        self,
+        ensemble: SharedEnsemble,
+        proxy: Proxy,
+        connect: Connect,
+        zk: aiozk.ZKClient,
+        resource: str,
+        *,
+        has_followed: bool,
     ) -> None:
         """`DONE` is gone again when the candidate looks: what it hears of that is the event of its watch."""
         leader, follower = await stand(zk, resource, "leader", "follower")
@@ -744,6 +751,7 @@ class TestEndAndDelete:
         statuses = election.statuses()
         starting = asyncio.create_task(election.start())
         await soon(nominated)
+        await eventually(lambda: is_watched(ensemble.servers[0], f"{resource}/DONE", late))
         await soon(end_election(zk, resource))
         nominated.release()
         await asyncio.gather(starting, return_exceptions=True)  # it may have led for a moment

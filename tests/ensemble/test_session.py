@@ -19,9 +19,16 @@ from golea_async import (
     depose,
     end_election,
 )
-from tests.support.elections import children, connected, next_status, rest_of, soon, status_of
+from tests.support.elections import children, connected, eventually, next_status, rest_of, soon, status_of
 from tests.support.ensemble import SharedEnsemble
-from tests.support.leftovers import background_tasks, background_to_end, out_of_touch, reconnect, watch_callbacks
+from tests.support.leftovers import (
+    background_tasks,
+    background_to_end,
+    is_watched,
+    out_of_touch,
+    reconnect,
+    watch_callbacks,
+)
 from tests.support.proxy import Action, Predicate, Proxy
 from tests.support.wire import OpCode, WireClient, WireError, expire_session
 
@@ -121,6 +128,7 @@ class TestExpiry:
             nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
             await expire(ensemble, zk)
             await soon(asyncio.shield(nominated.happened))
+            await eventually(lambda: is_watched(ensemble.servers[0], f"{resource}/DONE", zk))
             await soon(end_election(second, resource))
             nominated.release()
             *_, last = await rest_of(statuses)

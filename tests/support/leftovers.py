@@ -15,6 +15,7 @@ from aiozk.states import States
 from golea_async import ZKClient
 from golea_async._hosts import parse_hosts
 from golea_async._link import _links
+from golea_async.testing import MemoryServer
 
 from .ensemble import Server
 from .proxy import Action, Frame, Proxy
@@ -71,7 +72,7 @@ def registries(zk: aiozk.ZKClient) -> dict[str, int]:
     return sizes
 
 
-def server_watches(server: Server, below: str) -> list[tuple[str, str]]:
+def server_watches(server: Server | MemoryServer, below: str) -> list[tuple[str, str]]:
     """The watches on a znode and those below, as this server has them: path and session.
 
     ZooKeeper 3.5 also keeps those that it comes to set after their connection has gone: such a one counts once.
@@ -83,6 +84,11 @@ def server_watches(server: Server, below: str) -> list[tuple[str, str]]:
         elif line and (path == below or path.startswith(f"{below}/")):
             watches.append((path, line.strip()))
     return sorted(set(watches))
+
+
+def is_watched(server: Server | MemoryServer, path: str, zk: aiozk.ZKClient) -> bool:
+    """Whether this server has a watch of this client's session on a znode."""
+    return (path, hex(zk.session.session_id)) in server_watches(server, path)
 
 
 def watch_count(server: Server) -> int:

@@ -113,7 +113,12 @@ class Cluster:
             way_back = self._peers.get((target, source, own))
             return data if way_back is None else data.replace(_address(own), _address(way_back.port))
 
-        proxy = await self._stack.enter_async_context(Proxy(port, frames=False, rewrite=announce_proxy))
+        # A follower may come just before the new leader listens. Refused it would try again; a connection that ends
+        # makes it elect anew, and the two do not agree until the leader gives up, initLimit later (Learner.java).
+        is_for_followers = port != self.servers[target - 1].election_port
+        proxy = await self._stack.enter_async_context(
+            Proxy(port, frames=False, rewrite=announce_proxy, waits_for_target=is_for_followers)
+        )
         self._peers[source, target, port] = proxy
         return proxy.port
 

@@ -26,6 +26,7 @@ LARGEST_FRAME = 64 * 1024 * 1024
 """Four ASCII letters, read as a length, are far beyond this; no frame is."""
 CHUNK = 65536
 BACKLOG = 128
+UNTIL_ASKED_AGAIN = 0.01
 
 
 class Action(Enum):
@@ -113,12 +114,16 @@ class Proxy:
             client = aiozk.ZKClient(proxy.address)
 
     With `frames=False` it passes bytes on without a look at them, which suits the servers' own connections; `rewrite`
-    may change them, a piece at a time as they come.
+    may change them, a piece at a time as they come. With `waits_for_target` a connection waits for who does not listen
+    yet, and is not closed: a proxy cannot refuse a connection, as such a server would, which is then asked again.
     """
 
-    def __init__(self, target_port: int, *, frames: bool = True, rewrite: Rewrite | None = None) -> None:
+    def __init__(
+        self, target_port: int, *, frames: bool = True, rewrite: Rewrite | None = None, waits_for_target: bool = False
+    ) -> None:
         self.target_port = target_port
         self.rewrite = rewrite
+        self.waits_for_target = waits_for_target
         self.frames = frames
         (self.port,) = choose_free_ports(1)
         self.requests: Counter[int] = Counter()
@@ -242,7 +247,7 @@ class Proxy:
         try:
             if self._is_cut:
                 return
-            server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self.target_port)
+            server_reader, server_writer = await self._connect_to_target()
             link = _Link(self, writer, server_writer)
             self._links.add(link)
             try:
@@ -256,6 +261,15 @@ class Proxy:
         finally:
             reset_connection(writer)
             await until_closed(writer)
+
+    async def _connect_to_target(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while True:
+            try:
+                return await asyncio.open_connection(LOOPBACK, self.target_port)
+            except OSError:
+                if not self.waits_for_target or self._is_cut:
+                    raise
+            await asyncio.sleep(UNTIL_ASKED_AGAIN)
 
 
 class _Link:

@@ -413,6 +413,19 @@ class TestProxy:
             with pytest.raises(ConnectionError):
                 await WireClient.connect(proxy.port)
 
+    async def test_a_connection_waits_for_who_does_not_listen_yet(self) -> None:
+        async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"here")
+            writer.close()
+
+        (port,) = choose_free_ports(1)
+        async with Proxy(port, frames=False, waits_for_target=True) as proxy:
+            reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+            await eventually(lambda: proxy.connections == 1)
+            async with await asyncio.start_server(answer, LOOPBACK, port):
+                assert await soon(reader.read()) == b"here"
+            await closed(writer)
+
     async def test_swallowed_replies_are_done_and_never_told(
         self, proxy: Proxy, proxied: WireClient, wire: WireClient, resource: str
     ) -> None:

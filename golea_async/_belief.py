@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from ._identity import Identity
-from ._lease import Lease
 from ._nomination import Nomination
+from ._shared.lease import Lease
 from .exceptions import ElectionError
 from .leadership import Leadership
 from .status import Role, Status, StatusBoard

@@ -5,7 +5,7 @@ steps there is one state to think about; everything that happens around it (a wa
 goes, a resignation) only wakes it, and it looks again. What it knows of its place is bound to one
 connection: with that it counts as unknown, and is looked up again on the next one.
 
-The decision itself is pure and stands in :mod:`golea_async.standing`.
+The decision itself is pure and stands in :mod:`golea_async._protocol.standing`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from typing import Any
 import aiozk
 from aiozk import exc
 
-from ._asked import ConnectionLostError
 from ._belief import Belief
 from ._deletion import Deletion, stands
 from ._identity import Identity
-from ._link import Link
 from ._nomination import Attempt, Nomination, Nominations
 from ._outlook import Outlook
 from ._place import Place
-from ._replies import accept
-from ._zk import Connection, Event
+from ._protocol.standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
+from ._shared.batch import ConnectionLostError
+from ._shared.channel import Connection, Event
+from ._shared.client_context import Link
+from ._zookeeper.replies import accept
 from .exceptions import (
     CandidateDeletedError,
     ElectionError,
     NotStandingError,
     ResignError,
 )
-from .standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
 
 _logger = logging.getLogger("golea_async.election")
 

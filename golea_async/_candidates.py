@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from aiozk import exc
 
-from ._replies import Reply, accept, is_missing
-from ._zk import Connection
+from ._protocol.standing import in_order
+from ._shared.channel import Connection
+from ._zookeeper.replies import Reply, accept, is_missing
 from .exceptions import election_not_found
-from .standing import in_order
 
 
 @dataclass(frozen=True, slots=True)

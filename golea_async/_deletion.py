@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from aiozk import exc
 
-from ._asked import Reader
 from ._nomination import Nomination
 from ._place import Place
-from ._replies import Reply, accept
-from ._requests import WatchKind
-from ._zk import Connection, Event
+from ._shared.batch import Reader
+from ._shared.channel import Connection, Event
+from ._zookeeper.replies import Reply, accept
+from ._zookeeper.wire import WatchKind
 
 
 class Deletion:

@@ -11,13 +11,13 @@ import logging
 import aiozk
 from aiozk import exc
 
-from ._asked import ConnectionLostError
-from ._background import completion
-from ._link import Link
-from ._replies import Reply, accept, first_failure, is_missing, is_refused
-from ._zk import Connection
+from ._protocol.standing import DONE, DONE_DATA, in_order, strangers
+from ._shared.batch import ConnectionLostError
+from ._shared.channel import Connection
+from ._shared.client_context import Link
+from ._shared.shielded import completion
+from ._zookeeper.replies import Reply, accept, first_failure, is_missing, is_refused
 from .exceptions import ElectionError, election_not_found
-from .standing import DONE, DONE_DATA, in_order, strangers
 
 _logger = logging.getLogger("golea_async.admin")
 

@@ -23,11 +23,11 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import aiozk
 from aiozk import exc
 
-from ._asked import ConnectionLostError
-from ._replies import Reply, accept, is_missing, is_refused
-from ._zk import Connection
+from ._protocol.standing import CANDIDATE_PREFIX, in_order
+from ._shared.batch import ConnectionLostError
+from ._shared.channel import Connection
+from ._zookeeper.replies import Reply, accept, is_missing, is_refused
 from .exceptions import ElectionError, ElectionNotFoundError
-from .standing import CANDIDATE_PREFIX, in_order
 
 
 @dataclass(frozen=True, slots=True)

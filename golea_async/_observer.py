@@ -9,12 +9,12 @@ import aiozk
 from aiozk import exc
 
 from ._candidates import Candidate, candidate_of
-from ._link import on_connection
-from ._replies import accept, is_missing
-from ._requests import WatchKind
-from ._zk import Connection, Event
+from ._protocol.standing import in_order
+from ._shared.channel import Connection, Event
+from ._shared.client_context import on_connection
+from ._zookeeper.replies import accept, is_missing
+from ._zookeeper.wire import WatchKind
 from .exceptions import election_not_found
-from .standing import in_order
 
 
 class LeaderObserver(AsyncIterator[Candidate | None]):

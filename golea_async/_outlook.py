@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from ._asked import Asked, ConnectionLostError
-from ._replies import Reply, is_missing, is_refused
-from ._requests import WatchKind
-from ._zk import Connection, Event
+from ._shared.batch import Asked, ConnectionLostError
+from ._shared.channel import Connection, Event
+from ._zookeeper.replies import Reply, is_missing, is_refused
+from ._zookeeper.wire import WatchKind
 
 
 class Outlook:

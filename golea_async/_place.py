@@ -12,15 +12,15 @@ from typing import Protocol
 
 from aiozk import exc
 
-from ._asked import Asked, ConnectionLostError
 from ._identity import Identity
 from ._nomination import Nomination
 from ._outlook import Outlook
-from ._replies import Reply, accept, is_missing, is_present, is_refused
-from ._requests import WatchKind
-from ._zk import Connection, Event, Request
+from ._protocol.standing import DONE, Verdict, View, decide, name_before
+from ._shared.batch import Asked, ConnectionLostError
+from ._shared.channel import Connection, Event, Request
+from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
+from ._zookeeper.wire import WatchKind
 from .exceptions import CandidateDeletedError
-from .standing import DONE, Verdict, View, decide, name_before
 
 
 class Candidate(Protocol):

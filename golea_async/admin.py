@@ -14,12 +14,12 @@ from aiozk import exc
 
 from ._candidates import Candidate, candidate_of, list_ids
 from ._ending import Ending, carry_through
-from ._link import on_connection
 from ._observer import LeaderObserver
-from ._replies import Reply, accept, is_missing, is_present, is_refused
-from ._zk import Connection, check_client
+from ._protocol.standing import DONE, check_candidate_id, check_resource
+from ._shared.channel import Connection, check_client
+from ._shared.client_context import on_connection
+from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
 from .exceptions import ElectionError, ElectionOverError, election_not_found
-from .standing import DONE, check_candidate_id, check_resource
 
 
 async def create_election(zk: aiozk.ZKClient, resource: str, *, acl: Sequence[aiozk.ACL] | None = None) -> None:

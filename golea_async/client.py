@@ -20,9 +20,9 @@ from typing import Any, Self
 import aiozk
 from aiozk.features import Features
 
-from ._connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
-from ._session import Session
-from ._session_events import SessionEvent, SessionEvents, SessionState
+from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
+from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
+from ._zookeeper.session import Session
 
 __all__ = [
     "AuthenticationError",

@@ -13,13 +13,13 @@ from typing import Self, TypeVar
 
 import aiozk
 
-from ._background import completion
 from ._candidacy import Candidacy
-from ._zk import check_client
+from ._protocol.standing import check_name, check_resource
+from ._shared.channel import check_client
+from ._shared.shielded import completion
 from .admin import end_election
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError, ResignError
 from .leadership import Body, Leadership, current_bodies
-from .standing import check_name, check_resource
 from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ._lease import Lease
+from ._shared.lease import Lease
 from .exceptions import ElectionError, LeadershipLostError
 from .transaction import Transaction
 

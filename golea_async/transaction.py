@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import aiozk
 from aiozk import exc
 
-from ._asked import ConnectionLostError
-from ._link import Change, Link
-from ._replies import accept, first_failure, is_refused
-from ._zk import Connection, Request
+from ._shared.batch import ConnectionLostError
+from ._shared.channel import Connection, Request
+from ._shared.client_context import Change, Link
+from ._zookeeper.replies import accept, first_failure, is_refused
 from .exceptions import ElectionError
 
 if TYPE_CHECKING:

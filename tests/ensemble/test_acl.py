@@ -24,7 +24,7 @@ from golea_async import (
     list_candidates,
     observe_leader,
 )
-from golea_async._zk import Connection
+from golea_async._shared.channel import Connection
 from tests.support.elections import Connect, children, eventually, is_there, soon, sync
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import background_tasks, server_watches, watch_callbacks

@@ -21,8 +21,8 @@ from golea_async import (
     delete_election,
     observe_leader,
 )
-from golea_async._link import Link, _links
-from golea_async._zk import Connection
+from golea_async._shared.channel import Connection
+from golea_async._shared.client_context import Link, _links
 from tests.support.elections import connected, eventually, next_status, rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import (

@@ -28,9 +28,9 @@ from golea_async import (
     ZKClient,
     get_leader,
 )
-from golea_async._asked import Asked
-from golea_async._clock import boottime
-from golea_async._zk import Connection, Request
+from golea_async._shared.batch import Asked
+from golea_async._shared.channel import Connection, Request
+from golea_async._zookeeper.clock import boottime
 from tests.support.elections import eventually, rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leading import KINDS, client_of, leading, statuses_until_leader
@@ -468,7 +468,7 @@ CHILD = """
 import asyncio, json, os, sys, time
 sys.path.insert(0, {root!r})
 from golea_async import AsyncElection, ZKClient
-from golea_async._clock import boottime
+from golea_async._zookeeper.clock import boottime
 from tests.support.leading import client_of
 
 def say(**what):

@@ -24,7 +24,7 @@ from golea_async import (
     Status,
     ZKClient,
 )
-from golea_async.standing import Look, Missing, View, decide
+from golea_async._protocol.standing import Look, Missing, View, decide
 from tests.support.elections import children, eventually, is_there, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.proxy import Action, Frame, Predicate, Proxy

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from golea_async._lease import KEEP_ALIVE_SHARE, LEASE_SHARE, TOUCH_TRAVELS
+from golea_async._shared.lease import KEEP_ALIVE_SHARE, LEASE_SHARE, TOUCH_TRAVELS
 
 from .checker import leaderless_time, moves, overlap_time
 from .cluster import SESSION_TIMEOUT, Cluster

@@ -8,12 +8,15 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
-from golea_async import _keepalive, _lease, _replies, _zk
-from golea_async._asked import ConnectionLostError
 from golea_async._candidacy import Candidacy
-from golea_async._keepalive import KeepAlive
 from golea_async._nomination import Nomination, Nominations
-from golea_async._zk import Connection
+from golea_async._shared import channel as _zk
+from golea_async._shared import keepalive as _keepalive
+from golea_async._shared import lease as _lease
+from golea_async._shared.batch import ConnectionLostError
+from golea_async._shared.channel import Connection
+from golea_async._shared.keepalive import KeepAlive
+from golea_async._zookeeper import replies as _replies
 from golea_async.leadership import Leadership
 
 

@@ -168,7 +168,7 @@ def _simulated(seed: int) -> Iterator[_Errors]:
     state = random.getstate()
     random.seed(seed)
     with (
-        mock.patch("golea_async._clock.time", _Time()),
+        mock.patch("golea_async._zookeeper.clock.time", _Time()),
         warnings.catch_warnings(),
         _errors_alone() as errors,
     ):

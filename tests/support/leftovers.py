@@ -13,8 +13,8 @@ from aiozk import exc
 from aiozk.states import States
 
 from golea_async import ZKClient
-from golea_async._hosts import parse_hosts
-from golea_async._link import _links
+from golea_async._shared.client_context import _links
+from golea_async._zookeeper.hosts import parse_hosts
 from golea_async.testing import MemoryServer
 
 from .ensemble import Server

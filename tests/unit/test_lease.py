@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from golea_async._clock import boottime
-from golea_async._lease import LEASE_SHARE, Acknowledgements, Lease, proven_touch
+from golea_async._shared.lease import LEASE_SHARE, Acknowledgements, Lease, proven_touch
+from golea_async._zookeeper.clock import boottime
 
 T = 6.0
 FAR_AHEAD = 10_000.0
@@ -112,8 +112,8 @@ def test_the_smallest_timeout_of_the_session_counts(timeouts: list[float]) -> No
 
 FORKS = """
 import os, sys
-from golea_async._clock import boottime
-from golea_async._lease import Lease
+from golea_async._zookeeper.clock import boottime
+from golea_async._shared.lease import Lease
 
 def report(who, lease):
     print(who, lease.is_valid, lease.remaining > 0, lease.stretch, flush=True)

@@ -12,8 +12,8 @@ from aiozk import exc, protocol
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golea_async import _requests
-from golea_async._requests import ReadsItsReply
+from golea_async._zookeeper import wire as _requests
+from golea_async._zookeeper.wire import ReadsItsReply
 
 XID = 12
 OFFSET = 16  # of a reply's body, behind its header

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golea_async.standing import (
+from golea_async._protocol.standing import (
     DONE,
     MAXIMUM_NAME_BYTES,
     Follow,

@@ -8,9 +8,9 @@ import aiozk
 import pytest
 from aiozk import exc, protocol
 
-from golea_async import _requests
-from golea_async._requests import WatchKind
-from golea_async._unneeded import QUIET, REMOVED_AT_ONCE, REMOVED_WITHIN, UnneededWatches
+from golea_async._zookeeper import wire as _requests
+from golea_async._zookeeper.stale_watches import QUIET, REMOVED_AT_ONCE, REMOVED_WITHIN, UnneededWatches
+from golea_async._zookeeper.wire import WatchKind
 
 NOW = 1000.0
 DATA, CHILDREN = WatchKind.DATA, WatchKind.CHILDREN

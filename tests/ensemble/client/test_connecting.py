@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiozk.states import States
 
-from golea_async import _hosts
-from golea_async._connection import MAX_FRAME_LENGTH
-from golea_async._hosts import Host, parse_hosts
+from golea_async._zookeeper import hosts as _hosts
+from golea_async._zookeeper.connection import MAX_FRAME_LENGTH
+from golea_async._zookeeper.hosts import Host, parse_hosts
 from golea_async.client import NotSentError, ZKClient
 from tests.ensemble.client.helpers import FakeServer, connect_reply, framed, read_frame, server_of, until, until_the_end
 from tests.support.ensemble import Ensemble

@@ -9,9 +9,9 @@ import pytest
 from aiozk import WatchEvent
 from aiozk.exc import NoNode
 
-from golea_async._connection import Connection
-from golea_async._requests import WatchKind
-from golea_async._unneeded import QUIET
+from golea_async._zookeeper.connection import Connection
+from golea_async._zookeeper.stale_watches import QUIET
+from golea_async._zookeeper.wire import WatchKind
 from golea_async.client import ZKClient
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import watch_count

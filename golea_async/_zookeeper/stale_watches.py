@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from aiozk import protocol
 
-from ._requests import KINDS_USED_UP, RemoveWatches, WatchKind, kind_of_watch
+from .wire import KINDS_USED_UP, RemoveWatches, WatchKind, kind_of_watch
 
 Watch: TypeAlias = tuple[str, WatchKind]  # by absolute path
 

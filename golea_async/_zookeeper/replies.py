@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 
 from aiozk import exc, protocol
 
-from ._requests import Created
-from .exceptions import ElectionError, NotAuthorizedError
+from golea_async.exceptions import ElectionError, NotAuthorizedError
+
+from .wire import Created
 
 Reply: TypeAlias = Any
 ResponseError: TypeAlias = exc.ResponseError

@@ -18,14 +18,15 @@ import aiozk
 from aiozk import exc, protocol
 from aiozk.states import States
 
-from . import _requests
-from ._asked import Asked, ConnectionLostError
-from ._clock import boottime
-from ._connection import Connection as TimedConnection
-from ._lease import Acknowledgements, Lease, proven_touch
-from ._plain_client import hear_events
-from ._replies import Reply, first_failure, is_multi, is_quorum_write
-from ._requests import KINDS_USED_UP, WatchKind
+from golea_async._zookeeper import wire as _requests
+from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.connection import Connection as TimedConnection
+from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
+from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
+
+from .aiozk_channel import hear_events
+from .batch import Asked, ConnectionLostError
+from .lease import Acknowledgements, Lease, proven_touch
 
 Request: TypeAlias = Any
 

@@ -42,7 +42,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ._clock import boottime
+from golea_async._zookeeper.clock import boottime
 
 LEASE_SHARE = 5 / 6
 CLOCK_RATES = 1.1

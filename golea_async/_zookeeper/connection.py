@@ -9,7 +9,8 @@ How it works, from the outside in:
 - Silence is watched by one timer. As in ZooKeeper's own client a ping goes out when nothing was sent for a third of
   the session timeout, and the server counts as dead when no byte came from it for two thirds: early enough to find
   another server before the session expires.
-- Watches that nobody needs any more are removed by the same timer, in a quiet moment: see :mod:`golea_async._unneeded`.
+- Watches that nobody needs any more are removed by the same timer, in a quiet moment: see
+  :mod:`golea_async._zookeeper.stale_watches`.
 
 The clock of what is recorded for leases is :func:`boottime`: it goes on while the machine is suspended.
 """
@@ -26,9 +27,9 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from aiozk import exc, protocol
 
-from ._clock import boottime
-from ._requests import ReadsItsReply, WatchKind, read_watch_event, response_error
-from ._unneeded import UnneededWatches
+from .clock import boottime
+from .stale_watches import UnneededWatches
+from .wire import ReadsItsReply, WatchKind, read_watch_event, response_error
 
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
 """A longer frame is taken for garbage. ZooKeeper does not bound its replies; a million children fit in this."""

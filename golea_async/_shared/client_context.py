@@ -12,12 +12,13 @@ from weakref import WeakKeyDictionary
 import aiozk
 from aiozk.states import States
 
-from ._asked import ConnectionLostError
-from ._keepalive import KeepAlive
-from ._lease import Lease
-from ._plain_client import BoundedSteps
-from ._zk import Connection, check_client
-from .exceptions import ElectionError
+from golea_async.exceptions import ElectionError
+
+from .aiozk_channel import BoundedSteps
+from .batch import ConnectionLostError
+from .channel import Connection, check_client
+from .keepalive import KeepAlive
+from .lease import Lease
 
 _Result = TypeVar("_Result")
 _STATES = (States.CONNECTED, States.SUSPENDED, States.READ_ONLY, States.LOST)

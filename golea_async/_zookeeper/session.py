@@ -26,13 +26,13 @@ from typing import Any
 from aiozk import RetryPolicy, exc, protocol
 from aiozk.states import States
 
-from ._backoff import Backoff
-from ._connection import AuthenticationError, Connection, ConnectReply, GarbageError, NotSentError, OutcomeUnknownError
-from ._hosts import Address, Host, in_random_order, parse_hosts
-from ._repeatable import only_reads
-from ._session_events import SessionEvent, SessionEventPublisher, SessionState
-from ._session_states import SessionStates
-from ._watches import WatchCallback, Watches
+from .backoff import Backoff
+from .connection import AuthenticationError, Connection, ConnectReply, GarbageError, NotSentError, OutcomeUnknownError
+from .events import SessionEvent, SessionEventPublisher, SessionState
+from .hosts import Address, Host, in_random_order, parse_hosts
+from .idempotent import only_reads
+from .states import SessionStates
+from .watches import WatchCallback, Watches
 
 log = logging.getLogger("golea_async.client")
 

@@ -6,14 +6,15 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from ._asked import ConnectionLostError
-from ._clock import boottime
-from ._lease import KEEP_ALIVE_SHARE, Lease
-from ._replies import Reply, first_failure
-from ._zk import Connection
+from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.replies import Reply, first_failure
+
+from .batch import ConnectionLostError
+from .channel import Connection
+from .lease import KEEP_ALIVE_SHARE, Lease
 
 if TYPE_CHECKING:
-    from ._link import Link
+    from .client_context import Link
 
 
 # A server that is cut off from the ensemble goes on answering reads and pings, so only a write tells who stands behind

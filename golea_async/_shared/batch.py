@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ._clock import boottime
-from ._replies import Reply
+from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.replies import Reply
 
 if TYPE_CHECKING:
-    from ._zk import Connection
+    from .channel import Connection
 
 
 class ConnectionLostError(Exception):

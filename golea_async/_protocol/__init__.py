@@ -1,0 +1,1 @@
+"""The protocol of an election, pure: no event loop, clock or socket."""

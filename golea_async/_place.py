@@ -17,8 +17,9 @@ from ._nomination import Nomination
 from ._outlook import Outlook
 from ._protocol.standing import DONE, Verdict, View, decide, name_before
 from ._shared.batch import Asked, ConnectionLostError
-from ._shared.channel import Connection, Event, Request
+from ._shared.channel import Connection, Event
 from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
+from ._zookeeper.requests import Request
 from ._zookeeper.wire import WatchKind
 from .exceptions import CandidateDeletedError
 

@@ -10,9 +10,10 @@ import aiozk
 from aiozk import exc
 
 from ._shared.batch import ConnectionLostError
-from ._shared.channel import Connection, Request
+from ._shared.channel import Connection
 from ._shared.client_context import Change, Link
 from ._zookeeper.replies import accept, first_failure, is_refused
+from ._zookeeper.requests import Request
 from .exceptions import ElectionError
 
 if TYPE_CHECKING:

@@ -12,23 +12,22 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import aiozk
-from aiozk import exc, protocol
+from aiozk import exc
 from aiozk.states import States
 
 from golea_async._zookeeper import wire as _requests
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.connection import Connection as TimedConnection
 from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
+from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 from .aiozk_channel import hear_events
 from .batch import Asked, ConnectionLostError
 from .lease import Acknowledgements, Lease, proven_touch
-
-Request: TypeAlias = Any
 
 # Errors after which a request's outcome is unknown, or the session is not served on this connection any more.
 _CONNECTION_IS_LOST = (
@@ -60,7 +59,7 @@ class Listener(Protocol):
 _EVENTS = {event.value: event for event in Event if event is not Event.LOST}
 
 
-class Connection:
+class Connection(Requests):
     """One connection of a client's session, from its handshake to its end.
 
     Paths are the application's, within the client's chroot.
@@ -73,7 +72,7 @@ class Connection:
         self.lease = lease
         self.written_at = self.answered_at = -math.inf
         self._client = client
-        self._chroot = "" if client.chroot in (None, "/") else str(client.chroot)
+        super().__init__("" if client.chroot in (None, "/") else str(client.chroot), client.default_acl)
         self._session = client.session
         self._wire = client.session.conn
         # aiozk matches the replies to its pings last in, first out: of its requests only ours can be timed.
@@ -252,72 +251,6 @@ class Connection:
         return bool(callbacks) and any(
             callbacks.get((event, absolute_path)) for event, kinds in KINDS_USED_UP.items() if kind in kinds
         )
-
-    def get(self, path: str, *, watch: bool = False) -> Request:
-        """Ask for data and stat. Of a missing znode it leaves no watch."""
-        return _requests.Get(self._absolute(path), watch)
-
-    def exists(self, path: str, *, watch: bool = False) -> Request:
-        """Ask for the stat. The watch is set whether the znode is there or not."""
-        return _requests.Exists(self._absolute(path), watch)
-
-    def children(self, path: str, *, watch: bool = False) -> Request:
-        """Ask for the children's names and the stat."""
-        return _requests.Children(self._absolute(path), watch)
-
-    def create(
-        self,
-        path: str,
-        data: bytes,
-        acl: Sequence[aiozk.ACL] | None = None,
-        *,
-        ephemeral: bool = False,
-        sequential: bool = False,
-    ) -> Request:
-        """Ask for a new znode; the reply has its path and stat."""
-        flags = ephemeral * _requests.Create.EPHEMERAL_FLAG | sequential * _requests.Create.SEQUENTIAL_FLAG
-        return _requests.Create(self._absolute(path), data, acl or self._client.default_acl, flags)
-
-    def create_parent(self, absolute_path: str, acl: Sequence[aiozk.ACL] | None = None) -> Request:
-        """Ask for an empty persistent znode at a path outside the chroot, or of the chroot itself."""
-        return _requests.Create(absolute_path, b"", acl or self._client.default_acl, flags=0)
-
-    def exists_parent(self, absolute_path: str) -> Request:
-        """Ask for the stat of such a znode."""
-        return _requests.Exists(absolute_path, watch=False)
-
-    def delete(self, path: str, version: int = -1) -> Request:
-        """Ask for a deletion, at this version of the znode (-1: at any)."""
-        return _requests.Delete(self._absolute(path), version)
-
-    def set_data(self, path: str, data: bytes, version: int) -> Request:
-        """Ask for other data, at this version of the znode (-1: at any)."""
-        return _requests.SetData(self._absolute(path), data, version)
-
-    def check(self, path: str) -> Request:
-        """Ask the quorum whether a znode is there: a transaction that changes nothing.
-
-        It is ordered with all writes by ZooKeeper's leader, and this connection's later reads see what was written
-        before it, so it is also the barrier (``sync`` is none when the server is ZooKeeper's leader itself).
-        """
-        return self.multi(self.check_operation(path))
-
-    def check_operation(self, path: str, version: int = -1) -> Request:
-        """The same as an operation of a transaction, at this version of the znode (-1: at any)."""
-        return _requests.CheckVersion(self._absolute(path), version)
-
-    def multi(self, *operations: Request) -> Request:
-        """Ask for a transaction. Look for what failed with :func:`first_failure`."""
-        return _requests.Multi(operations)
-
-    def sync(self, path: str) -> Request:
-        """Ask the server to catch up with ZooKeeper's leader before it answers what is sent behind."""
-        return protocol.SyncRequest(path=self._absolute(path))
-
-    def _absolute(self, path: str) -> str:
-        if "//" in path or path.endswith("/"):  # an application's, in a transaction
-            return str(self._client.normalize_path(path))
-        return self._chroot + path
 
     def _post_to_aiozk(self, requests: Sequence[Request], asked: Asked) -> None:
         """Write requests to aiozk's connection, whose futures end with ZooKeeper's error, or are cancelled."""

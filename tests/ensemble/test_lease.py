@@ -29,8 +29,9 @@ from golea_async import (
     get_leader,
 )
 from golea_async._shared.batch import Asked
-from golea_async._shared.channel import Connection, Request
+from golea_async._shared.channel import Connection
 from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.requests import Request
 from tests.support.elections import eventually, rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leading import KINDS, client_of, leading, statuses_until_leader

@@ -13,8 +13,8 @@ from typing import Self, TypeVar
 
 import aiozk
 
-from ._candidacy import Candidacy
 from ._protocol.standing import check_name, check_resource
+from ._runner import Runner
 from ._shared.channel import check_client
 from ._shared.shielded import completion
 from .admin import end_election
@@ -53,7 +53,7 @@ class AsyncElection:
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
-        self._candidacy = Candidacy(zk, resource, self.name, check_name(self.name), rejoin=rejoin)
+        self._runner = Runner(zk, resource, self.name, check_name(self.name), rejoin=rejoin)
 
     def __repr__(self) -> str:
         status = self.status
@@ -62,7 +62,7 @@ class AsyncElection:
     @property
     def status(self) -> Status:
         """The latest status. Its role is history: only :attr:`is_leader` tells about now."""
-        return self._candidacy.belief.board.latest
+        return self._runner.board.latest
 
     @property
     def is_leader(self) -> bool:
@@ -70,13 +70,13 @@ class AsyncElection:
 
         It reads the clock: right also in the first instruction after a freeze.
         """
-        leadership = self._candidacy.belief.leadership
+        leadership = self._runner.leadership
         return leadership is not None and leadership.is_valid
 
     @property
     def current_leadership(self) -> Leadership | None:
         """The present leadership, None while this does not lead: for who must act as leader or decline."""
-        leadership = self._candidacy.belief.leadership
+        leadership = self._runner.leadership
         return leadership if leadership is not None and leadership.is_valid else None
 
     def statuses(self) -> AsyncIterator[Status]:
@@ -87,7 +87,7 @@ class AsyncElection:
         never reads costs bounded memory: changes between two followers may merge, a stretch of leading that was
         never read may vanish, but a loss is always read after its gain, and the last thing read is the truth.
         """
-        return self._candidacy.belief.board.reader()
+        return self._runner.board.reader()
 
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
@@ -104,22 +104,22 @@ class AsyncElection:
         :raises NotStandingError: when it has resigned before or meanwhile.
         :raises ValueError: when the client was never started, or is closed.
         """
-        if self._candidacy.is_leaving and self._candidacy.task is None:
-            raise self._candidacy.identity.error(NotStandingError, "has resigned: make another AsyncElection")
-        if self._candidacy.task is not None:
-            raise self._candidacy.identity.error(
+        if self._runner.is_leaving and self._runner.task is None:
+            raise self._runner.identity.error(NotStandingError, "has resigned: make another AsyncElection")
+        if self._runner.task is not None:
+            raise self._runner.identity.error(
                 ElectionError,
                 "was started already: one object stands once, make another AsyncElection",
             )
-        self._candidacy.start()
+        self._runner.start()
         try:
-            status = await self._candidacy.belief.board.decision()
+            status = await self._runner.board.decision()
         except asyncio.CancelledError:
-            self._candidacy.leave()
+            self._runner.leave()
             raise
         if status.role is Role.NONE:
             resigned = "resigned while it was starting"
-            raise status.error or self._candidacy.identity.error(NotStandingError, resigned)
+            raise status.error or self._runner.identity.error(NotStandingError, resigned)
         return status
 
     async def wait_for_leadership(self) -> Leadership:
@@ -130,12 +130,12 @@ class AsyncElection:
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
         """
-        if self._candidacy.task is None:
-            raise self._candidacy.identity.error(NotStandingError, "does not stand: start() it first")
-        async for _ in self._candidacy.belief.board.reader():
+        if self._runner.task is None:
+            raise self._runner.identity.error(NotStandingError, "does not stand: start() it first")
+        async for _ in self._runner.board.reader():
             if (leadership := self.current_leadership) is not None:
                 return leadership
-        raise self.status.error or self._candidacy.identity.error(NotStandingError, "has resigned")
+        raise self.status.error or self._runner.identity.error(NotStandingError, "has resigned")
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
         """Run a body as the leader: ``async with election.leadership() as leadership: ...``.
@@ -162,7 +162,7 @@ class AsyncElection:
         :raises ResignError: as :meth:`resign`; when ``work`` raised, that is a note on its exception.
         """
         try:
-            if self._candidacy.task is None:
+            if self._runner.task is None:
                 await self.start()
             result = await self._work_until_done(work)
         except BaseException as error:
@@ -216,9 +216,9 @@ class AsyncElection:
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"the timeout must be None or seconds from 0 on, not {timeout!r}")
         for body in current_bodies.get():
-            if body.guards(self._candidacy):
+            if body.guards(self._runner):
                 body.release()
-        self._candidacy.leave()
+        self._runner.leave()
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         try:
             await self._see_withdrawn(timeout)
@@ -229,23 +229,23 @@ class AsyncElection:
                 _logger.warning("%s", error)
             raise
         await self._withdraw_again(deadline)
-        if self._candidacy.withdrawal_error is not None:
-            raise self._candidacy.withdrawal_error
+        if self._runner.withdrawal_error is not None:
+            raise self._runner.withdrawal_error
 
     async def _withdraw_again(self, deadline: float | None) -> None:
         """Try once more, in this task's time, where the background task was cancelled or refused.
 
         The end of ``asyncio.run`` cancels both of them.
         """
-        candidacy = self._candidacy
-        if candidacy.is_withdrawn or candidacy.task is None or not candidacy.task.done():
+        runner = self._runner
+        if runner.is_withdrawn or runner.task is None or not runner.task.done():
             return
-        candidacy.withdraw_again()
+        runner.withdraw_again()
         await self._see_withdrawn(None if deadline is None else max(0, deadline - asyncio.get_running_loop().time()))
 
     async def _see_withdrawn(self, timeout: float | None) -> None:
         """Wait for the background task."""
-        task = self._candidacy.task
+        task = self._runner.task
         if task is None:
             return
         try:
@@ -257,7 +257,7 @@ class AsyncElection:
             raise
 
     def _still_there(self) -> ResignError:
-        return self._candidacy.identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
+        return self._runner.identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
 
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
@@ -268,11 +268,11 @@ class AsyncElection:
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
         """
-        if self._candidacy.task is None or self._candidacy.belief.board.has_ended:
-            raise self._candidacy.identity.error(
+        if self._runner.task is None or self._runner.board.has_ended:
+            raise self._runner.identity.error(
                 NotStandingError,
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",
             )
         await end_election(self._zk, self.resource)
-        self._candidacy.end()
-        await asyncio.wait({self._candidacy.task})
+        self._runner.end()
+        await asyncio.wait({self._runner.task})

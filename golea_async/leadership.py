@@ -22,7 +22,7 @@ from .exceptions import ElectionError, LeadershipLostError
 from .transaction import Transaction
 
 if TYPE_CHECKING:
-    from ._candidacy import Candidacy
+    from ._runner import Runner as Candidacy
 
 _logger = logging.getLogger("golea_async.leadership")
 

@@ -12,22 +12,28 @@ The number is a signed 32-bit counter of all creations under the parent (PrepReq
 circle, and the oldest of a set is the one behind the widest gap on it. Living candidates span far less than half the
 circle, so that gap is the one between the youngest and the oldest.
 
-One look at ZooKeeper is a :class:`View`; :func:`decide` says what follows from it:
+What is known of all this is a :class:`View`; :func:`decide` says what follows from it. The first row that fits counts:
 
 ==========================================  ====================================================================
 what the view shows                         verdict
 ==========================================  ====================================================================
-``DONE`` is there                           :class:`Over`: final, whatever else is seen
-own znode is not (it, or its session's)     :class:`Missing`: ask the quorum, a server may lag, a session may end
-a predecessor that was looked at lives      :class:`Follow` it
-nothing known of those before               :class:`Look`: list the children
-children listed, own one is the first       :class:`Lead`
-children listed, another one just before    :class:`Look` at that one: it may have gone since
+the candidate resigns                       :class:`Leave`
+``DONE`` is there, or was heard of          :class:`Over`: final, whatever else is seen
+the application has closed the client       :class:`Closed`
+the session of the nomination is lost       :class:`Lost`: and the own znode with it
+there is no connection                      :class:`Wait`: the role stays
+there is no own znode                       :class:`Join`
+it was seen to be gone                      :class:`Missing`: ask the quorum, a server may lag, a session may end
+one just before it lives                    :class:`Follow` that one
+it is the first                             :class:`Lead`; without a lease :class:`First`
+anything else                               :class:`Look` at who may be just before, or at all children
 ==========================================  ====================================================================
 
-"I lead" is only ever concluded from a list that shows the own znode, or from an election node that has no other child
-(the same list, without reading it): ZooKeeper answers one connection from a state at least as new as its own create,
-and whoever stands before us was created before us, so that list has everybody who can be before us.
+A candidate is known to be the first from a list that shows its own znode, or from an election node that has no other
+child. ZooKeeper answers one connection from a state at least as new as the own create, and whoever stands before us was
+created before us: so both have everybody who can be before us, and on this connection that stays so.
+
+:func:`loss` says of the same view what ends a leader's belief. It is asked in the very call that reads an event.
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 CANDIDATE_PREFIX = "le_"
 DONE = "DONE"
@@ -53,20 +60,108 @@ _ORDINARY_PATH = re.compile("(/[A-Za-z0-9_-]+)+")
 _FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """What one round trip to ZooKeeper showed.
+class Watch(Enum):
+    """The state of one watch of this candidate's, on the present connection."""
 
-    :ivar own_stands: the znode at the own path has the own ``czxid`` and belongs to the own session.
-    :ivar done: the child ``DONE`` exists.
-    :ivar predecessor: name of the candidate just before the own one, when it was looked at and lives.
-    :ivar children: names of all children, when they are known.
+    NONE = "none"
+    ASKED = "asked"  # the request was sent; its event can come before the reply
+    SET = "set"  # ZooKeeper has answered, and the watch is silent
+
+
+@dataclass(slots=True)
+class Sight:
+    """What is known of one znode on the present connection.
+
+    :ivar is_there: whether it is there (of the own path: whether this very znode is); None when that is not known.
     """
 
-    own_stands: bool
-    done: bool
-    predecessor: str | None = None
-    children: Sequence[str] | None = None
+    path: str
+    is_there: bool | None = None
+    watch: Watch = Watch.NONE
+
+
+@dataclass(slots=True)
+class View:
+    """All that decides what a candidate does next. What ZooKeeper has shown counts for one connection.
+
+    :ivar own: the own znode; None without one.
+    :ivar done: the child ``DONE``.
+    :ivar before: the candidate just before the own one; None when nothing is known of it.
+    :ivar is_first: nobody is before the own znode, and nobody can come there.
+    :ivar hint: who may be just before: worth a look before all children are listed.
+    :ivar needs_barrier: the server may lag behind the one that was asked last.
+    :ivar in_touch: there is a connection.
+    :ivar lease: the present stretch of the lease; None when it is not valid.
+    :ivar is_session_lost: the session in which the candidate was nominated, or is being nominated, is lost.
+    :ivar is_closed: the application has closed the client.
+    :ivar is_leaving: the candidate resigns.
+    """
+
+    done: Sight
+    own: Sight | None = None
+    before: Sight | None = None
+    is_first: bool = False
+    hint: str | None = None
+    needs_barrier: bool = False
+    in_touch: bool = False
+    lease: int | None = None
+    is_session_lost: bool = False
+    is_closed: bool = False
+    is_leaving: bool = False
+
+    def sight_of(self, path: str) -> Sight | None:
+        """Return what is known of a path; None when it decides nothing."""
+        return next((sight for sight in (self.own, self.before, self.done) if sight and sight.path == path), None)
+
+    def reconnected(self) -> None:
+        """Count as unknown what was known from an earlier connection. Only that the election is over is final."""
+        if self.before is not None and self.before.is_there:
+            self.hint = self.before.path
+        self.before, self.is_first, self.needs_barrier = None, False, self.own is not None
+        self.done.watch, self.done.is_there = Watch.NONE, self.done.is_there or None
+        if self.own is not None:
+            self.own.watch, self.own.is_there = Watch.NONE, None
+
+    def heard(self, sight: Sight, *, is_there: bool | None) -> None:
+        """Take note of a watch's event, which has used it up. None: the znode has changed in another way."""
+        sight.watch, sight.is_there = Watch.NONE, is_there
+        if sight is self.before:
+            self.before = self.hint = None  # it has gone, or is no candidate any more: list
+        elif sight is self.own and is_there is None:
+            self.is_first, self.hint = False, None if self.before is None else self.before.path
+
+    def shown(self, sight: Sight, *, is_there: bool | None) -> None:
+        """Take note of the reply to a request that sets a watch; None: it shows nothing."""
+        sight.watch = Watch.NONE
+        if is_there is None:
+            return
+        sight.is_there = is_there
+        if is_there or sight is self.done:  # of a missing znode `get` leaves no watch
+            sight.watch = Watch.SET
+        if sight is self.before and not is_there:
+            self.before = self.hint = None
+
+    def listed(self, own_name: str, resource: str, children: Sequence[str] | None) -> None:
+        """Take note of a list; None: of an election node that is not the one in which the own znode was made."""
+        assert self.own is not None, "who has no znode asks for no list"
+        self.hint = None
+        self.own.is_there = children is not None and own_name in children
+        if children is None:
+            return
+        self.done.is_there = DONE in children
+        predecessor = predecessor_of(own_name, children) if self.own.is_there else None
+        self.is_first = self.own.is_there and predecessor is None
+        if predecessor is None:
+            self.before = None
+        elif self.before is None or self.before.path != f"{resource}/{predecessor}":
+            self.before = Sight(f"{resource}/{predecessor}", is_there=True)
+        else:
+            self.before.is_there = True
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The candidate has resigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,46 +170,108 @@ class Over:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """The application has closed the client, and the session with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The session is lost, and the own znode with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Out of touch: what was known may hold, and nothing can be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """There is no own znode yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """The own znode was not seen. Only a quorum operation on the live session can say whether it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
-    """The own candidate is the first."""
-
-
-@dataclass(frozen=True, slots=True)
 class Follow:
-    """The predecessor lives."""
+    """The predecessor, at this path, lives."""
 
     predecessor: str
 
 
 @dataclass(frozen=True, slots=True)
+class Lead:
+    """The own candidate is the first, within this stretch of the lease."""
+
+    stretch: int
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The own candidate is the first, and leads as soon as there is a lease."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
-    """Not decided: look at this predecessor, or list the children when it is None."""
+    """Not decided: look at this path, or list the children when it is None."""
 
-    predecessor: str | None
-
-
-Verdict = Over | Missing | Lead | Follow | Look
+    at: str | None
 
 
-def decide(own: str, view: View) -> Verdict:
-    """Say what a view means for the candidate named ``own`` (``le_0000000012``)."""
-    if view.done or (view.children is not None and DONE in view.children):
+Verdict = Leave | Over | Closed | Lost | Wait | Join | Missing | Follow | Lead | First | Look
+
+
+def decide(view: View) -> Verdict:
+    """Say what a view means for the candidate whose it is."""
+    if view.is_leaving:
+        return Leave()
+    if view.done.is_there:
         return Over()
-    if not view.own_stands:
+    if view.is_closed:
+        return Closed()
+    if view.is_session_lost:
+        return Lost()
+    if not view.in_touch:
+        return Wait()
+    if view.own is None:
+        return Join()
+    if view.own.is_there is False:
         return Missing()
-    if view.predecessor is not None:
-        return Follow(view.predecessor)
-    if view.children is None:
-        return Look(None)
-    if own not in view.children:
-        return Missing()
-    predecessor = predecessor_of(own, view.children)
-    return Lead() if predecessor is None else Look(predecessor)
+    if view.own.is_there is None or view.done.is_there is None:
+        return Look(view.hint)
+    if view.before is not None and view.before.is_there:
+        return Follow(view.before.path)
+    if view.is_first:
+        return First() if view.lease is None else Lead(view.lease)
+    return Look(view.hint)
+
+
+class Loss(Enum):
+    """What ends a leader's belief."""
+
+    RESIGNED = "resigned"
+    OVER = "over"
+    CLOSED = "closed"
+    SESSION_LOST = "session lost"
+    DELETED = "deleted"  # or so it seems: it is also what a client hears of the end of its own session
+    OVERTAKEN = "overtaken"
+    LAPSED = "lapsed"
+
+
+def loss(view: View, stretch: int) -> Loss | None:
+    """Say why the candidate does not lead any more that began to within this stretch of the lease; None: it does."""
+    reasons = {
+        Loss.RESIGNED: view.is_leaving,
+        Loss.OVER: view.done.is_there,
+        Loss.CLOSED: view.is_closed,
+        Loss.SESSION_LOST: view.is_session_lost,
+        Loss.DELETED: view.own is None or view.own.is_there is False,
+        Loss.OVERTAKEN: view.before is not None and view.before.is_there,
+        Loss.LAPSED: view.lease != stretch,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def candidate_number(name: str) -> int | None:

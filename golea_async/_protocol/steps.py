@@ -1,7 +1,7 @@
 """What a coroutine of the protocol may wait for: the only things that it yields.
 
-The protocol is sans-I/O: ``await ask(...)`` suspends with a step, and whoever drives the coroutine (the runner, the
-simulation, a unit test) resumes it with ``send()`` or ``throw()``.
+The protocol is sans-I/O: ``await ask(...)`` suspends with a step, and whoever drives the coroutine (the runner, a unit
+test) resumes it with ``send()`` or ``throw()``.
 """
 
 from __future__ import annotations
@@ -16,16 +16,25 @@ from golea_async._zookeeper.requests import Request
 Reply: TypeAlias = Any
 
 
+class ConnectionLostError(Exception):
+    """The connection ended before the reply: what was asked may have happened, or may still happen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Send these requests together. Resumed with their replies, in order; a lost connection is thrown in."""
+    """Send requests together. Resumed with the replies to the first ones, in order; a lost connection is thrown in.
+
+    :ivar requests: those whose replies the coroutine waits for.
+    :ivar behind: those that travel behind them and set watches; what they show is news, as an event is.
+    """
 
     requests: tuple[Request, ...]
+    behind: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NextEvent:
-    """Wait for a watch's event, or a change of connection, session or lease."""
+    """Wait for news: a watch's event or answer, a change of connection, session or lease, a resignation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class WorkStopped:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds."""
+    """Wait so many seconds, or until there is news."""
 
     seconds: float
 
@@ -43,16 +52,29 @@ class Pause:
 Step: TypeAlias = Ask | NextEvent | WorkStopped | Pause
 
 
-@coroutine
-def ask(*requests: Request) -> Generator[Ask, list[Reply], list[Reply]]:
-    """Send requests together and return their replies in order; one that ZooKeeper refused is its error."""
-    return (yield Ask(requests))
+@dataclass(frozen=True, slots=True)
+class Known:
+    """In place of a reply: another candidate of this client watches this znode, on the same connection.
+
+    :ivar is_there: what that watch says; None when it says nothing (its request was refused, or it has fired).
+    """
+
+    is_there: bool | None
 
 
 @coroutine
-def next_event() -> Generator[NextEvent, Any, Any]:
-    """Wait for the next event, and return what the driver says of it."""
-    return (yield NextEvent())
+def ask(*requests: Request, behind: tuple[Request, ...] = ()) -> Generator[Ask, list[Reply], list[Reply]]:
+    """Send requests together and return their replies in order; one that ZooKeeper refused is its error.
+
+    :raises ConnectionLostError: when the connection ended before the last of these replies.
+    """
+    return (yield Ask(requests, behind))
+
+
+@coroutine
+def next_event() -> Generator[NextEvent, None, None]:
+    """Wait for news. What they change is known before the coroutine goes on."""
+    yield NextEvent()
 
 
 @coroutine
@@ -62,6 +84,6 @@ def work_stopped() -> Generator[WorkStopped, None, None]:
 
 
 @coroutine
-def pause(seconds: float) -> Generator[Pause, None, None]:
-    """Wait so many seconds."""
-    yield Pause(seconds)
+def pause(seconds: float) -> Generator[Pause, bool, bool]:
+    """Wait so many seconds, or until there is news; return whether the time is over."""
+    return (yield Pause(seconds))

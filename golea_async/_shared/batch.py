@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from golea_async._protocol.steps import ConnectionLostError as ConnectionLostError
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply
 
@@ -12,32 +14,10 @@ if TYPE_CHECKING:
     from .channel import Channel
 
 
-class ConnectionLostError(Exception):
-    """The connection ended before the reply: what was asked may have happened, or may still happen."""
-
-
-class Reader(Protocol):
-    """Who reads replies in the very call in which the last of them has come."""
-
-    def told(self) -> None:
-        """Hear that so many replies as were wanted can be taken, or never can be."""
-
-
-class _Waiter:
-    """A reader that waits, and reads later."""
-
-    def __init__(self) -> None:
-        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def told(self) -> None:
-        if not self.end.done():
-            self.end.set_result(None)
-
-
 class Batch:
     """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
 
-    __slots__ = ("_channel", "_is_lost", "_needed", "_reader", "_replies", "_sent_at", "_unanswered")
+    __slots__ = ("_call", "_channel", "_is_lost", "_needed", "_replies", "_sent_at", "_unanswered")
 
     def __init__(self, channel: Channel, count: int) -> None:
         self._channel = channel
@@ -46,7 +26,7 @@ class Batch:
         self._unanswered = count
         self._is_lost = False
         self._needed = 0
-        self._reader: Reader | None = None
+        self._call: Callable[[], None] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -62,12 +42,12 @@ class Batch:
         """Whether :meth:`take` can return so many replies, or never will."""
         return self._is_lost or self._come >= count
 
-    def tell(self, count: int, reader: Reader) -> None:
-        """Tell it once, in the very call that reads the last one, when so many replies can be taken, or never can be.
+    def when_answered(self, count: int, call: Callable[[], None]) -> None:
+        """Call once when so many replies can be taken, or never can be: in the very call that reads the last of them.
 
         That is at once when they are there.
         """
-        self._needed, self._reader = count, reader
+        self._needed, self._call = count, call
         if self._come >= count:
             self._tell()
         elif self._is_lost:
@@ -90,9 +70,9 @@ class Batch:
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
         if self._come < count:
-            waiter = _Waiter()
-            self.tell(count, waiter)
-            await waiter.end
+            answered = asyncio.Event()
+            self.when_answered(count, answered.set)
+            await answered.wait()
         return self.take(count)
 
     def answered(self, zxid: int, result: Any) -> None:
@@ -123,6 +103,6 @@ class Batch:
         self._tell()
 
     def _tell(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.told()
+        call, self._call = self._call, None
+        if call is not None:
+            call()

@@ -23,7 +23,7 @@ from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.connection import Connection
 from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
-from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
+from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind, kind_of_watch
 
 from .aiozk_channel import hear_events
 from .batch import Batch, ConnectionLostError
@@ -216,6 +216,14 @@ class Channel(Requests):
         """Whether this znode is there, as its watch says, which ZooKeeper has set; None when it is not known to be."""
         watch = self._watches[kind].get(path)
         return None if watch is None else watch.is_there
+
+    def is_watched(self, path: str) -> bool:
+        """Whether ZooKeeper has set a data watch on this path, or is about to by a request that was sent."""
+        return self.shows(path, WatchKind.DATA) is not None or self.is_setting_watch(path, WatchKind.DATA)
+
+    def watched_path(self, request: Request) -> str | None:
+        """Return the path on which a request sets a data watch; None when it sets none."""
+        return request.path[len(self._chroot) :] if kind_of_watch(request) is WatchKind.DATA else None
 
     def is_setting_watch(self, path: str, kind: WatchKind) -> bool:
         """Whether a request that is to set this watch was sent, and is not answered yet."""

@@ -167,7 +167,7 @@ class _Write:
         self._patience = KEEP_ALIVE_SHARE * self._timeout * random.uniform(1, 1.5)
         self._loop = asyncio.get_running_loop()
         self._asked = channel.ask(channel.check(path))
-        self._asked.tell(1, self)
+        self._asked.when_answered(1, self.told)
         self._timer = self._loop.call_later(self._patience, self._let_read)
 
     def forget(self) -> None:

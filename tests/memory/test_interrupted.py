@@ -19,7 +19,7 @@ from golea_async import (
     create_election,
     end_election,
 )
-from golea_async._nomination import Nomination, Nominations
+from golea_async._protocol.claims import Claims, Nomination
 from golea_async.testing import MemoryZooKeeper, OpCode
 from tests.support.elections import eventually, soon
 from tests.support.leading import KINDS, client_of
@@ -103,13 +103,13 @@ async def test_cancelled_between_the_reply_to_its_nomination_and_its_next_step(
         starting = asyncio.create_task(election.start())
         await asyncio.sleep(0)
         (task,) = (task for task in background_tasks() if RESOURCE in task.get_name())
-        claim = Nominations.claim
+        claim = Claims.claim
 
-        def claim_and_cancel(nominations: Nominations, nomination: Nomination) -> None:
-            claim(nominations, nomination)
+        def claim_and_cancel(claims: Claims, nomination: Nomination) -> None:
+            claim(claims, nomination)
             task.cancel()
 
-        monkeypatch.setattr(Nominations, "claim", claim_and_cancel)
+        monkeypatch.setattr(Claims, "claim", claim_and_cancel)
         for server in zookeeper.servers:
             server.start()
         with pytest.raises(NotStandingError):

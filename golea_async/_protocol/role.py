@@ -1,0 +1,150 @@
+"""What one candidate believes of itself: what follows from a verdict for its role, its leadership and its statuses.
+
+Pure: nobody is told here. What changes is noted in :attr:`Belief.changes`, in order, and whoever drives the candidate
+tells it in the same call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from golea_async.exceptions import CandidateDeletedError, ElectionError, NotStandingError
+from golea_async.status import Role, Status
+
+from .claims import Nomination
+from .identity import Identity
+from .standing import Loss, View, loss
+
+
+@dataclass(frozen=True, slots=True)
+class Gained:
+    """The candidate leads from now on, by this znode; a status says so next."""
+
+    own: Nomination
+
+
+@dataclass(frozen=True, slots=True)
+class Ceased:
+    """The candidate leads no longer. No cause: it resigns."""
+
+    cause: ElectionError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The candidate stands no longer. No error: it has resigned."""
+
+    error: ElectionError | None
+
+
+Change: TypeAlias = Gained | Ceased | Status | Ended
+
+
+class Belief:
+    """The role of one candidate.
+
+    :ivar latest: the latest status.
+    :ivar changes: what was not told yet.
+    :ivar held: the own path while the candidate is the first, so that the lease is kept alive for it; else None.
+    """
+
+    def __init__(self, identity: Identity, *, rejoins: bool) -> None:
+        self.latest = Status(Role.NONE)
+        self.changes: list[Change] = []
+        self.held: str | None = None
+        self.has_ended = False
+        self._identity = identity
+        self._rejoins = rejoins
+        self._stretch: int | None = None  # of the lease, within which it leads; None: it does not
+
+    @property
+    def leads(self) -> bool:
+        """Whether the candidate believes that it leads."""
+        return self._stretch is not None
+
+    def join(self) -> None:
+        """Stand from now on; the outcome is not known."""
+        self._publish(Status(Role.CANDIDATE))
+
+    def rejoin(self, lost: ElectionError) -> None:
+        """Stand anew, since the session is lost, and its candidate with it."""
+        self.held = None
+        self._publish(Status(Role.CANDIDATE, was_following=self.latest.now_following, error=lost))
+
+    def follow(self, own: Nomination, predecessor: str) -> None:
+        """Follow the candidate at that path. Idempotent."""
+        self.held = None
+        before = self.latest
+        if (before.role, before.candidate_id, before.now_following) != (Role.FOLLOWER, own.path, predecessor):
+            self._publish(Status(Role.FOLLOWER, own.path, predecessor, before.now_following))
+
+    def be_first(self, own: Nomination) -> None:
+        """Keep the lease alive: whoever is the first needs one."""
+        self.held = own.path
+
+    def lead(self, own: Nomination, stretch: int) -> None:
+        """Lead within this stretch of the lease. Idempotent."""
+        self.be_first(own)
+        if self.leads:
+            return
+        if self.latest.role is Role.LEADER:  # two stretches are never read as one
+            self._publish(Status(Role.CANDIDATE, own.path))
+        self._stretch = stretch
+        self.changes.append(Gained(own))
+        self._publish(Status(Role.LEADER, own.path, None, self.latest.now_following, own.czxid))
+
+    def reconsider(self, view: View) -> None:
+        """Believe in leading no longer where the view says so; to be asked before anything else is done about it."""
+        if self._stretch is None:
+            return
+        reason = loss(view, self._stretch)
+        if reason is None:
+            return
+        cause = self._cause(reason, view)
+        self.cease(cause)
+        if reason is Loss.LAPSED:
+            self._publish(Status(Role.CANDIDATE, self._identity.candidate_id, error=cause))
+        else:
+            self.held = None
+
+    def _cause(self, reason: Loss, view: View) -> ElectionError | None:
+        identity = self._identity
+        match reason:
+            case Loss.RESIGNED:
+                return None
+            case Loss.OVER:
+                return identity.over()
+            case Loss.CLOSED:
+                return identity.client_closed()
+            case Loss.SESSION_LOST:
+                return identity.session_lost(rejoins=self._rejoins)
+            case Loss.DELETED:
+                return identity.error(CandidateDeletedError, "is gone from ZooKeeper")
+            case Loss.OVERTAKEN:
+                predecessor = view.before.path if view.before is not None else "another candidate"
+                return identity.error(CandidateDeletedError, f"has found {predecessor} before it")
+            case Loss.LAPSED:
+                return identity.lapse()
+
+    def cease(self, cause: ElectionError | None) -> None:
+        """Believe in leading no longer. Idempotent."""
+        if self.leads:
+            self._stretch = None
+            self.changes.append(Ceased(cause))
+
+    def end(self, error: ElectionError | None) -> None:
+        """Stand no longer: belief ends first, then the statuses. Idempotent."""
+        if self.has_ended:
+            return
+        self.cease(error or self._identity.error(NotStandingError, "was cancelled"))
+        self.held = None
+        self.has_ended = True
+        before = self.latest
+        self.latest = Status(Role.NONE, before.candidate_id, was_following=before.now_following, error=error)
+        self.changes.append(Ended(error))
+
+    def _publish(self, status: Status) -> None:
+        if not self.has_ended:
+            self.latest = status
+            self.changes.append(status)

@@ -151,6 +151,7 @@ class Runner:
     def _run(self, life: Coroutine[Step, Any, None], name: str) -> None:
         """Drive a coroutine to its end, with a task that holds it."""
         context = self._linked
+        self._stop()  # what a background task that was cancelled has left
         self._life, self._channel = life, None
         try:
             self.task = context.spawn(self._stand_by(), name, self)
@@ -176,20 +177,24 @@ class Runner:
 
     def has_ended(self, task: asyncio.Task[None]) -> None:
         """Take leave of the client; to be called at the end of the background task."""
-        self._stop_timer()
-        if self._life is not None:
-            self._life.close()
-            self._life = self._step = self._question = None
-        self._candidate.belief.end(None)
-        self._tell()
         if task is self.task:  # else resign() was faster, and has begun to withdraw again
+            self._stop()
+            self._candidate.belief.end(None)
+            self._tell()
             self._linked.unlisten(self)
-        self._unwatch(*self._watched)
         self._linked.keep_alive.stand_no_more(self.identity.resource)
         self._linked.detach()
         if task.cancelled() and not self.is_leaving:  # last: where warnings are errors it raises
             what = self.identity.about("was cancelled and has not resigned")
             warnings.warn(what, ResourceWarning, stacklevel=1)
+
+    def _stop(self) -> None:
+        """Drive the coroutine no longer, and leave nothing of it on the channel."""
+        self._stop_timer()
+        if self._life is not None:
+            self._life.close()
+        self._life = self._step = self._question = None
+        self._unwatch(*self._watched)
 
     # ------------------------------------------------------------------ stepping the coroutine
 

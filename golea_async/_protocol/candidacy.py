@@ -158,7 +158,7 @@ class Candidate:
         else:
             self.view.hint = f"{self.resource}/{before}"
         self.own, self.identity.candidate_id = own, own.path
-        self.view.own = Sight(own.path, is_there=True)
+        self.view.own, self.view.needs_barrier = Sight(own.path, is_there=True), False
 
     def lose_znode(self) -> None:
         """Have no znode any more."""

@@ -145,10 +145,11 @@ class View:
         """Take note of a list; None: of an election node that is not the one in which the own znode was made."""
         assert self.own is not None, "who has no znode asks for no list"
         self.hint = None
-        self.own.is_there = children is not None and own_name in children
+        if self.own.is_there is not False:
+            self.own.is_there = children is not None and own_name in children
         if children is None:
             return
-        self.done.is_there = DONE in children
+        self.done.is_there = self.done.is_there or DONE in children  # heard of is final
         predecessor = predecessor_of(own_name, children) if self.own.is_there else None
         self.is_first = self.own.is_there and predecessor is None
         if predecessor is None:

@@ -586,7 +586,6 @@ async def test_who_was_not_alone_lists_nothing_once_it_is_cancelled(scene: Scene
             await soon(asyncio.gather(nominated, question))
             await scene.wire.create(f"{scene.resource}/stranger")
             nominated.release()
-            await eventually(lambda: election._candidacy._place is not None)
             (task,) = background_tasks() - theirs
             task.cancel()
             await soon(asyncio.gather(starting, return_exceptions=True))

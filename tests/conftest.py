@@ -5,13 +5,15 @@ Tests that hurt a server take `own_ensemble`; everybody else shares one ensemble
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import uvloop
 
 from golea_async.testing import MemoryZooKeeper
 
@@ -20,8 +22,8 @@ from .support.wire import WireClient
 
 pytest_plugins = ["golea_async.testing.pytest_plugin"]  # as where the package is installed
 
-ASYNCIO: tuple[str, dict[str, Any]] = ("asyncio", {"use_uvloop": False})
-UVLOOP: tuple[str, dict[str, Any]] = ("asyncio", {"use_uvloop": True})
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+LOOP_FACTORIES: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 _resource_numbers = itertools.count(1)
 
@@ -36,15 +38,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--uvloop", action="store_true", help="run all tests on uvloop's event loop")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.definition.get_closest_marker("both_loops") is not None:
-        metafunc.parametrize("anyio_backend", [ASYNCIO, UVLOOP], ids=["asyncio", "uvloop"], scope="session")
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """Choose the event loops of an asynchronous test: asyncio's or, with `--uvloop`, uvloop's.
 
-
-@pytest.fixture(scope="session")
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """The event loop of the async tests; the mark `both_loops` runs a test on either."""
-    return UVLOOP if request.config.getoption("--uvloop") else ASYNCIO
+    A test that is marked `both_loops` runs on either, and one whose mark `asyncio` names its factories on those.
+    """
+    marker = item.get_closest_marker("asyncio")
+    names_its_own = marker is not None and "loop_factories" in marker.kwargs
+    if names_its_own or item.get_closest_marker("both_loops") is not None:
+        return LOOP_FACTORIES
+    name = "uvloop" if config.getoption("--uvloop") else "asyncio"
+    return {name: LOOP_FACTORIES[name]}
 
 
 @pytest.fixture(scope="session")

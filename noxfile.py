@@ -42,6 +42,8 @@ import nox  # noqa: E402 - it is not there before the hand-over
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_venv = "yes"
 
+IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -56,10 +58,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, on real ZooKeeper ensembles that they start themselves."""
+    """All tests, several at a time, on real ZooKeeper ensembles that they start themselves."""
     install(session, "test")
     install_zookeeper(session)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, "--durations=10", *session.posargs)
 
 
 @nox.session

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -25,6 +26,13 @@ pytest_plugins = ["golea_async.testing.pytest_plugin"]  # as where the package i
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 LOOP_FACTORIES: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
+WORKERS_PER_CORE = 3
+"""A test waits most of the time, for ZooKeeper and for timeouts."""
+FEWEST_WORKERS = 4
+MEMORY_OF_ALL_SERVERS = 4 << 30
+MEMORY_OF_A_WORKERS_SERVERS = 512 << 20
+"""The shared ensembles of three servers and of one, and a test's own of three, at 70 MB a server."""
+
 _resource_numbers = itertools.count(1)
 
 
@@ -32,6 +40,13 @@ def pytest_configure() -> None:
     """Have Ctrl-C work in programs that tests start: a background job of a shell ignores it, and so do its children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Follow the cores that this process may use, as far as the memory for ZooKeeper servers goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = min(MEMORY_OF_ALL_SERVERS, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    return max(1, min(max(FEWEST_WORKERS, WORKERS_PER_CORE * cores), memory // MEMORY_OF_A_WORKERS_SERVERS))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

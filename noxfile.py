@@ -43,6 +43,8 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_venv = "yes"
 
 IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Each worker, and each process that a test starts, would compile the library again."""
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -61,7 +63,7 @@ def tests(session: nox.Session) -> None:
     """All tests, several at a time, on real ZooKeeper ensembles that they start themselves."""
     install(session, "test")
     install_zookeeper(session)
-    session.run("pytest", *IN_PARALLEL, "--durations=10", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, "--durations=10", *session.posargs, env=WITH_BYTECODE)
 
 
 @nox.session

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from blockbuster import blockbuster_ctx
 
 from golea_async.testing import MemoryZooKeeper
 
@@ -64,6 +65,13 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
         return LOOP_FACTORIES
     name = "uvloop" if config.getoption("--uvloop") else "asyncio"
     return {name: LOOP_FACTORIES[name]}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def never_blocks() -> Iterator[None]:
+    """Have the library fail with a `BlockingError` where it would block an event loop."""
+    with blockbuster_ctx("golea_async", excluded_modules=["golea_async.testing"]):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -55,15 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """Choose the event loops of an asynchronous test: asyncio's or, with `--uvloop`, uvloop's.
-
-    A test that is marked `both_loops` runs on either, and one whose mark `asyncio` names its factories on those.
-    """
-    marker = item.get_closest_marker("asyncio")
-    names_its_own = marker is not None and "loop_factories" in marker.kwargs
-    if names_its_own or item.get_closest_marker("both_loops") is not None:
+    """Choose the event loops of an asynchronous test: asyncio's or, with `--uvloop`, uvloop's; or what its mark says."""
+    if item.get_closest_marker("both_loops") is not None:
         return LOOP_FACTORIES
-    name = "uvloop" if config.getoption("--uvloop") else "asyncio"
+    is_uvloop = config.getoption("--uvloop") and item.get_closest_marker("asyncios_loop") is None
+    name = "uvloop" if is_uvloop else "asyncio"
     return {name: LOOP_FACTORIES[name]}
 
 

@@ -49,7 +49,7 @@ ROOT = Path(__file__).parents[2]
 every_way = pytest.mark.parametrize("interrupted", INTERRUPTIONS, ids=lambda way: way.__name__)
 _names = itertools.count()
 
-pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])  # the steps of uvloop cannot be counted
+pytestmark = pytest.mark.asyncios_loop  # the steps of uvloop cannot be counted
 
 
 @dataclass(frozen=True, slots=True)

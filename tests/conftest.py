@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """Choose the event loops of an asynchronous test: asyncio's or, with `--uvloop`, uvloop's; or what its mark says."""
+    """Choose the event loops of an asynchronous test: asyncio's or, with `--uvloop`, uvloop's. A mark can say else."""
     if item.get_closest_marker("both_loops") is not None:
         return LOOP_FACTORIES
     is_uvloop = config.getoption("--uvloop") and item.get_closest_marker("asyncios_loop") is None

@@ -67,6 +67,26 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of the library by all tests, with the processes that they start."""
+    install(session, "coverage")
+    install_zookeeper(session)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=WITH_BYTECODE)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def system(session: nox.Session) -> None:
+    """The library beside other programs, such as PostgreSQL, which are installed from Debian."""
+    install(session, "test")
+    install_zookeeper(session)
+    session.run("python", "-m", "tests.system")
+    session.run("pytest", "tests/system", "-m", "system", "--durations=10", *session.posargs, env=WITH_BYTECODE)
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Random faults for as long as you like: `-- --minutes 60`; or one run again: `-- --seed 12`."""
     install(session, "test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,7 +12,7 @@ from aiozk import exc
 
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
-from ._shared.client_context import Change, ClientContext
+from ._shared.client_context import ClientContext
 from ._zookeeper.replies import accept, first_failure, is_refused
 from ._zookeeper.requests import Request
 from .exceptions import ElectionError
@@ -110,8 +111,8 @@ class Transaction:
 
     async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""
-        changed = Change()
-        with context.listening(changed):
+        changed = asyncio.Event()
+        with context.listening(changed.set):
             while (connection := context.channel) is None:
                 self._leadership.check()
                 changed.clear()

@@ -51,11 +51,12 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff's rules and format, and the types."""
+    """Ruff's rules and format, the types, and which module may import which."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("mypy", "--strict", "golea_async", "tests", "benchmarks", "examples", "noxfile.py")
+    session.run("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py")
+    session.run("lint-imports")
 
 
 @nox.session
@@ -106,9 +107,9 @@ def bench(session: nox.Session) -> None:
     """ZKClient beside aiozk's client; what elections cost, for docs/benchmarks.md; each library in the same faults."""
     install(session, "bench")
     install_zookeeper(session)
-    session.run("python", "-m", "benchmarks.client")
-    session.run("python", "-m", "benchmarks.elections")
-    session.run("python", "-m", "benchmarks.faults", *session.posargs)
+    session.run("python", "-m", "tests.benchmarks.client")
+    session.run("python", "-m", "tests.benchmarks.elections")
+    session.run("python", "-m", "tests.benchmarks.faults", *session.posargs)
 
 
 @nox.session

@@ -34,11 +34,11 @@ from ._protocol.candidacy import Candidate, live, withdraw
 from ._protocol.claims import ClientClaims, Nomination
 from ._protocol.identity import Identity
 from ._protocol.role import Ceased, Ended, Gained
-from ._protocol.steps import Ask, ConnectionLostError, Known, NextEvent, Pause, Step, WorkStopped
-from ._shared.channel import Channel, Event
+from ._protocol.steps import Ask, ConnectionLostError, NextEvent, Pause, Step, WorkStopped
+from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
 from ._shared.question import Answer, Question
-from ._zookeeper.replies import is_refused
+from ._shared.watch_table import Event
 from ._zookeeper.requests import Requests
 from ._zookeeper.wire import WatchKind
 from .exceptions import ElectionError, NotStandingError
@@ -135,6 +135,11 @@ class Runner:
         self._context = ClientContext.attach(self.client)
         self._run(withdraw(self._me), f"golea_async resign {self.identity.resource}")
 
+    async def closed(self) -> None:
+        """Wait until nothing is left on the client, if this was the last that used it."""
+        if self._context is not None and self.task is not None and self.task.done():
+            await self._context.closed()
+
     @property
     def is_client_closed(self) -> bool:
         """Whether the application has closed the client, or is about to."""
@@ -154,14 +159,14 @@ class Runner:
         self._stop()  # what a background task that was cancelled has left
         self._life, self._channel = life, None
         try:
-            self.task = context.spawn(self._stand_by(), name, self)
+            self.task = context.spawn(self._stand_by(), name, self.has_ended)
         except BaseException:  # a task factory's
             life.close()
             self._life = None
             context.detach()
             raise
         self._resume()  # first: ZooKeeper works while the rest is being set up
-        context.listen(self)
+        context.listen(self.on_change)
         context.keep_alive.stand(self.identity.resource)
 
     async def _stand_by(self) -> None:
@@ -181,7 +186,7 @@ class Runner:
             self._stop()
             self._candidate.belief.end(None)
             self._tell()
-            self._linked.unlisten(self)
+            self._linked.unlisten(self.on_change)
         self._linked.keep_alive.stand_no_more(self.identity.resource)
         self._linked.detach()
         if task.cancelled() and not self.is_leaving:  # last: where warnings are errors it raises
@@ -306,7 +311,7 @@ class Runner:
             raise ConnectionLostError
         question = Question(channel, step, None if own is None else own.path)
         for path in question.watched:
-            channel.watch(path, WatchKind.DATA, self)
+            channel.watches.listen(path, WatchKind.DATA, self.on_event)
             self._watched.add(path)
         self._read(channel, question.send())
         question.when_answered(partial(self._answered, question))
@@ -336,16 +341,13 @@ class Runner:
         for path, reply in answers:
             if path not in self._watched or channel is not self._channel:
                 continue  # its event has come
-            if self._candidate.read(path, reply):
-                if not isinstance(reply, Known):
-                    channel.confirm_watch(path, WatchKind.DATA, is_there=not is_refused(reply))
-            else:
-                self._unwatch(path, are_set=not is_refused(reply))
+            if not self._candidate.read(path, reply):
+                self._unwatch(path)
 
-    def _unwatch(self, *paths: str, are_set: bool = True) -> None:
+    def _unwatch(self, *paths: str) -> None:
         self._watched.difference_update(paths)
         if self._channel is not None:
-            self._channel.unwatch(self, *[(path, WatchKind.DATA) for path in paths], are_set=are_set)
+            self._channel.unwatch(self.on_event, *[(path, WatchKind.DATA) for path in paths])
 
     # ------------------------------------------------------------------ telling what it believes
 

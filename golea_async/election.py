@@ -229,6 +229,7 @@ class AsyncElection:
                 _logger.warning("%s", error)
             raise
         await self._withdraw_again(deadline)
+        await self._runner.closed()
         if self._runner.withdrawal_error is not None:
             raise self._runner.withdrawal_error
 
@@ -276,3 +277,4 @@ class AsyncElection:
         await end_election(self._zk, self.resource)
         self._runner.end()
         await asyncio.wait({self._runner.task})
+        await self._runner.closed()

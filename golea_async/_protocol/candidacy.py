@@ -182,7 +182,7 @@ async def live(me: Candidate) -> None:
     await withdraw(me)
 
 
-async def stand(me: Candidate) -> None:
+async def stand(me: Candidate) -> None:  # noqa: C901, PLR0912  # one case for each verdict
     """Do what the view says, again and again, until this candidate resigns.
 
     :raises ElectionError: when the election is over for this candidate.
@@ -375,10 +375,10 @@ async def remove(me: Candidate) -> None:
 async def delete_own(me: Candidate, nomination: Nomination) -> None:
     """Delete the own znode, and no other: while the watch of what was shown is silent it stands, else look first."""
     sight, has_followed = me.view.own, me.view.before is not None
-    if sight is None or not sight.is_there or sight.watch is not Watch.SET:
-        if not await stands(nomination, me.requests):
-            me.lose_znode()
-            return
+    is_sure = sight is not None and sight.is_there and sight.watch is Watch.SET
+    if not is_sure and not await stands(nomination, me.requests):
+        me.lose_znode()
+        return
     (deleted,) = await ask(me.requests.delete(nomination.path))
     accept(deleted, exc.NoNode, path=nomination.path, **me.identity.names)
     if me.claims is not None:

@@ -6,6 +6,7 @@ tells it in the same call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -109,23 +110,19 @@ class Belief:
             self.held = None
 
     def _cause(self, reason: Loss, view: View) -> ElectionError | None:
-        identity = self._identity
-        match reason:
-            case Loss.RESIGNED:
-                return None
-            case Loss.OVER:
-                return identity.over()
-            case Loss.CLOSED:
-                return identity.client_closed()
-            case Loss.SESSION_LOST:
-                return identity.session_lost(rejoins=self._rejoins)
-            case Loss.DELETED:
-                return identity.error(CandidateDeletedError, "is gone from ZooKeeper")
-            case Loss.OVERTAKEN:
-                predecessor = view.before.path if view.before is not None else "another candidate"
-                return identity.error(CandidateDeletedError, f"has found {predecessor} before it")
-            case Loss.LAPSED:
-                return identity.lapse()
+        identity, before = self._identity, view.before
+        causes: dict[Loss, Callable[[], ElectionError | None]] = {
+            Loss.RESIGNED: lambda: None,
+            Loss.OVER: identity.over,
+            Loss.CLOSED: identity.client_closed,
+            Loss.SESSION_LOST: lambda: identity.session_lost(rejoins=self._rejoins),
+            Loss.DELETED: lambda: identity.error(CandidateDeletedError, "is gone from ZooKeeper"),
+            Loss.OVERTAKEN: lambda: identity.error(
+                CandidateDeletedError, f"has found {before and before.path} before it"
+            ),
+            Loss.LAPSED: identity.lapse,
+        }
+        return causes[reason]()
 
     def cease(self, cause: ElectionError | None) -> None:
         """Believe in leading no longer. Idempotent."""

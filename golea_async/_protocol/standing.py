@@ -224,7 +224,7 @@ class Look:
 Verdict = Leave | Over | Closed | Lost | Wait | Join | Missing | Follow | Lead | First | Look
 
 
-def decide(view: View) -> Verdict:
+def decide(view: View) -> Verdict:  # noqa: C901, PLR0911  # one case for each row of the table above
     """Say what a view means for the candidate whose it is."""
     if view.is_leaving:
         return Leave()

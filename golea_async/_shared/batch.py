@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from golea_async._protocol.steps import ConnectionLostError as ConnectionLostError
+from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply
-
-if TYPE_CHECKING:
-    from .channel import Channel
+from golea_async._zookeeper.requests import Request
 
 
 class Batch:
-    """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
+    """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order.
 
-    __slots__ = ("_call", "_channel", "_is_lost", "_needed", "_replies", "_sent_at", "_unanswered")
+    :param read: called with each answer as it comes: when the request was sent, the request, the zxid, and the
+        response or ZooKeeper's error; returns the reply, or raises :class:`ConnectionLostError`.
+    :param give_up: called, in the next turn of the event loop, when the connection has ended before the last answer.
+    """
 
-    def __init__(self, channel: Channel, count: int) -> None:
-        self._channel = channel
+    __slots__ = (
+        "_call",
+        "_give_up",
+        "_is_lost",
+        "_needed",
+        "_read",
+        "_replies",
+        "_requests",
+        "_sent_at",
+        "_unanswered",
+    )
+
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        read: Callable[[float, Request, int, Any], Reply],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._requests = requests
+        self._read = read
+        self._give_up = give_up
         self._sent_at = boottime()
         self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
-        self._unanswered = count
+        self._unanswered = len(requests)
         self._is_lost = False
         self._needed = 0
         self._call: Callable[[], None] | None = None
@@ -79,12 +99,12 @@ class Batch:
         """Read the next answer; to be called by the connection."""
         if self._is_lost:
             return
+        request = self._requests[-self._unanswered]
         try:
-            reply = self._channel.reply(zxid, result)
+            reply = self._read(self._sent_at, request, zxid, result)
         except ConnectionLostError:
             self.unanswered()
             return
-        self._channel.renew_lease(self._sent_at, reply)
         self._unanswered -= 1
         if self._replies is None:
             self._replies = []
@@ -93,13 +113,13 @@ class Batch:
             self._tell()
 
     def unanswered(self) -> None:
-        """Take note that nothing more comes. Who waits is told later: the connection is just being ended."""
+        """Take note that no further answer comes. A reader is told later: the connection is just being ended."""
         if not self._is_lost:
             self._is_lost = True
-            asyncio.get_running_loop().call_soon(self._give_up)
+            asyncio.get_running_loop().call_soon(self._lose)
 
-    def _give_up(self) -> None:
-        self._channel.abandon()
+    def _lose(self) -> None:
+        self._give_up()
         self._tell()
 
     def _tell(self) -> None:

@@ -41,8 +41,8 @@ class Question:
         self._batch: Batch | None = None
         requests = [(request, channel.watched_path(request)) for request in step.requests + step.behind]
         self.watched = [path for _, path in requests if path is not None]
-        shared = {path for path in self.watched if path != own and channel.is_watched(path)}
-        unknown = [path for path in shared if channel.shows(path, WatchKind.DATA) is None]
+        shared = {path for path in self.watched if path != own and channel.watches.is_shared(path)}
+        unknown = [path for path in shared if channel.watches.shows(path, WatchKind.DATA) is None]
         if unknown and len(shared) == len(requests):  # nothing would be sent behind those
             shared, unknown = shared.difference(unknown), []
         self._unknown = unknown
@@ -61,9 +61,6 @@ class Question:
         """
         if self._sent:
             self._batch = self.channel.ask(*(request for _, request, _ in self._sent))
-        for _, _, path in self._sent:
-            if path is not None and self._batch is not None:
-                self.channel.watch_is_asked(path, WatchKind.DATA, self._batch)
         sent = {path for _, _, path in self._sent}
         return [self._known(path) for path in self.watched if path not in sent and path not in self._unknown]
 
@@ -90,4 +87,4 @@ class Question:
         return answers
 
     def _known(self, path: str) -> Answer:
-        return path, Known(self.channel.shows(path, WatchKind.DATA))
+        return path, Known(self.channel.watches.shows(path, WatchKind.DATA))

@@ -224,11 +224,15 @@ class Life:
 
     def ceased(self) -> list[str | None]:
         """Return the class of each cause for which belief ended."""
-        return [None if each.cause is None else type(each.cause).__name__ for each in self.told if isinstance(each, Ceased)]
+        return [
+            None if each.cause is None else type(each.cause).__name__ for each in self.told if isinstance(each, Ceased)
+        ]
 
     def ended(self) -> list[str | None]:
         """Return the class of the error with which the statuses ended."""
-        return [None if each.error is None else type(each.error).__name__ for each in self.told if isinstance(each, Ended)]
+        return [
+            None if each.error is None else type(each.error).__name__ for each in self.told if isinstance(each, Ended)
+        ]
 
     # Driving.
 

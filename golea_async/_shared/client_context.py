@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import aiozk
 from aiozk.states import States
 
+from golea_async._zookeeper.background import background_task
 from golea_async.exceptions import ElectionError
 
 from .aiozk_channel import BoundedSteps
@@ -194,7 +195,7 @@ class ClientContext:
         owner: TaskOwner | None = None,
     ) -> asyncio.Task[_Result]:
         """Run a background task in an empty context (nobody's request id). It is held until it ends."""
-        task = self.loop.create_task(work, name=name, context=self._context)
+        task = background_task(work, name=name, context=self._context)
         self._tasks[task] = owner
         task.add_done_callback(self._note_end, context=self._context)
         return task

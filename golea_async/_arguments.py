@@ -86,7 +86,7 @@ def _may_return_an_awaitable(work: Callable[..., Any]) -> bool:
 
 def _instances_may_be_awaited(work: type) -> bool:
     """Whether calling a class may make an awaitable: a metaclass, or `__new__`, may make anything."""
-    makes_instances = type(work) is type and work.__new__ is object.__new__
+    makes_instances = type(work) is type and inspect.getattr_static(work, "__new__") is object.__dict__["__new__"]
     return not makes_instances or hasattr(work, "__await__")
 
 

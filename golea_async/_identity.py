@@ -62,9 +62,11 @@ class Identity:
             SessionExpiredError, "ended with its session: the client was closed; resign before closing it"
         )
 
-    def gone(self) -> ElectionError:
+    def gone(self) -> CandidateDeletedError:
         """Say that the znode is gone, before it is known why: the end of its session deletes it, too."""
-        return self.error(ElectionError, "is gone from ZooKeeper: it was deleted, or its session has ended")
+        return self.error(
+            CandidateDeletedError, "is gone from ZooKeeper: somebody has deleted it, unless its session has ended"
+        )
 
     def deleted(self) -> CandidateDeletedError:
         """Say that somebody else has deleted the znode."""

@@ -154,7 +154,7 @@ class AsyncElection:
 
     def _stands_already(self) -> ElectionError:
         return self._candidacy.identity.error(
-            ElectionError, "stands already: resign() first, or make another AsyncElection"
+            ElectionError, "was started already, and stands: resign() first, or make another AsyncElection"
         )
 
     def _resigned_while_starting(self, candidacy: Candidacy) -> NotStandingError:

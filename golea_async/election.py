@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -257,7 +258,9 @@ class AsyncElection:
 
     async def _withdraw(self, candidacy: Candidacy, timeout: float | None) -> None:
         self._resignations += 1
-        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        deadline = None
+        if timeout is not None and timeout < math.inf:
+            deadline = asyncio.get_running_loop().time() + timeout
         caller = Caller(candidacy.belief.bodies)
         candidacy.leave()
         caller.bodies_are_stopped()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("golea_async.leadership")
 
+# The work has stopped by then. A round trip tells a deletion, a new connection the end of the session.
+_LONGEST_DOUBT = 10.0
+
 
 class Leadership:
     """One uninterrupted stretch of leading; once lost, lost for good.
@@ -122,7 +125,7 @@ class Leadership:
     async def explanation(self) -> None:
         """Wait until the cause of the loss is known, which takes a round trip, but not for an outage to end."""
         if self._explained is not None:
-            await asyncio.wait([self._explained], timeout=self.retry_interval)
+            await asyncio.wait([self._explained], timeout=max(_LONGEST_DOUBT, self._lease.timeout))
 
     @property
     def bodies(self) -> tuple[Body, ...]:

@@ -16,21 +16,28 @@ from collections.abc import Callable, Iterable
 from .leadership import Body, current_bodies
 
 
+def release_own(bodies: Iterable[Body]) -> list[Body]:
+    """Release the bodies that run in the current task; return the others."""
+    task, others = asyncio.current_task(), []
+    for body in bodies:
+        if body.is_run_by(task):
+            body.release()
+        else:
+            others.append(body)
+    return others
+
+
 class Caller:
     """The current task, which is about to have a candidate leave; to be made before the bodies are cancelled."""
 
     def __init__(self, bodies: Iterable[Body]) -> None:
         self._task = asyncio.current_task()
-        self._bodies: list[Body] = []
-        around = current_bodies.get()
-        is_cancelled = self._task is not None and self._task.cancelling() > 0
-        for body in bodies:
-            if body.is_run_by(self._task):
-                body.release()
-                continue
-            self._bodies.append(body)
-            if is_cancelled and body in around:
-                self._was_cancelled_within(body)
+        self._bodies = release_own(bodies)
+        if self._task is not None and self._task.cancelling() > 0:
+            around = current_bodies.get()
+            for body in self._bodies:
+                if body in around:
+                    self._was_cancelled_within(body)
 
     def _was_cancelled_within(self, body: Body) -> None:
         """Decide about a body whose stopping may be what has cancelled this task before it called.

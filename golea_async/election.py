@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 import aiozk
 
 from ._arguments import check_awaitable, check_timeout, check_work
-from ._caller import Caller
+from ._caller import Caller, release_own
 from ._candidacy import Candidacy
 from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
@@ -140,7 +140,7 @@ class AsyncElection:
     async def _begin_anew(self, former: Candidacy) -> None:
         """Wait until nothing of the former candidacy is in ZooKeeper: else it would be followed by its successor."""
         resignations = self._resignations
-        Caller(former.belief.bodies)  # the work that is being stopped must not be waited for by itself
+        release_own(former.belief.bodies)  # the work that is being stopped must not be waited for by itself
         if former.task is not None:
             await asyncio.wait({former.task})
             if former.withdraw_again():

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import pytest
@@ -553,7 +554,9 @@ class TestStandingAgain:
 class TestTaskFactories:
     """The library's own tasks are none of theirs; whatever start() raises, it leaves nothing."""
 
-    @pytest.mark.parametrize("kind", ["strict", "raising", "lazy"])
+    EAGER = getattr(asyncio, "eager_task_factory", None)  # Python 3.12 and later
+
+    @pytest.mark.parametrize("kind", ["strict", "raising", "lazy", "wrapping", *(["eager"] if EAGER else [])])
     @pytest.mark.parametrize("when", ["before the client", "after"])
     async def test_elections(self, zookeeper: MemoryZooKeeper, kind: str, when: str) -> None:
         loop = asyncio.get_running_loop()
@@ -577,7 +580,13 @@ class TestTaskFactories:
                     assert election.is_leader
             assert [path for path in zookeeper.znodes() if path.startswith(f"{RESOURCE}/")] == []
 
-        factories = {"strict": strict, "raising": raising, "lazy": lazy}
+        def wrapping(loop: asyncio.AbstractEventLoop, work: Any, **settings: Any) -> asyncio.Task[object]:
+            async def traced() -> object:
+                return await work
+
+            return asyncio.Task(traced(), loop=loop, **settings)
+
+        factories = {"strict": strict, "raising": raising, "lazy": lazy, "wrapping": wrapping, "eager": self.EAGER}
         if when == "before the client":
             loop.set_task_factory(factories[kind])  # type: ignore[arg-type]
         try:

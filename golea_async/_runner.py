@@ -31,10 +31,10 @@ from weakref import WeakKeyDictionary
 import aiozk
 
 from ._protocol.candidacy import Candidate, live, withdraw
-from ._protocol.claims import ClientClaims, Nomination
+from ._protocol.claims import ClientClaims
 from ._protocol.identity import Identity
-from ._protocol.role import Ceased, Ended, Gained
 from ._protocol.steps import Ask, ConnectionLostError, NextEvent, Pause, Step, WorkStopped
+from ._publication import Publication
 from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
 from ._shared.question import Answer, Question
@@ -42,8 +42,6 @@ from ._shared.watch_table import Event
 from ._zookeeper.requests import Requests
 from ._zookeeper.wire import WatchKind
 from .exceptions import ElectionError, NotStandingError
-from .leadership import Leadership
-from .status import Role, Status, StatusBoard
 
 _logger = logging.getLogger("golea_async.election")
 
@@ -52,8 +50,7 @@ class Runner:
     """One candidate in one election, from its start until nothing of it is left in ZooKeeper.
 
     :ivar identity: whose candidacy it is.
-    :ivar board: its statuses.
-    :ivar leadership: the present stretch of leading; it may have ended by the clock.
+    :ivar public: what others see of it.
     :ivar task: the background task; None before the start.
     :ivar is_leaving: whether it resigns or has resigned.
     """
@@ -61,15 +58,13 @@ class Runner:
     def __init__(self, zk: aiozk.ZKClient, resource: str, name: str, data: bytes, *, rejoin: bool) -> None:
         self.client = zk
         self.identity = Identity(resource, name)
-        self.board = StatusBoard()
-        self.leadership: Leadership | None = None
+        self.public = Publication(zk, self.identity, self._unnoticed_loss)
         self.task: asyncio.Task[None] | None = None
         self.is_leaving = False
         self._data = data
         self._rejoin = rejoin
         self._me: Candidate | None = None
         self._context: ClientContext | None = None
-        self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
         self._life: Coroutine[Step, Any, None] | None = None
         self._step: Step | None = None  # what the coroutine waits for; None while it runs, and when it has ended
         self._is_stepping = False
@@ -100,7 +95,7 @@ class Runner:
             return
         self.is_leaving = True
         if self._me is None:
-            self.board.end(None)
+            self.public.board.end(None)
             return
         self._me.leave()
         self._news()
@@ -121,19 +116,30 @@ class Runner:
         """Why deleting it was given up, or None."""
         return None if self._me is None else self._me.withdrawal_error
 
-    def withdraw_again(self) -> None:
-        """Take the candidate out of ZooKeeper after the background task was cancelled, or refused."""
-        if self._me is None or self._context is None or (self.task is not None and not self.task.done()):
-            return  # another resign() has begun to
+    @property
+    def has_ended_for_good(self) -> bool:
+        """Whether it stands no more, and never will; its znode may still be there."""
+        return self.public.board.has_ended
+
+    def withdraw_again(self) -> bool:
+        """Take the candidate out of ZooKeeper after the background task was cancelled, or refused.
+
+        Return whether there is a background task that does it.
+        """
+        if self.is_withdrawn or self.task is None or self._me is None or self._context is None:
+            return False
+        if not self.task.done():
+            return True  # another resign() has begun to
         self._me.withdrawal_error = None
         if self._context.is_closed_in_order:
             self._me.is_withdrawn = True
-            return
+            return False
         if self._context.is_closed:
             self._me.withdrawal_error = self.identity.closed_too_early()
-            return
+            return False
         self._context = ClientContext.attach(self.client)
         self._run(withdraw(self._me), f"golea_async resign {self.identity.resource}")
+        return True
 
     async def closed(self) -> None:
         """Wait until nothing is left on the client, if this was the last that used it."""
@@ -145,11 +151,10 @@ class Runner:
         """Whether the application has closed the client, or is about to."""
         return self._context is None or self._context.is_closed
 
-    def unnoticed_loss(self) -> ElectionError:
-        """Say why leadership is lost by a resignation, the clock or the client's state."""
+    def _unnoticed_loss(self) -> ElectionError | None:
         if self.is_leaving:
             return self.identity.error(NotStandingError, "has resigned")
-        return self.identity.client_closed() if self.is_client_closed else self.identity.lapse()
+        return self.identity.client_closed() if self.is_client_closed else None
 
     # ------------------------------------------------------------------ the background task
 
@@ -173,8 +178,7 @@ class Runner:
         """Wait for work to stop where the coroutine waits for that, until the coroutine has ended."""
         while self._life is not None:
             if isinstance(self._step, WorkStopped):
-                for leadership in self._leaderships:
-                    await leadership.stopped()
+                await self.public.work_stopped()
                 self._resume()
             else:
                 self._signal = self._linked.loop.create_future()
@@ -185,6 +189,7 @@ class Runner:
         if task is self.task:  # else resign() was faster, and has begun to withdraw again
             self._stop()
             self._candidate.belief.end(None)
+            self._candidate.belief.explain(None)
             self._tell()
             self._linked.unlisten(self.on_change)
         self._linked.keep_alive.stand_no_more(self.identity.resource)
@@ -247,7 +252,7 @@ class Runner:
         if view.is_closed:
             me.is_closing, me.is_closed_in_order = context.is_closing, context.is_closed_in_order
             me.session_timeout = context.session_timeout
-        me.is_working = any(leadership.has_bodies for leadership in self._leaderships)
+        me.is_working = self.public.has_work
         me.belief.reconsider(view)
         self._tell()
 
@@ -349,21 +354,11 @@ class Runner:
         if self._channel is not None:
             self._channel.unwatch(self.on_event, *[(path, WatchKind.DATA) for path in paths])
 
-    # ------------------------------------------------------------------ telling what it believes
-
     def _tell(self) -> None:
         """Tell what has changed in what the candidate believes, in order."""
         belief = self._candidate.belief
         while belief.changes:
-            match belief.changes.pop(0):
-                case Ceased(cause):
-                    self._cease(cause)
-                case Gained(own):
-                    self._gain(own)
-                case Ended(error):
-                    self._end(error)
-                case Status() as status:
-                    self._publish(status)
+            self.public.tell(belief.changes.pop(0), self._linked.lease)
         if belief.held != self._held:
             keep_alive = self._linked.keep_alive
             if self._held is not None:
@@ -371,32 +366,6 @@ class Runner:
             self._held = belief.held
             if self._held is not None:
                 keep_alive.hold(self._held)
-
-    def _gain(self, own: Nomination) -> None:
-        lease = self._linked.lease
-        assert lease is not None, "the verdict rests on it"
-        self.leadership = Leadership(self, lease, own.path, own.czxid)
-        self._leaderships = (*(each for each in self._leaderships if each.has_bodies), self.leadership)
-
-    def _cease(self, cause: ElectionError | None) -> None:
-        if self.leadership is not None:
-            self.leadership.lose(cause)
-            self.leadership = None
-
-    def _publish(self, status: Status) -> None:
-        before = self.board.latest.role
-        self.board.publish(status)
-        level = logging.WARNING if status.error else logging.INFO
-        if before is not Role.NONE and _logger.isEnabledFor(level):
-            following = f", following {status.now_following}" if status.now_following else ""
-            _logger.log(level, "%s", self.identity.about(f"is {status.role} (was {before}){following}"))
-
-    def _end(self, error: ElectionError | None) -> None:
-        self.board.end(error)
-        if error is not None:
-            _logger.info("%s", error)
-        elif _logger.isEnabledFor(logging.INFO):
-            _logger.info("%s", self.identity.about("resigns"))
 
     # ------------------------------------------------------------------ small things
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 import aiozk
 
+from ._arguments import check_awaitable, check_timeout, check_work
+from ._caller import Caller, release_own
 from ._protocol.standing import check_name, check_resource
 from ._runner import Runner
 from ._shared.channel import check_client
+from ._shared.held import held
 from ._shared.shielded import completion
 from .admin import end_election
-from .exceptions import ElectionError, LeadershipLostError, NotStandingError, ResignError
-from .leadership import Body, Leadership, current_bodies
+from .exceptions import ElectionError, LeadershipLostError, NotStandingError
+from .leadership import Body, Leadership
 from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")
@@ -29,14 +34,16 @@ _Result = TypeVar("_Result")
 class AsyncElection:
     """One candidate in one election.
 
-    It stands from :meth:`start` (or ``async with``) until :meth:`resign`, until the election is ended or deleted, or
-    until somebody deletes its znode. One object stands once; afterwards make another. The application makes the
-    election node (see :func:`create_election`) and owns the client, which any number of elections may share.
+    It stands from :meth:`start` (or ``async with``, or :meth:`run`) until :meth:`resign`, until the election is ended
+    or deleted, or until somebody deletes its znode; then :meth:`start` begins a new candidacy, with another znode. The
+    application makes the election node (see :func:`create_election`) and owns the client, which any number of
+    elections may share.
 
     :param zk: a started aiozk client.
     :param resource: absolute path of the election node within the client's chroot, such as ``/election``.
     :param name: what others read in the candidate's znode; ``host:pid`` when not given.
     :param rejoin: whether to be nominated again after the session was lost. Otherwise that is final.
+    :param resign_timeout: the ``timeout`` of :meth:`resign` at the end of ``async with`` and of :meth:`run`.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when the path or the name cannot be one.
     """
@@ -48,12 +55,17 @@ class AsyncElection:
         name: str | None = None,
         *,
         rejoin: bool = True,
+        resign_timeout: float | None = 10,
     ) -> None:
         check_client(zk)
+        check_timeout(resign_timeout, "resign_timeout")
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
-        self._runner = Runner(zk, resource, self.name, check_name(self.name), rejoin=rejoin)
+        self._resign_timeout = resign_timeout
+        self._resignations = 0
+        self._new_runner = partial(Runner, zk, resource, self.name, check_name(self.name), rejoin=rejoin)
+        self._runner = self._new_runner()
 
     def __repr__(self) -> str:
         status = self.status
@@ -62,7 +74,7 @@ class AsyncElection:
     @property
     def status(self) -> Status:
         """The latest status. Its role is history: only :attr:`is_leader` tells about now."""
-        return self._runner.board.latest
+        return self._runner.public.board.latest
 
     @property
     def is_leader(self) -> bool:
@@ -70,57 +82,84 @@ class AsyncElection:
 
         It reads the clock: right also in the first instruction after a freeze.
         """
-        leadership = self._runner.leadership
+        leadership = self._runner.public.leadership
         return leadership is not None and leadership.is_valid
 
     @property
     def current_leadership(self) -> Leadership | None:
         """The present leadership, None while this does not lead: for who must act as leader or decline."""
-        leadership = self._runner.leadership
+        leadership = self._runner.public.leadership
         return leadership if leadership is not None and leadership.is_valid else None
 
     def statuses(self) -> AsyncIterator[Status]:
         """Subscribe to the statuses: the current one, then every change, until this candidate's election is over.
 
         It ends without a further status after a resignation; otherwise the last status has the ``error`` that says
-        why. Its end is itself a loss of leadership. A cancelled read loses nothing, and a reader that is slow or
-        never reads costs bounded memory: changes between two followers may merge, a stretch of leading that was
-        never read may vanish, but a loss is always read after its gain, and the last thing read is the truth.
+        why. Its end is itself a loss of leadership. When :meth:`start` has begun a new candidacy, subscribe anew. A
+        cancelled read loses nothing, and a reader that is slow or never reads costs bounded memory: changes between
+        two followers may merge, a stretch of leading that was never read may vanish, but a loss is always read after
+        its gain, and the last thing read is the truth.
         """
-        return self._runner.board.reader()
+        return self._runner.public.board.reader()
 
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
 
         While the client is out of touch this waits; a time limit is the caller's (``asyncio.timeout``). When it fails
         or is cancelled it raises at once; what it may have left in ZooKeeper is deleted in the background, and
-        :meth:`resign` waits for that.
+        :meth:`resign` waits for that. After a resignation, or an end that was final, it waits until the former znode
+        is gone, and begins a new candidacy.
 
         :raises ElectionNotFoundError: when the election node does not exist.
         :raises ElectionOverError: when the election is being ended.
-        :raises NotAuthorizedError: when the client may not stand there.
+        :raises NotAuthorizedError: when the client may not stand there, or may not delete its former znode.
         :raises SessionExpiredError: when the session is lost meanwhile and ``rejoin`` is false.
-        :raises ElectionError: when it was started before.
-        :raises NotStandingError: when it has resigned before or meanwhile.
+        :raises ElectionError: when it stands already.
+        :raises NotStandingError: when it resigns meanwhile.
         :raises ValueError: when the client was never started, or is closed.
         """
-        if self._runner.is_leaving and self._runner.task is None:
-            raise self._runner.identity.error(NotStandingError, "has resigned: make another AsyncElection")
-        if self._runner.task is not None:
-            raise self._runner.identity.error(
-                ElectionError,
-                "was started already: one object stands once, make another AsyncElection",
-            )
-        self._runner.start()
+        if self._stands:
+            raise self._stands_already()
+        if self._runner.has_ended_for_good:
+            await self._begin_anew(self._runner)
+        runner = self._runner
+        runner.start()
         try:
-            status = await self._runner.board.decision()
+            status = await runner.public.board.decision()
         except asyncio.CancelledError:
-            self._runner.leave()
+            runner.leave()
             raise
         if status.role is Role.NONE:
-            resigned = "resigned while it was starting"
-            raise status.error or self._runner.identity.error(NotStandingError, resigned)
+            raise status.error or self._resigned_while_starting(runner)
         return status
+
+    @property
+    def _stands(self) -> bool:
+        return self._runner.task is not None and not self._runner.has_ended_for_good
+
+    async def _begin_anew(self, former: Runner) -> None:
+        """Wait until nothing of the former candidacy is in ZooKeeper: else it would be followed by its successor."""
+        resignations = self._resignations
+        release_own(former.public.bodies)  # the work that is being stopped must not be waited for by itself
+        if former.task is not None:
+            await asyncio.wait({former.task})
+            if former.withdraw_again():
+                await asyncio.wait({former.task})
+        if self._runner is not former:
+            raise self._stands_already()
+        if self._resignations != resignations:
+            raise self._resigned_while_starting(former)
+        if (error := self._what_is_left(former)) is not None:
+            raise error
+        self._runner = self._new_runner()
+
+    def _stands_already(self) -> ElectionError:
+        return self._runner.identity.error(
+            ElectionError, "was started already, and stands: resign() first, or make another AsyncElection"
+        )
+
+    def _resigned_while_starting(self, runner: Runner) -> NotStandingError:
+        return runner.identity.error(NotStandingError, "resigned while it was starting")
 
     async def wait_for_leadership(self) -> Leadership:
         """Wait until this candidate leads, and return that stretch of leading, valid at this instant.
@@ -130,21 +169,19 @@ class AsyncElection:
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
         """
-        if self._runner.task is None:
-            raise self._runner.identity.error(NotStandingError, "does not stand: start() it first")
-        async for _ in self._runner.board.reader():
-            if (leadership := self.current_leadership) is not None:
-                return leadership
-        raise self.status.error or self._runner.identity.error(NotStandingError, "has resigned")
+        return await _leading(self._runner)
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
         """Run a body as the leader: ``async with election.leadership() as leadership: ...``.
 
         Entering waits for leadership. When it is lost the body is cancelled (once; again every T/3 when it goes on
-        regardless), and the block raises :class:`LeadershipLostError` with its cause, also when the body returned
-        after the loss. The body's own exception wins over that, and a cancellation from elsewhere stays one.
-        Resigning inside the body is no loss. One task enters and leaves: never around a ``yield`` of a fixture or a
-        lifespan; start a task there.
+        regardless, with a WARNING), and the block raises :class:`LeadershipLostError` with its cause, also when the
+        body returned after the loss. The body's own exception wins over that, and a cancellation from elsewhere stays
+        one. When the body's own task resigns, that is no loss. One task enters and leaves: never around a ``yield`` of
+        a fixture or a lifespan; start a task there.
+
+        ``asyncio.wait_for`` of Python 3.11 swallows a cancellation that comes just when what it waits for is ready,
+        and the body goes on until it is cancelled again: use ``asyncio.timeout``.
 
         :raises LeadershipLostError: when leadership was lost before the body had ended.
         :raises ElectionError: when entering, what ended the election for this candidate.
@@ -158,28 +195,23 @@ class AsyncElection:
         Starts if need be, and resigns on every way out: a result, an exception, a cancellation.
 
         :param work: is called with the leadership, and cancelled when that is lost.
+        :raises TypeError: when ``work`` cannot be called so, or cannot be awaited.
         :raises ElectionError: what ended the election for this candidate.
         :raises ResignError: as :meth:`resign`; when ``work`` raised, that is a note on its exception.
         """
-        try:
-            if self._runner.task is None:
-                await self.start()
-            result = await self._work_until_done(work)
-        except BaseException as error:
-            await self.__aexit__(type(error), error, error.__traceback__)
-            raise
-        await self.resign()
-        return result
-
-    async def _work_until_done(self, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
-        while True:
-            leadership = None
+        check_work(work)
+        runner = None
+        with held():
             try:
-                async with self.leadership() as leadership:
-                    return await work(leadership)
-            except LeadershipLostError:
-                if leadership is None or leadership.is_valid:
-                    raise  # another candidate's
+                if not self._stands:
+                    await self.start()
+                runner = self._runner
+                result = await _work_until_done(runner, work)
+            except BaseException as error:
+                await self._withdraw_beside(error, runner or self._runner)
+                raise
+            await self._withdraw(runner, self._resign_timeout)
+            return result
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -191,74 +223,89 @@ class AsyncElection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is None:
+            await self.resign(timeout=self._resign_timeout)
+        else:
+            await self._withdraw_beside(error, self._runner)
+
+    async def _withdraw_beside(self, error: BaseException, runner: Runner) -> None:
+        """Resign on the way out of an exception, which propagates: a failure is a note on it, and a WARNING."""
         try:
-            await self.resign()
+            await self._withdraw(runner, self._resign_timeout)
         except ElectionError as failure:
-            if error is None:
-                raise
             error.add_note(f"and then: {failure}")
             _logger.warning("%s", failure)
 
     async def resign(self, *, timeout: float | None = 10) -> None:
         """Leave the election; when this returns, the candidate's znode is gone.
 
-        First nobody here believes in leading any more, then the bodies of :meth:`leadership` are cancelled and awaited
-        (but for those that this is called within), and only then is the znode deleted. It may be called before the
-        start, twice, from any task, and in a task or scope that is being cancelled: a cancellation that arrives
-        meanwhile is held back until this is done.
+        First nobody here believes in leading any more, then the bodies of :meth:`leadership` are cancelled and awaited,
+        and only then is the znode deleted. It may be called before the start, twice, from any task, and in a task or
+        scope that is being cancelled: a cancellation that arrives meanwhile is held back until this is done.
 
-        :param timeout: seconds to wait; None: no limit.
+        Called by a body's own task, that body goes on, and is not waited for: it is to end soon. Called by anything
+        else that was begun inside a body (a child task, a signal handler, a timer, a server) that body is cancelled
+        and awaited, too, until its stopping cancels the caller: then it waits for the caller, and is not waited for.
+
+        :param timeout: seconds to wait, for the bodies too; None: no limit.
         :raises ResignError: when it cannot be known within ``timeout`` that the znode is gone. Deleting goes on in
             the background until the znode or the session is gone; another ``resign()`` waits for that.
         :raises NotAuthorizedError: when ZooKeeper does not let the client delete its znode. It stays as long as the
             session.
         """
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"the timeout must be None or seconds from 0 on, not {timeout!r}")
-        for body in current_bodies.get():
-            if body.guards(self._runner):
-                body.release()
-        self._runner.leave()
-        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        try:
-            await self._see_withdrawn(timeout)
-        except asyncio.CancelledError:
-            try:
-                await self._withdraw_again(deadline)
-            except ResignError as error:
-                _logger.warning("%s", error)
-            raise
-        await self._withdraw_again(deadline)
-        await self._runner.closed()
-        if self._runner.withdrawal_error is not None:
-            raise self._runner.withdrawal_error
+        check_timeout(timeout)
+        await self._withdraw(self._runner, timeout)
 
-    async def _withdraw_again(self, deadline: float | None) -> None:
-        """Try once more, in this task's time, where the background task was cancelled or refused.
+    async def _withdraw(self, runner: Runner, timeout: float | None) -> None:
+        self._resignations += 1
+        deadline = None
+        if timeout is not None and timeout < math.inf:
+            deadline = asyncio.get_running_loop().time() + timeout
+        caller = Caller(runner.public.bodies)
+        runner.leave()
+        caller.bodies_are_stopped()
+        try:
+            await self._see_withdrawn(runner, caller, deadline)
+        except asyncio.CancelledError:
+            if (error := self._what_is_left(runner)) is not None:
+                _logger.warning("%s", error)  # nobody else says it: the cancellation propagates
+            raise
+        await runner.closed()
+        if (error := self._what_is_left(runner)) is not None:
+            raise error
+
+    async def _see_withdrawn(self, runner: Runner, caller: Caller, deadline: float | None) -> None:
+        """Wait for the background task; where that was cancelled or refused, try once more, in this task's time.
 
         The end of ``asyncio.run`` cancels both of them.
         """
-        runner = self._runner
-        if runner.is_withdrawn or runner.task is None or not runner.task.done():
-            return
-        runner.withdraw_again()
-        await self._see_withdrawn(None if deadline is None else max(0, deadline - asyncio.get_running_loop().time()))
 
-    async def _see_withdrawn(self, timeout: float | None) -> None:
-        """Wait for the background task."""
-        task = self._runner.task
-        if task is None:
-            return
+        async def end_of_task() -> None:
+            if runner.task is not None:
+                left = None if deadline is None else max(0, deadline - asyncio.get_running_loop().time())
+                await completion(runner.task, left, caller.on_cancel)
+
         try:
-            if not await completion(task, timeout):
-                raise self._still_there()
+            await end_of_task()
         except asyncio.CancelledError:
-            if not task.done():
-                _logger.warning("%s", self._still_there())
+            if runner.withdraw_again():
+                await end_of_task()
             raise
+        if runner.withdraw_again():
+            await end_of_task()
 
-    def _still_there(self) -> ResignError:
-        return self._runner.identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
+    def _what_is_left(self, runner: Runner) -> ElectionError | None:
+        """Return an error when it is not known that the candidate's znode is gone."""
+        identity, task = runner.identity, runner.task
+        if task is None or (task.done() and runner.is_withdrawn):
+            return None
+        if runner.withdrawal_error is not None:
+            return runner.withdrawal_error
+        if runner.public.has_work:
+            return identity.not_withdrawn(
+                "has work in leadership() that has not stopped in time, so its znode stays, and"
+            )
+        return identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
 
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
@@ -269,12 +316,36 @@ class AsyncElection:
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
         """
-        if self._runner.task is None or self._runner.board.has_ended:
+        if not self._stands:
             raise self._runner.identity.error(
                 NotStandingError,
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",
             )
+        runner = self._runner
         await end_election(self._zk, self.resource)
-        self._runner.end()
-        await asyncio.wait({self._runner.task})
-        await self._runner.closed()
+        runner.end()
+        if runner.task is not None:
+            await asyncio.wait({runner.task})
+            await runner.closed()
+
+
+async def _leading(runner: Runner) -> Leadership:
+    """Wait until this candidate leads: the one that stands now, and none that the same object begins later."""
+    if runner.task is None:
+        raise runner.identity.error(NotStandingError, "does not stand: start() it first")
+    async for _ in runner.public.board.reader():
+        leadership = runner.public.leadership
+        if leadership is not None and leadership.is_valid:
+            return leadership
+    raise runner.public.board.latest.error or runner.identity.error(NotStandingError, "has resigned")
+
+
+async def _work_until_done(runner: Runner, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
+    while True:
+        leadership = None
+        try:
+            async with Body(partial(_leading, runner)) as leadership:
+                return await check_awaitable(work(leadership), work)
+        except LeadershipLostError:
+            if leadership is None or leadership.is_valid:
+                raise  # another candidate's

@@ -17,7 +17,7 @@ from aiozk import exc, protocol
 
 from golea_async._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
 from golea_async._zookeeper.requests import Request
-from golea_async.exceptions import CandidateDeletedError, ElectionError
+from golea_async.exceptions import ElectionError
 
 from .claims import Claims, ClientClaims, Nomination, stands
 from .identity import Identity
@@ -328,7 +328,7 @@ async def ask_quorum(me: Candidate) -> None:
     me.lose_znode()
     if is_missing(parent) or is_present(done, path=me.view.done.path, **names):
         raise me.identity.over()
-    raise me.identity.error(CandidateDeletedError, "was deleted by somebody: make another AsyncElection to stand again")
+    raise me.identity.deleted()
 
 
 async def next_view(me: Candidate) -> None:
@@ -377,6 +377,7 @@ async def delete_own(me: Candidate, nomination: Nomination) -> None:
     sight, has_followed = me.view.own, me.view.before is not None
     is_sure = sight is not None and sight.is_there and sight.watch is Watch.SET
     if not is_sure and not await stands(nomination, me.requests):
+        me.belief.explain(me.identity.deleted() if nomination.session_id == me.session_id else None)
         me.lose_znode()
         return
     (deleted,) = await ask(me.requests.delete(nomination.path))

@@ -27,7 +27,18 @@ class Gained:
 
 @dataclass(frozen=True, slots=True)
 class Ceased:
-    """The candidate leads no longer. No cause: it resigns."""
+    """The candidate leads no longer. No cause: it resigns.
+
+    :ivar is_in_doubt: whether the cause is a guess; :class:`Explained` follows.
+    """
+
+    cause: ElectionError | None
+    is_in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why the candidate had ceased to lead. No cause: nothing better than the guess is known."""
 
     cause: ElectionError | None
 
@@ -39,7 +50,7 @@ class Ended:
     error: ElectionError | None
 
 
-Change: TypeAlias = Gained | Ceased | Status | Ended
+Change: TypeAlias = Gained | Ceased | Explained | Status | Ended
 
 
 class Belief:
@@ -57,6 +68,7 @@ class Belief:
         self.has_ended = False
         self._identity = identity
         self._rejoins = rejoins
+        self._is_in_doubt = False  # why it ceased to lead
         self._stretch: int | None = None  # of the lease, within which it leads; None: it does not
 
     @property
@@ -71,6 +83,7 @@ class Belief:
     def rejoin(self, lost: ElectionError) -> None:
         """Stand anew, since the session is lost, and its candidate with it."""
         self.held = None
+        self.cease(lost)
         self._publish(Status(Role.CANDIDATE, was_following=self.latest.now_following, error=lost))
 
     def follow(self, own: Nomination, predecessor: str) -> None:
@@ -91,6 +104,7 @@ class Belief:
             return
         if self.latest.role is Role.LEADER:  # two stretches are never read as one
             self._publish(Status(Role.CANDIDATE, own.path))
+        self.explain(None)
         self._stretch = stretch
         self.changes.append(Gained(own))
         self._publish(Status(Role.LEADER, own.path, None, self.latest.now_following, own.czxid))
@@ -103,7 +117,7 @@ class Belief:
         if reason is None:
             return
         cause = self._cause(reason, view)
-        self.cease(cause)
+        self.cease(cause, is_in_doubt=reason is Loss.DELETED)  # the quorum, or the end of the session, tells why
         if reason is Loss.LAPSED:
             self._publish(Status(Role.CANDIDATE, self._identity.candidate_id, error=cause))
         else:
@@ -116,7 +130,7 @@ class Belief:
             Loss.OVER: identity.over,
             Loss.CLOSED: identity.client_closed,
             Loss.SESSION_LOST: lambda: identity.session_lost(rejoins=self._rejoins),
-            Loss.DELETED: lambda: identity.error(CandidateDeletedError, "is gone from ZooKeeper"),
+            Loss.DELETED: identity.gone,
             Loss.OVERTAKEN: lambda: identity.error(
                 CandidateDeletedError, f"has found {before and before.path} before it"
             ),
@@ -124,11 +138,19 @@ class Belief:
         }
         return causes[reason]()
 
-    def cease(self, cause: ElectionError | None) -> None:
-        """Believe in leading no longer. Idempotent."""
+    def cease(self, cause: ElectionError | None, *, is_in_doubt: bool = False) -> None:
+        """Believe in leading no longer, or say why that ended. Idempotent."""
         if self.leads:
-            self._stretch = None
-            self.changes.append(Ceased(cause))
+            self._stretch, self._is_in_doubt = None, is_in_doubt
+            self.changes.append(Ceased(cause, is_in_doubt))
+        elif cause is not None:
+            self.explain(cause)
+
+    def explain(self, cause: ElectionError | None) -> None:
+        """Say why leading ended, where that was in doubt."""
+        if self._is_in_doubt:
+            self._is_in_doubt = False
+            self.changes.append(Explained(cause))
 
     def end(self, error: ElectionError | None) -> None:
         """Stand no longer: belief ends first, then the statuses. Idempotent."""

@@ -19,6 +19,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
+from golea_async._zookeeper.background import background_task
+
 _logger = logging.getLogger("golea_async.client")
 
 OnEnd: TypeAlias = Callable[[asyncio.Task[None]], None]
@@ -51,13 +53,11 @@ class Background:
         if self._group is not None:
             task = self._group.create_task(_contained(work), name=name, context=self._context)
         else:
-            task = asyncio.get_running_loop().create_task(_contained(work), name=name, context=self._context)
+            task = background_task(_contained(work), name=name, context=self._context)
             self._first.append(task)
             if self._host is None:
                 hosting = self._hold_group()
-                self._host = asyncio.get_running_loop().create_task(
-                    hosting, name="golea_async tasks", context=self._context
-                )
+                self._host = background_task(hosting, name="golea_async tasks", context=self._context)
         self._tasks[task] = (work, on_end)
         task.add_done_callback(self._note_end, context=self._context)
         return task

@@ -50,6 +50,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, min(max(FEWEST_WORKERS, WORKERS_PER_CORE * cores), memory // MEMORY_OF_A_WORKERS_SERVERS))
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    workers = config.getoption("numprocesses", None) or 1
+    return f"workers: {workers}, each of which starts the ZooKeeper servers that its tests need"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--uvloop", action="store_true", help="run all tests on uvloop's event loop")
 

@@ -36,7 +36,8 @@ FOUR_LETTER_TIMEOUT = 2.0
 POLL_TIMEOUT = 0.2
 
 JVM_OPTIONS = (
-    "-Xmx256m",
+    "-Xms16m",  # by itself Java begins with a share of the machine's memory, and fills it before it collects
+    "-Xmx128m",
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",

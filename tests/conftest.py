@@ -19,6 +19,7 @@ from blockbuster import blockbuster_ctx
 
 from golea_async.testing import MemoryZooKeeper
 
+from .support.elections import LONG_SESSION_TIMEOUT
 from .support.ensemble import Ensemble, SharedEnsemble
 from .support.wire import WireClient
 
@@ -115,7 +116,8 @@ def own_ensemble() -> Iterator[Callable[..., Ensemble]]:
 @pytest.fixture
 async def wire(ensemble: SharedEnsemble) -> AsyncIterator[WireClient]:
     """Somebody else's session, on the first server of the shared ensemble."""
-    async with await WireClient.connect(ensemble.servers[0].port) as client:
+    port = ensemble.servers[0].port
+    async with await WireClient.connect(port, session_timeout=LONG_SESSION_TIMEOUT) as client:
         yield client
 
 

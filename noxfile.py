@@ -44,10 +44,6 @@ nox.options.reuse_venv = "yes"
 
 IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 ARCHIVE = ROOT / ".nox" / "zookeeper.jsa"
-LESS_WORK = {
-    "PYTHONDONTWRITEBYTECODE": "",  # or each process that a test starts would compile the library again
-    "JDK_JAVA_OPTIONS": f"-XX:SharedArchiveFile={ARCHIVE}",  # and each ZooKeeper server would load its classes anew
-}
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -66,7 +62,7 @@ def tests(session: nox.Session) -> None:
     """All tests, several at a time, on real ZooKeeper ensembles that they start themselves."""
     install(session, "test")
     install_zookeeper(session)
-    session.run("pytest", *IN_PARALLEL, "--durations=10", *session.posargs, env=LESS_WORK)
+    session.run("pytest", *IN_PARALLEL, "--durations=10", *session.posargs, env=less_work())
 
 
 @nox.session
@@ -75,7 +71,7 @@ def coverage(session: nox.Session) -> None:
     install(session, "coverage")
     install_zookeeper(session)
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=LESS_WORK)
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=less_work())
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -86,7 +82,7 @@ def system(session: nox.Session) -> None:
     install(session, "test")
     install_zookeeper(session)
     session.run("python", "-m", "tests.system")
-    session.run("pytest", "tests/system", "-m", "system", "--durations=10", *session.posargs, env=LESS_WORK)
+    session.run("pytest", "tests/system", "-m", "system", "--durations=10", *session.posargs, env=less_work())
 
 
 @nox.session
@@ -133,3 +129,11 @@ def install_zookeeper(session: nox.Session) -> None:
     session.run("python", "-m", "tests.support.zookeeper")
     if not ARCHIVE.exists():
         session.run("python", "-m", "tests.support.classes", str(ARCHIVE))
+
+
+def less_work() -> dict[str, str]:
+    """The environment of the tests: the processes that they start load what one of them has compiled."""
+    environment = {"PYTHONDONTWRITEBYTECODE": ""}
+    if ARCHIVE.exists():
+        environment["JDK_JAVA_OPTIONS"] = f"-XX:SharedArchiveFile={ARCHIVE}"
+    return environment

@@ -18,16 +18,19 @@ A search never takes the znode of a nomination that is under way, and two search
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from aiozk import exc
 
-from golea_async._zookeeper.replies import Reply, accept, is_missing, is_refused
+from golea_async._zookeeper.replies import Reply, is_missing, is_refused
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async.exceptions import ElectionError, election_not_found
 
+from .oddities import SeenTokens, used_up_numbers
+from .refusals import accept, leaves_doubt, require_done
 from .standing import CANDIDATE_PREFIX, in_order
 from .steps import ask
 
@@ -69,6 +72,12 @@ class Claims:
         self._others: dict[str, int] = {}  # the same, of znodes that a search has seen to be another session's
         self._doubtful: set[bytes] = set()
         self._nominating = 0
+        self._key = of_client.key_of(resource)
+
+    @property
+    def greatest_token(self) -> int:
+        """The greatest token that this process has seen in the election."""
+        return self._of_client.tokens.greatest(self._key)
 
     def is_doubtful(self, name: bytes) -> bool:
         """Return whether there may be a znode of this name and session that nobody knows of."""
@@ -82,6 +91,7 @@ class Claims:
     def claim(self, nomination: Nomination) -> None:
         """Take this znode for one candidate, so that no search takes it for another."""
         self._claimed[nomination.name] = nomination.czxid
+        self._of_client.tokens.note(self._key, nomination.czxid)
 
     def give_up(self, nomination: Nomination) -> None:
         """Claim this znode no longer."""
@@ -117,18 +127,19 @@ class Claims:
         """Create a candidate; return it, and the replies to what was asked beside.
 
         :raises ConnectionLostError: when the connection ended before the reply; then the name is in doubt.
+        :raises NotDoneError: when ZooKeeper had no time for it.
         :raises ElectionNotFoundError: when the election node does not exist.
         :raises NotAuthorizedError: when the client may not create children there.
         """
         path = f"{self.resource}/{CANDIDATE_PREFIX}"
         self._nominating += 1
-        is_answered = False
+        is_doubtful = True
         try:
             created, *replies = await ask(self._requests.create(path, name, ephemeral=True, sequential=True), *beside)
-            is_answered = True
+            is_doubtful = is_refused(created) and leaves_doubt(created)
         finally:
             self._nominating -= 1
-            if not is_answered:  # the connection is lost, or nobody drives this coroutine any more
+            if is_doubtful:  # also when nobody drives this coroutine any more
                 self.doubt(name)
         if is_refused(created):
             raise self._refusal(created)
@@ -138,36 +149,22 @@ class Claims:
         return own, replies
 
     def _refusal(self, reply: Reply) -> ElectionError:
-        accept(reply, exc.NoNode, exc.NoChildrenForEphemerals, path=self.resource, resource=self.resource)
+        about = {"path": self.resource, "resource": self.resource}
+        accept(reply, exc.NoNode, exc.NoChildrenForEphemerals, exc.NodeExists, **about)
         if is_missing(reply):
             return election_not_found(self.resource)
+        if isinstance(reply, exc.NodeExists):  # the last number is given out again and again
+            return ElectionError(used_up_numbers(self.resource), resource=self.resource)
         return ElectionError(
             f"{self.resource} is an ephemeral znode, which cannot have candidates: use a persistent one",
             resource=self.resource,
         )
 
-    async def adopt(self, name: bytes) -> Nomination | None:
-        """Take over the oldest znode that a lost reply has left, and delete the others."""
-        found = await self._search(name)
-        if not found:
-            return None
-        self.claim(found[0])
-        try:
-            await self._delete(found[1:])
-        except BaseException:
-            self.give_up(found[0])  # whoever searches again has to find it
-            raise
-        return found[0]
-
-    async def sweep(self, name: bytes) -> None:
-        """Delete the znodes that a lost reply may have left; nothing to do when the name is not in doubt."""
-        if self.is_doubtful(name):
-            await self._delete(await self._search(name))
-
-    async def _search(self, name: bytes) -> list[Nomination]:
-        """Return this session's unclaimed candidates of this name, the oldest first."""
+    async def search(self, name: bytes) -> list[Nomination]:
+        """Return this session's unclaimed candidates of this name, the oldest first, and claim them."""
         requests = self._requests
-        _, listed = await ask(requests.check(self.resource), requests.children(self.resource))
+        barrier, listed = await ask(requests.check(self.resource), requests.children(self.resource))
+        require_done(barrier)
         accept(listed, exc.NoNode, path=self.resource, resource=self.resource)
         if is_missing(listed):
             return []
@@ -176,6 +173,7 @@ class Claims:
         unknown = [child for child in names if not self._is_known(child, listed.stat.created_zxid)]
         replies = await ask(*(requests.get(f"{self.resource}/{child}") for child in unknown)) if unknown else []
         found = []
+        require_done(*replies)
         for child, reply in zip(unknown, replies, strict=True):
             if is_refused(reply) or self._is_known(child, listed.stat.created_zxid):
                 continue  # gone since, not ours to read (ours would be), or claimed since
@@ -184,24 +182,12 @@ class Claims:
             elif reply.data == name:
                 path = f"{self.resource}/{child}"
                 found.append(Nomination(path, reply.stat.created_zxid, self.session_id))
+                self.claim(found[-1])
         return found
 
     def _is_known(self, name: str, parent_czxid: int) -> bool:
         """Return whether this child was seen already; what is older than its parent was another one of that name."""
         return max(self._claimed.get(name, -1), self._others.get(name, -1)) > parent_czxid
-
-    async def _delete(self, nominations: list[Nomination]) -> None:
-        if not nominations:
-            return
-        for nomination in nominations:
-            self.claim(nomination)
-        try:
-            replies = await ask(*(self._requests.delete(nomination.path) for nomination in nominations))
-        finally:
-            for nomination in nominations:  # deleted, or to be found again
-                self.give_up(nomination)
-        for nomination, reply in zip(nominations, replies, strict=True):
-            accept(reply, exc.NoNode, path=nomination.path, resource=self.resource, candidate_id=nomination.path)
 
 
 class _Departure(NamedTuple):
@@ -213,10 +199,21 @@ class _Departure(NamedTuple):
 
 
 class ClientClaims:
-    """The nominations on one client: those of elections that go on, those in doubt, and who has left last."""
+    """The nominations on one client: those of elections that go on, those in doubt, and who has left last.
 
-    def __init__(self, requests: Requests) -> None:
+    :param tokens: the fencing tokens that this process has seen.
+    :param key_of: returns what makes an election node the same one to this process, also on another client.
+    """
+
+    def __init__(
+        self,
+        requests: Requests,
+        tokens: SeenTokens | None = None,
+        key_of: Callable[[str], Hashable] = str,
+    ) -> None:
         self.requests = requests
+        self.tokens = tokens or SeenTokens()
+        self.key_of = key_of
         self.departure: _Departure | None = None
         self.in_doubt: set[Claims] = set()
         self._in_use: WeakValueDictionary[tuple[int, str], Claims] = WeakValueDictionary()
@@ -228,10 +225,3 @@ class ClientClaims:
             self.in_doubt = {each for each in self.in_doubt if each.session_id == session_id}
             claims = self._in_use[session_id, resource] = Claims(self, session_id, resource)
         return claims
-
-
-async def stands(nomination: Nomination, requests: Requests) -> bool:
-    """Return whether this very znode is there: its path may be another candidate's by now."""
-    path = nomination.path
-    _, shown = await ask(requests.check(path), requests.get(path))
-    return nomination.is_shown_by(accept(shown, exc.NoNode, path=path, candidate_id=path))

@@ -50,7 +50,18 @@ class Ended:
     error: ElectionError | None
 
 
-Change: TypeAlias = Gained | Ceased | Explained | Status | Ended
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that operators should know of, to be logged once a client.
+
+    :ivar about: what makes it the same notice; empty: the text does.
+    """
+
+    text: str
+    about: str = ""
+
+
+Change: TypeAlias = Gained | Ceased | Explained | Status | Ended | Notice
 
 
 class Belief:
@@ -151,6 +162,11 @@ class Belief:
         if self._is_in_doubt:
             self._is_in_doubt = False
             self.changes.append(Explained(cause))
+
+    def notice(self, text: str | None, about: str = "") -> None:
+        """Have operators know of something; None: there is nothing to say."""
+        if text is not None:
+            self.changes.append(Notice(text, about))
 
     def end(self, error: ElectionError | None) -> None:
         """Stand no longer: belief ends first, then the statuses. Idempotent."""

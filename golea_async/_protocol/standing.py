@@ -7,10 +7,10 @@ A candidate is an ephemeral sequential znode ``le_0000000012`` under the electio
 of a znode in the order of their creation, so the candidate with the lowest number is the oldest and leads, and every
 other one follows the candidate just before it, and nobody else: one departure wakes one follower (no herd).
 
-The number is a signed 32-bit counter of all creations under the parent (PrepRequestProcessor.java:667), printed with
-``%010d``: after 2147483647 comes -2147483648, ten digits become a minus sign and ten digits. Hence the numbers form a
-circle, and the oldest of a set is the one behind the widest gap on it. Living candidates span far less than half the
-circle, so that gap is the one between the youngest and the oldest.
+The number is the parent's counter of all creations (PrepRequestProcessor.java:667), printed as ten digits, so that the
+names sort as the numbers do. The counter sticks at 2147483647: DataTree only ever raises it, and the number behind that
+is negative. There one name would be issued again and again, to two candidates. So nominating is refused a little before
+that (:func:`supply_after`).
 
 What is known of all this is a :class:`View`; :func:`decide` says what follows from it. The first row that fits counts:
 
@@ -52,9 +52,13 @@ DONE_DATA = b"done"
 MAXIMUM_NAME_BYTES = 1_000_000
 MAXIMUM_PATH_BYTES = 40_000
 
-_CIRCLE = 2**32
-# What Java's %010d prints: ten digits, or a minus sign and nine (not all zero) or, without a leading zero, ten.
-_CANDIDATE_NAME = re.compile("le_([0-9]{10}|-(?!0{9})[0-9]{9}|-[1-9][0-9]{9})")
+# An election that makes a nomination a second gets there after 68 years; one in a loop that never waits, after months.
+LARGEST_NUMBER = 2**31 - 1
+WARNED_FROM = 2**31 - 2**20
+REFUSED_FROM = 2**31 - 2**10
+
+_CANDIDATE_NAME = re.compile("le_[0-9]{10}")
+_LAST_NAME = f"{CANDIDATE_PREFIX}{LARGEST_NUMBER}"
 _ORDINARY_PATH = re.compile("(/[A-Za-z0-9_-]+)+")
 # PathUtils.java: characters that ZooKeeper refuses in a path.
 _FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
@@ -87,6 +91,7 @@ class View:
     :ivar own: the own znode; None without one.
     :ivar done: the child ``DONE``.
     :ivar before: the candidate just before the own one; None when nothing is known of it.
+    :ivar to_delete: a znode that the candidate is about to delete; it decides nothing.
     :ivar is_first: nobody is before the own znode, and nobody can come there.
     :ivar hint: who may be just before: worth a look before all children are listed.
     :ivar needs_barrier: the server may lag behind the one that was asked last.
@@ -100,6 +105,7 @@ class View:
     done: Sight
     own: Sight | None = None
     before: Sight | None = None
+    to_delete: Sight | None = None
     is_first: bool = False
     hint: str | None = None
     needs_barrier: bool = False
@@ -109,9 +115,12 @@ class View:
     is_closed: bool = False
     is_leaving: bool = False
 
-    def sight_of(self, path: str) -> Sight | None:
-        """Return what is known of a path; None when it decides nothing."""
-        return next((sight for sight in (self.own, self.before, self.done) if sight and sight.path == path), None)
+    def sights_of(self, path: str) -> list[Sight]:
+        """Return what is known of a path; two may be about the same one."""
+        sights = [sight for sight in (self.own, self.before, self.done) if sight is not None and sight.path == path]
+        if self.to_delete is not None and self.to_delete is not self.own and self.to_delete.path == path:
+            sights.append(self.to_delete)
+        return sights
 
     def reconnected(self) -> None:
         """Count as unknown what was known from an earlier connection. Only that the election is over is final."""
@@ -119,8 +128,9 @@ class View:
             self.hint = self.before.path
         self.before, self.is_first, self.needs_barrier = None, False, self.own is not None
         self.done.watch, self.done.is_there = Watch.NONE, self.done.is_there or None
-        if self.own is not None:
-            self.own.watch, self.own.is_there = Watch.NONE, None
+        for sight in (self.own, self.to_delete):
+            if sight is not None:
+                sight.watch, sight.is_there = Watch.NONE, None
 
     def heard(self, sight: Sight, *, is_there: bool | None) -> None:
         """Take note of a watch's event, which has used it up. None: the znode has changed in another way."""
@@ -197,7 +207,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """The predecessor, at this path, lives."""
+    """The candidate just before, at this path, lives."""
 
     predecessor: str
 
@@ -275,17 +285,34 @@ def loss(view: View, stretch: int) -> Loss | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+class Supply(Enum):
+    """What is left of an election node's numbers."""
+
+    PLENTY = "plenty"
+    SCARCE = "scarce"  # to be said loudly
+    USED_UP = "used up"  # nobody may stand with this number: the next ones may not be unique
+
+
+def supply_after(own: str) -> Supply:
+    """Say what is left after the nomination that was given this name."""
+    number = candidate_number(own)
+    assert number is not None, "an own candidate has a candidate's name"
+    if number >= REFUSED_FROM:
+        return Supply.USED_UP
+    return Supply.SCARCE if number >= WARNED_FROM else Supply.PLENTY
+
+
 def candidate_number(name: str) -> int | None:
     """Return the sequence number in a candidate's name, or None when the name is not a candidate's."""
-    match = _CANDIDATE_NAME.fullmatch(name)
-    if match is None:
-        return None
-    number = int(match[1])
-    return number if -(2**31) <= number < 2**31 else None
+    return int(name[len(CANDIDATE_PREFIX) :]) if _is_candidate(name) else None
+
+
+def _is_candidate(name: str) -> bool:
+    return _CANDIDATE_NAME.fullmatch(name) is not None and name <= _LAST_NAME
 
 
 def candidate_name(number: int) -> str:
-    """Return the name of the candidate with this number, as ZooKeeper prints it (Java's ``%010d``)."""
+    """Return the name of the candidate with this number, as ZooKeeper prints it."""
     return f"{CANDIDATE_PREFIX}{number:010d}"
 
 
@@ -295,36 +322,22 @@ def name_before(name: str) -> str | None:
     When a candidate of that name lives, it *is* the predecessor: no number lies between the two.
     """
     number = candidate_number(name)
-    if number is None or number == 0:
-        return None
-    return candidate_name(number - 1 if number > -(2**31) else 2**31 - 1)
+    return candidate_name(number - 1) if number else None
 
 
 def in_order(children: Iterable[str]) -> list[str]:
     """Return the candidates among the children, the oldest (who leads) first; what is no candidate is left out."""
-    return list(map(candidate_name, _numbers_in_order(children)))
+    return sorted(filter(_is_candidate, children))
 
 
 def predecessor_of(own: str, children: Iterable[str]) -> str | None:
-    """Return the candidate just before ``own``, or None when it is the first. It must be among the children."""
-    order, number = _numbers_in_order(children), candidate_number(own)
-    assert number is not None, "an own candidate has a candidate's name"
-    place = order.index(number)
-    return candidate_name(order[place - 1]) if place else None
-
-
-def _numbers_in_order(children: Iterable[str]) -> list[int]:
-    numbers = sorted([number for child in children if (number := candidate_number(child)) is not None])
-    if not numbers or numbers[-1] - numbers[0] < _CIRCLE // 2:
-        return numbers  # nearly always: the widest gap is the one around the circle
-    gaps = [(number - numbers[index - 1]) % _CIRCLE for index, number in enumerate(numbers)]
-    first = max(range(len(numbers)), key=gaps.__getitem__)
-    return numbers[first:] + numbers[:first]
+    """Return the candidate just before ``own``, or None when it is the first."""
+    return max((child for child in in_order(children) if child < own), default=None)
 
 
 def strangers(children: Iterable[str]) -> list[str]:
     """Return, sorted, the children that are no part of an election."""
-    return sorted(child for child in children if child != DONE and candidate_number(child) is None)
+    return sorted(child for child in children if child != DONE and not _is_candidate(child))
 
 
 def check_resource(resource: object) -> str:

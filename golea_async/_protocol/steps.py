@@ -49,7 +49,12 @@ class Pause:
     seconds: float
 
 
-Step: TypeAlias = Ask | NextEvent | WorkStopped | Pause
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Read all that has come by now."""
+
+
+Step: TypeAlias = Ask | NextEvent | WorkStopped | Pause | CatchUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +92,12 @@ def work_stopped() -> Generator[WorkStopped, None, None]:
 def pause(seconds: float) -> Generator[Pause, bool, bool]:
     """Wait so many seconds, or until there is news; return whether the time is over."""
     return (yield Pause(seconds))
+
+
+@coroutine
+def catch_up() -> Generator[CatchUp, bool, bool]:
+    """Read all that has come by now; return whether an answer came so recently that silent watches count as a look.
+
+    After a blocked event loop an event may lie in the socket. After a pause of the whole machine it may not have come.
+    """
+    return (yield CatchUp())

@@ -26,11 +26,11 @@ from ._identity import Identity
 from ._nomination import Attempt, Nomination, Nominations
 from ._outlook import Outlook
 from ._place import Place
+from ._protocol.refusals import accept
 from ._protocol.standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel, Event
 from ._shared.client_context import ClientContext
-from ._zookeeper.replies import accept
 from .exceptions import (
     CandidateDeletedError,
     ElectionError,

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from aiozk import exc
 
+from ._protocol.refusals import accept
 from ._protocol.standing import in_order
 from ._shared.channel import Channel
-from ._zookeeper.replies import Reply, accept, is_missing
+from ._zookeeper.replies import Reply, is_missing
 from .exceptions import election_not_found
 
 

@@ -6,9 +6,10 @@ from aiozk import exc
 
 from ._nomination import Nomination
 from ._place import Place
+from ._protocol.refusals import accept
 from ._shared.batch import Reader
 from ._shared.channel import Channel, Event
-from ._zookeeper.replies import Reply, accept
+from ._zookeeper.replies import Reply
 from ._zookeeper.wire import WatchKind
 
 

@@ -23,10 +23,11 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import aiozk
 from aiozk import exc
 
+from ._protocol.refusals import accept
 from ._protocol.standing import CANDIDATE_PREFIX, in_order
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
-from ._zookeeper.replies import Reply, accept, is_missing, is_refused
+from ._zookeeper.replies import Reply, is_missing, is_refused
 from .exceptions import ElectionError, ElectionNotFoundError
 
 

@@ -9,10 +9,11 @@ import aiozk
 from aiozk import exc
 
 from ._candidates import Candidate, candidate_of
+from ._protocol.refusals import accept
 from ._protocol.standing import in_order
 from ._shared.channel import Channel, Event
 from ._shared.client_context import on_connection
-from ._zookeeper.replies import accept, is_missing
+from ._zookeeper.replies import is_missing
 from ._zookeeper.wire import WatchKind
 from .exceptions import election_not_found
 

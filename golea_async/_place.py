@@ -15,10 +15,11 @@ from aiozk import exc
 from ._identity import Identity
 from ._nomination import Nomination
 from ._outlook import Outlook
+from ._protocol.refusals import accept, is_present
 from ._protocol.standing import DONE, Verdict, View, decide, name_before
 from ._shared.batch import Batch, ConnectionLostError
 from ._shared.channel import Channel, Event
-from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
+from ._zookeeper.replies import Reply, is_missing, is_refused
 from ._zookeeper.requests import Request
 from ._zookeeper.wire import WatchKind
 from .exceptions import CandidateDeletedError

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 import aiozk
 from aiozk import exc
 
+from ._protocol.refusals import accept
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
 from ._shared.client_context import Change, ClientContext
-from ._zookeeper.replies import accept, first_failure, is_refused
+from ._zookeeper.replies import first_failure, is_refused
 from ._zookeeper.requests import Request
 from .exceptions import ElectionError
 

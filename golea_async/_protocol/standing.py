@@ -7,10 +7,10 @@ A candidate is an ephemeral sequential znode ``le_0000000012`` under the electio
 of a znode in the order of their creation, so the candidate with the lowest number is the oldest and leads, and every
 other one follows the candidate just before it, and nobody else: one departure wakes one follower (no herd).
 
-The number is a signed 32-bit counter of all creations under the parent (PrepRequestProcessor.java:667), printed with
-``%010d``: after 2147483647 comes -2147483648, ten digits become a minus sign and ten digits. Hence the numbers form a
-circle, and the oldest of a set is the one behind the widest gap on it. Living candidates span far less than half the
-circle, so that gap is the one between the youngest and the oldest.
+The number is the parent's counter of all creations (PrepRequestProcessor.java:667), printed as ten digits, so that the
+names sort as the numbers do. The counter sticks at 2147483647: DataTree only ever raises it, and the number behind that
+is negative. There one name would be issued again and again, to two candidates. So nominating is refused a little before
+that (:func:`supply_after`).
 
 One look at ZooKeeper is a :class:`View`; :func:`decide` says what follows from it:
 
@@ -35,6 +35,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 CANDIDATE_PREFIX = "le_"
 DONE = "DONE"
@@ -45,9 +46,12 @@ DONE_DATA = b"done"
 MAXIMUM_NAME_BYTES = 1_000_000
 MAXIMUM_PATH_BYTES = 40_000
 
-_CIRCLE = 2**32
-# What Java's %010d prints: ten digits, or a minus sign and nine (not all zero) or, without a leading zero, ten.
-_CANDIDATE_NAME = re.compile("le_([0-9]{10}|-(?!0{9})[0-9]{9}|-[1-9][0-9]{9})")
+# An election that makes a nomination a second gets there after 68 years; one in a loop that never waits, after months.
+LARGEST_NUMBER = 2**31 - 1
+WARNED_FROM = 2**31 - 2**20
+REFUSED_FROM = 2**31 - 2**10
+
+_CANDIDATE_NAME = re.compile("le_[0-9]{10}")
 _ORDINARY_PATH = re.compile("(/[A-Za-z0-9_-]+)+")
 # PathUtils.java: characters that ZooKeeper refuses in a path.
 _FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
@@ -117,17 +121,33 @@ def decide(own: str, view: View) -> Verdict:
     return Lead() if predecessor is None else Look(predecessor)
 
 
+class Supply(Enum):
+    """What is left of an election node's numbers."""
+
+    PLENTY = "plenty"
+    SCARCE = "scarce"  # to be said loudly
+    USED_UP = "used up"  # nobody may stand with this number: the next ones may not be unique
+
+
+def supply_after(own: str) -> Supply:
+    """Say what is left after the nomination that was given this name."""
+    number = candidate_number(own)
+    assert number is not None, "an own candidate has a candidate's name"
+    if number >= REFUSED_FROM:
+        return Supply.USED_UP
+    return Supply.SCARCE if number >= WARNED_FROM else Supply.PLENTY
+
+
 def candidate_number(name: str) -> int | None:
     """Return the sequence number in a candidate's name, or None when the name is not a candidate's."""
-    match = _CANDIDATE_NAME.fullmatch(name)
-    if match is None:
+    if _CANDIDATE_NAME.fullmatch(name) is None:
         return None
-    number = int(match[1])
-    return number if -(2**31) <= number < 2**31 else None
+    number = int(name[len(CANDIDATE_PREFIX) :])
+    return number if number <= LARGEST_NUMBER else None
 
 
 def candidate_name(number: int) -> str:
-    """Return the name of the candidate with this number, as ZooKeeper prints it (Java's ``%010d``)."""
+    """Return the name of the candidate with this number, as ZooKeeper prints it."""
     return f"{CANDIDATE_PREFIX}{number:010d}"
 
 
@@ -137,31 +157,17 @@ def name_before(name: str) -> str | None:
     When a candidate of that name lives, it *is* the predecessor: no number lies between the two.
     """
     number = candidate_number(name)
-    if number is None or number == 0:
-        return None
-    return candidate_name(number - 1 if number > -(2**31) else 2**31 - 1)
+    return candidate_name(number - 1) if number else None
 
 
 def in_order(children: Iterable[str]) -> list[str]:
     """Return the candidates among the children, the oldest (who leads) first; what is no candidate is left out."""
-    return list(map(candidate_name, _numbers_in_order(children)))
+    return sorted(child for child in children if candidate_number(child) is not None)
 
 
 def predecessor_of(own: str, children: Iterable[str]) -> str | None:
-    """Return the candidate just before ``own``, or None when it is the first. It must be among the children."""
-    order, number = _numbers_in_order(children), candidate_number(own)
-    assert number is not None, "an own candidate has a candidate's name"
-    place = order.index(number)
-    return candidate_name(order[place - 1]) if place else None
-
-
-def _numbers_in_order(children: Iterable[str]) -> list[int]:
-    numbers = sorted([number for child in children if (number := candidate_number(child)) is not None])
-    if not numbers or numbers[-1] - numbers[0] < _CIRCLE // 2:
-        return numbers  # nearly always: the widest gap is the one around the circle
-    gaps = [(number - numbers[index - 1]) % _CIRCLE for index, number in enumerate(numbers)]
-    first = max(range(len(numbers)), key=gaps.__getitem__)
-    return numbers[first:] + numbers[:first]
+    """Return the candidate just before ``own``, or None when it is the first."""
+    return max((child for child in in_order(children) if child < own), default=None)
 
 
 def strangers(children: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ import aiozk
 from aiozk import exc
 from aiozk.states import States
 
+from golea_async._protocol.refusals import is_elsewhere
 from golea_async._zookeeper import wire as _requests
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.connection import Connection
@@ -28,15 +29,6 @@ from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 from .aiozk_channel import hear_events
 from .batch import Batch, ConnectionLostError
 from .lease import Acknowledgements, Lease, proven_touch
-
-# Errors after which a request's outcome is unknown, or the session is not served on this connection any more.
-_CONNECTION_IS_LOST = (
-    exc.ConnectionLoss,
-    exc.NotReadOnly,
-    exc.OperationTimeout,
-    exc.SessionExpired,
-    exc.SessionMoved,
-)
 
 
 class Event(IntEnum):
@@ -279,7 +271,7 @@ class Channel(Requests):
             self._session.last_zxid = zxid
         # A transaction says only in its results that the session is over (PrepRequestProcessor checks each part).
         error = first_failure(reply) if is_multi(reply) else reply
-        if isinstance(error, _CONNECTION_IS_LOST):
+        if is_elsewhere(error):
             raise ConnectionLostError
         return reply
 

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ._identity import Identity
-from ._nomination import Nomination
+from ._own_znode import Nomination
 from ._shared.lease import Lease
 from .exceptions import ElectionError
 from .leadership import Leadership

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import warnings
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
@@ -21,16 +22,18 @@ import aiozk
 from aiozk import exc
 
 from ._belief import Belief
-from ._deletion import Deletion, stands
+from ._deletion import Deletion
 from ._identity import Identity
-from ._nomination import Attempt, Nomination, Nominations
+from ._nomination import Attempt, Nominations
 from ._outlook import Outlook
+from ._own_znode import Nomination, delete, stands
 from ._place import Place
-from ._protocol.refusals import accept
+from ._protocol.refusals import NotDoneError, accept, pause_before
 from ._protocol.standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel, Event
 from ._shared.client_context import ClientContext
+from ._zookeeper.replies import Reply, is_missing
 from .exceptions import (
     CandidateDeletedError,
     ElectionError,
@@ -71,6 +74,8 @@ class Candidacy:
         self._deletion: Deletion | None = None  # of the own znode, which was sent
         self._place: Place | None = None  # from the nomination on
         self._former: Nomination | None = None  # of a lost session
+        self._refused: Reply = None  # a keep-alive on the own znode, and that was not looked into
+        self._tries = 0  # since ZooKeeper has last carried out what it was asked
 
     @property
     def is_client_closed(self) -> bool:
@@ -188,6 +193,8 @@ class Candidacy:
                 await self._stand_on(connection)
             except ConnectionLostError:
                 _logger.debug("%s", self.identity.about("lost its connection"))
+            except NotDoneError:
+                await self._pause()
 
     @property
     def _is_being_placed(self) -> bool:
@@ -304,7 +311,7 @@ class Candidacy:
         if self._place is not None:
             self._nominations.give_up(self._place.own)
             self._former = self._place.own
-        self._nominations = self._place = self._attempt = self._outlook = None
+        self._nominations = self._place = self._attempt = self._outlook = self._refused = None
         self.belief.rejoin(error)
         self.identity.candidate_id = None
 
@@ -315,6 +322,7 @@ class Candidacy:
         while not self.is_leaving:
             if self._is_over:
                 raise self.identity.over()
+            await self._heed_keep_alive(place, connection)
             verdict = await self._look(place, connection, predecessor, barrier=barrier)
             barrier = False
             if not isinstance(verdict, Follow):  # it was listed
@@ -330,10 +338,22 @@ class Candidacy:
                 case Look(predecessor):
                     await place.read_rest()
                 case Follow() | Lead():
+                    self._tries = 0
                     if self._settle(place, connection, verdict) and place.followed is None:
-                        self._linked.keep_alive.hold(place.own.path)
+                        self._linked.keep_alive.hold(place.own.path, self)
                     await place.confirm(connection)
                     return
+
+    async def _heed_keep_alive(self, place: Place, connection: Channel) -> None:
+        """Find out why a keep-alive on the own znode was refused: no event need have told of that.
+
+        :raises NotAuthorizedError: when the own znode must not be read any more: no lease can be had with it.
+        :raises ElectionError: when it is gone.
+        """
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            accept(refused, exc.NoNode, path=place.own.path, **self.identity.names)
+            await place.verify(connection)
 
     async def _look(self, place: Place, connection: Channel, predecessor: str | None, *, barrier: bool) -> Verdict:
         """Wait for what the place's look says: one that an event, or the nomination, has begun, or a new one."""
@@ -356,7 +376,7 @@ class Candidacy:
 
     def _holds(self, place: Place, connection: Channel) -> bool:
         """Whether this candidate stands where it was found to stand."""
-        return not self.is_leaving and not self._is_over and place.holds(connection)
+        return not self.is_leaving and not self._is_over and self._refused is None and place.holds(connection)
 
     def _settle(self, place: Place, connection: Channel, verdict: Follow | Lead) -> bool:
         """Take the place that was found; return False when an event has put it in question already. Idempotent."""
@@ -402,6 +422,9 @@ class Candidacy:
                 await self._remove(connection)
             except ConnectionLostError:
                 continue
+            except NotDoneError:
+                await self._pause()
+                continue
             except ElectionError as refused:
                 self.withdrawal_error = refused
                 return
@@ -441,17 +464,20 @@ class Candidacy:
         if place is None or self.task is None or self.task.done() or self.belief.has_work:
             return
         connection = self._linked.channel
-        # While the watch of what was shown is silent it stands; else the path may be another candidate's by now.
-        if connection is not None and place.sees_its_own(connection):
+        # Else the path may be another candidate's by now.
+        if connection is not None and place.knows_its_own(connection):
             self._deletion = Deletion(place, connection)
 
     async def _delete_own(self, place: Place, connection: Channel) -> None:
         """Delete the own znode, unless it is gone."""
         deletion, self._deletion = self._deletion, None
         if deletion is None:
-            if not place.sees_its_own(connection) and not await stands(place.own, connection):
-                place.leave_watches(connection)
-                return
+            while not place.knows_its_own(connection):
+                if not await stands(place.own, connection):
+                    place.leave_watches(connection)
+                    return
+                if connection.is_up_to_date:
+                    break
             deletion = Deletion(place, connection)
         accept(await deletion.reply(), exc.NoNode, path=place.own.path, **self.identity.names)
         if self._nominations is not None:
@@ -462,9 +488,8 @@ class Candidacy:
         former = self._former
         if self.belief.has_work:
             return  # a successor must not overlap with work that is still stopping: it goes later, or by itself
-        if former is not None and await stands(former, connection):
-            (deleted,) = await connection.send(connection.delete(former.path))
-            accept(deleted, exc.NoNode, path=former.path, **self.identity.names)
+        if former is not None:
+            await delete(former, connection)
         self._former = None
 
     async def _sweep(self, connection: Channel) -> None:
@@ -502,6 +527,29 @@ class Candidacy:
         """Hear that the deletion of the own znode is answered."""
         self.wake()
 
+    def keep_alive_refused(self, reply: Reply) -> None:
+        """Hear that the own znode is gone, or must not be read any more."""
+        self._refused = reply
+        if is_missing(reply):
+            self._lose_leadership(self._gone())
+        self.wake()
+
+    def _gone(self) -> ElectionError:
+        # The end of its session, by the client's close(), deletes it too.
+        if self.is_client_closed:
+            return self.identity.client_closed()
+        return self.identity.error(CandidateDeletedError, "is gone from ZooKeeper")
+
+    async def _pause(self) -> None:
+        """Wait a little, since ZooKeeper has too much to do; an event ends that, too."""
+        self._tries += 1
+        delay = pause_before(self._tries) * random.uniform(0.5, 1)
+        timer = self._linked.loop.call_later(delay, self.wake)
+        try:
+            await self._stir()
+        finally:
+            timer.cancel()
+
     def wake_soon(self) -> None:
         """Have it look again when all answers have been read that have come by now: see :class:`Place`."""
         self._linked.wake_soon(self)
@@ -516,9 +564,7 @@ class Candidacy:
         if event is Event.CREATED:  # of the znodes that are watched, only DONE can be missing
             self._lose_leadership(self.identity.over())
         if event is Event.DELETED and self._place is not None and path == self._place.own.path:
-            gone = self.identity.error(CandidateDeletedError, "is gone from ZooKeeper")
-            # The end of its session, by the client's close(), deletes it too.
-            self._lose_leadership(self.identity.client_closed() if self.is_client_closed else gone)
+            self._lose_leadership(self._gone())
         if self._place is None or not self._place.is_looking:  # else the end of the look will
             self.wake()
 

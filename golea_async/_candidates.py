@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiozk import exc
 
-from ._protocol.refusals import accept
+from ._protocol.refusals import accept, require_done
 from ._protocol.standing import in_order
 from ._shared.channel import Channel
 from ._zookeeper.replies import Reply, is_missing
@@ -34,7 +34,8 @@ def require_election(node: Reply, resource: str) -> None:
 
 async def list_ids(connection: Channel, resource: str) -> list[str]:
     """Return the candidates' paths in order, as of now: the server catches up with ZooKeeper's leader first."""
-    _, listed = await connection.send(connection.sync(resource), connection.children(resource))
+    synced, listed = await connection.send(connection.sync(resource), connection.children(resource))
+    require_done(synced)
     require_election(listed, resource)
     return [f"{resource}/{name}" for name in in_order(listed.children)]
 

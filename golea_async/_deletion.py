@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from aiozk import exc
-
-from ._nomination import Nomination
 from ._place import Place
-from ._protocol.refusals import accept
 from ._shared.batch import Reader
 from ._shared.channel import Channel, Event
 from ._zookeeper.replies import Reply
@@ -36,9 +32,3 @@ class Deletion:
         (reply,) = await self._asked.replies(1)
         self._connection.unwatch(self, self._own)
         return reply
-
-
-async def stands(nomination: Nomination, connection: Channel) -> bool:
-    """Whether this very znode is there: its path may be another candidate's by now."""
-    _, shown = await connection.send(connection.check(nomination.path), connection.get(nomination.path))
-    return nomination.is_shown_by(accept(shown, exc.NoNode, path=nomination.path, candidate_id=nomination.path))

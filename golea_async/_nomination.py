@@ -14,46 +14,21 @@ Many may nominate at once, or one may search: a search must not take the znode o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import aiozk
 from aiozk import exc
 
-from ._protocol.refusals import accept
+from ._own_znode import Nomination, delete
+from ._protocol.refusals import accept, leaves_doubt, require_done
 from ._protocol.standing import CANDIDATE_PREFIX, in_order
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
 from ._zookeeper.replies import Reply, is_missing, is_refused
 from .exceptions import ElectionError, ElectionNotFoundError
-
-
-@dataclass(frozen=True, slots=True)
-class Nomination:
-    """A candidate's znode: what makes it this one and no other.
-
-    Numbers start again when an election node is deleted and made anew: the path alone is not enough.
-    """
-
-    path: str
-    czxid: int
-    session_id: int
-
-    @property
-    def name(self) -> str:
-        """The znode's name without its parents."""
-        return self.path.rpartition("/")[2]
-
-    def is_shown_by(self, reply: Reply) -> bool:
-        """Whether the reply to a ``get`` shows this very znode."""
-        return (
-            not is_refused(reply)
-            and reply.stat.created_zxid == self.czxid
-            and reply.stat.ephemeral_owner == self.session_id
-        )
 
 
 class Nominee(Protocol):
@@ -109,6 +84,8 @@ class Attempt:
     def _read(self, created: Reply) -> None:
         if is_refused(created):
             self._refused = created
+            if leaves_doubt(created):
+                self._nominations.doubt(self._name)
             return
         path = f"{self._nominations.resource}/{created.path.rpartition('/')[2]}"
         self._own = Nomination(path, created.stat.created_zxid, created.stat.ephemeral_owner)
@@ -267,10 +244,12 @@ class Nominations:
 
     async def _search(self, connection: Channel, name: bytes) -> list[Nomination]:
         """Return this session's unclaimed candidates of this name, the oldest first."""
-        _, listed = await connection.send(connection.check(self.resource), connection.children(self.resource))
+        barrier, listed = await connection.send(connection.check(self.resource), connection.children(self.resource))
+        require_done(barrier)
         accept(listed, exc.NoNode, path=self.resource, resource=self.resource)
         if is_missing(listed):
             return []
+        self._forget_others(listed.children)
         paths = [
             f"{self.resource}/{child}"
             for child in in_order(listed.children)
@@ -279,6 +258,7 @@ class Nominations:
         found = []
         replies = await connection.send(*map(connection.get, paths)) if paths else []
         for path, reply in zip(paths, replies, strict=True):
+            accept(reply, exc.NoNode, exc.NoAuth, path=path, resource=self.resource)
             if is_refused(reply):
                 continue  # gone since, or not ours to read: ours would be
             if reply.stat.ephemeral_owner != self.session_id:
@@ -288,17 +268,12 @@ class Nominations:
         return found
 
     async def _delete(self, connection: Channel, nominations: list[Nomination]) -> None:
-        if not nominations:
-            return
-        replies = await connection.send(*(connection.delete(nomination.path) for nomination in nominations))
-        for nomination, reply in zip(nominations, replies, strict=True):
-            accept(
-                reply,
-                exc.NoNode,
-                path=nomination.path,
-                resource=self.resource,
-                candidate_id=nomination.path,
-            )
+        for nomination in nominations:
+            await delete(nomination, connection)
+
+    def _forget_others(self, children: Iterable[str]) -> None:
+        """Remember of those who stand for others no more than are there."""
+        self._others = {name: self._others[name] for name in children if name in self._others}
 
     def _is_known(self, name: str, parent_czxid: int) -> bool:
         """Whether this child was seen already; what is older than its parent was another one of the same name."""

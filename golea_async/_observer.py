@@ -9,7 +9,7 @@ import aiozk
 from aiozk import exc
 
 from ._candidates import Candidate, candidate_of
-from ._protocol.refusals import accept
+from ._protocol.refusals import accept, require_done
 from ._protocol.standing import in_order
 from ._shared.channel import Channel, Event
 from ._shared.client_context import on_connection
@@ -48,7 +48,8 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
     async def _look(self, connection: Channel, watches: _Watches) -> Candidate | None:
         """Return who leads now, with a watch that fires when that may change."""
         while True:
-            _, listed = await connection.send(connection.sync(self._resource), connection.children(self._resource))
+            synced, listed = await connection.send(connection.sync(self._resource), connection.children(self._resource))
+            require_done(synced)
             if is_missing(accept(listed, exc.NoNode, path=self._resource, resource=self._resource)):
                 if not self._has_read:
                     raise election_not_found(self._resource)
@@ -59,6 +60,7 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
             elif not (names := in_order(listed.children)):
                 watches.add(self._resource, WatchKind.CHILDREN)
                 (listed,) = await connection.send(connection.children(self._resource, watch=True))
+                accept(listed, exc.NoNode, path=self._resource, resource=self._resource)
                 if not is_missing(listed) and not in_order(listed.children):
                     return None
             else:
@@ -67,6 +69,7 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
                 (reply,) = await connection.send(connection.get(path, watch=True))
                 leader = candidate_of(path, self._resource, reply)
                 if leader is not None:
+                    watches.confirm(path)
                     return leader
 
 
@@ -82,6 +85,11 @@ class _Watches:
         """Listen to a watch; to be called before the request that sets it."""
         self._connection.watch(path, kind, self)
         self._keys.add((path, kind))
+
+    def confirm(self, path: str) -> None:
+        """Take note that a znode is there and watched, unless that watch has fired since."""
+        if not self._changed.is_set():
+            self._connection.confirm_watch(path, WatchKind.DATA, is_there=True)
 
     def on_event(self, _event: Event, _path: str) -> None:
         """Hear of the event of one; to be called by the connection."""

@@ -13,9 +13,9 @@ from typing import Protocol
 from aiozk import exc
 
 from ._identity import Identity
-from ._nomination import Nomination
 from ._outlook import Outlook
-from ._protocol.refusals import accept, is_present
+from ._own_znode import Nomination
+from ._protocol.refusals import accept, is_present, require_done
 from ._protocol.standing import DONE, Verdict, View, decide, name_before
 from ._shared.batch import Batch, ConnectionLostError
 from ._shared.channel import Channel, Event
@@ -285,6 +285,7 @@ class Place:
     def _view(self, look: _Look) -> View:
         """Say what the replies show: what was not asked is being watched, and so is as it was."""
         connection, replies = look.connection, look.take()
+        require_done(*replies.values())
         for path, reply in replies.items():
             self.read(connection, path, reply)
         if look.predecessor is None:
@@ -383,6 +384,7 @@ class Place:
             connection.exists(self._resource),
         )
         accept(checked, exc.NoNode, path=own.path, **names)
+        require_done(parent)
         if not is_missing(checked) and own.is_shown_by(accept(shown, exc.NoNode, path=own.path, **names)):
             return
         if self.has_seen_done or is_missing(parent) or is_present(done, path=self.done, **names):
@@ -414,6 +416,10 @@ class Place:
     def sees_its_own(self, connection: Channel) -> bool:
         """Whether the own znode stands: it was shown on this connection, and its watch is silent."""
         return self._shown_on is connection and self._watched.get(self.own.path, False)
+
+    def knows_its_own(self, connection: Channel) -> bool:
+        """Whether the own znode may be deleted by its path: it stands, and nothing that says otherwise is unread."""
+        return self.sees_its_own(connection) and connection.is_up_to_date
 
     @property
     def watches_its_own(self) -> bool:

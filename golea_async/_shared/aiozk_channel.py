@@ -18,6 +18,8 @@ import aiozk
 from aiozk.session import Session
 from aiozk.states import States
 
+from golea_async._zookeeper.unread import has_unread
+
 _LEFT = (States.SUSPENDED, States.LOST)
 
 
@@ -73,7 +75,7 @@ class BoundedSteps:
                 state.futures[each].discard(left)
 
 
-def hear_events(session: Any, wire: Any, hear: Callable[[int, str], None]) -> None:
+def hear_events(session: Any, wire: Any, hear: Callable[[int, str], None]) -> Callable[[], bool]:
     """Have ``hear`` called with each watch event on this connection; aiozk is told of those that somebody waits for.
 
     It makes an entry for each event that nobody waits for. Such events are normal: ours are for nobody else, and one
@@ -81,12 +83,27 @@ def hear_events(session: Any, wire: Any, hear: Callable[[int, str], None]) -> No
 
     An event is heard in its turn, behind the replies before it: who waits for those is called back by the event loop,
     and since Python 3.12 aiozk reads all that has come before the loop goes on.
+
+    Return a function that says whether something has come that was not heard.
     """
     loop = asyncio.get_running_loop()
+    read_not_heard = 0
+
+    def hear_in_turn(event_type: int, path: str) -> None:
+        nonlocal read_not_heard
+        read_not_heard -= 1
+        hear(event_type, path)
 
     def dispatch(event: Any) -> None:
-        loop.call_soon(hear, event.type, event.path)
+        nonlocal read_not_heard
+        read_not_heard += 1
+        loop.call_soon(hear_in_turn, event.type, event.path)
         if not event.type or session.watch_callbacks.get((event.type, event.path)):
             session.event_dispatch(event)
 
+    def has_unheard() -> bool:
+        buffered = getattr(wire.reader, "_buffer", b"")  # asyncio's stream has no other way to look at it
+        return bool(read_not_heard or buffered) or has_unread(wire.writer.transport)
+
     wire.watch_handler = dispatch
+    return has_unheard

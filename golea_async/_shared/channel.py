@@ -30,6 +30,9 @@ from .aiozk_channel import hear_events
 from .batch import Batch, ConnectionLostError
 from .lease import Acknowledgements, Lease, proven_touch
 
+# More than the T/8 from one keep-alive of a leader to the next.
+_JUST_NOW_SHARE = 1 / 6
+
 
 class Event(IntEnum):
     """What a watch says (ZooKeeper's ``EventType``). LOST is ours: the connection ended, and its watches with it."""
@@ -77,11 +80,10 @@ class Channel(Requests):
             self._reader.add_done_callback(self._reader_ended)
         if is_timed:
             self._wire.watcher = self
-        else:
-            hear_events(self._session, self._wire, self.hear)
+        self._has_unheard = None if is_timed else hear_events(self._session, self._wire, self.hear)
         self._abandoned = False
         self._sent_to_aiozk: dict[Batch, None] = {}  # and not answered: they end with the connection
-        self._watches: dict[WatchKind, dict[str, _Watch]] = {WatchKind.CHILDREN: {}, WatchKind.DATA: {}}  # by path
+        self._watches: dict[WatchKind, dict[str, Watch]] = {WatchKind.CHILDREN: {}, WatchKind.DATA: {}}  # by path
         self.session_id: int = client.session.session_id
 
     @property
@@ -96,6 +98,16 @@ class Channel(Requests):
             and session.started
             and not session.closing
         )
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether what was shown is as good as a look: an answer was read just now, and nothing is unread.
+
+        After a blocked event loop an event may lie in the socket. After a pause of the whole machine it may not even
+        have come yet: then too long a time has passed since the last answer.
+        """
+        has_unread = self._wire.has_unread if self._has_unheard is None else self._has_unheard()
+        return not has_unread and boottime() - self.answered_at <= _JUST_NOW_SHARE * self.lease.timeout
 
     @property
     def renews_from(self) -> float:
@@ -188,7 +200,7 @@ class Channel(Requests):
         """
         watch = self._watches[kind].get(path)
         if watch is None:
-            watch = self._watches[kind][path] = _Watch()
+            watch = self._watches[kind][path] = Watch()
         watch[listener] = None
 
     def watch_is_asked(self, path: str, kind: WatchKind, batch: Batch) -> None:
@@ -208,6 +220,15 @@ class Channel(Requests):
         """Whether this znode is there, as its watch says, which ZooKeeper has set; None when it is not known to be."""
         watch = self._watches[kind].get(path)
         return None if watch is None else watch.is_there
+
+    def known_watches(self) -> dict[str, Watch]:
+        """Return, by path, the watches of znodes (not of children) that ZooKeeper has set, with what it has shown."""
+        return {path: watch for path, watch in self._watches[WatchKind.DATA].items() if watch.is_there is not None}
+
+    def fire_untold(self, event: Event, path: str, watch: Watch) -> None:
+        """Tell of an event that ZooKeeper has kept from this client, unless that watch has fired since."""
+        if self._watches[WatchKind.DATA].get(path) is watch:
+            self._fire(event, path, WatchKind.DATA)
 
     def is_setting_watch(self, path: str, kind: WatchKind) -> bool:
         """Whether a request that is to set this watch was sent, and is not answered yet."""
@@ -276,7 +297,7 @@ class Channel(Requests):
         return reply
 
 
-class _Watch(dict[Listener, None]):
+class Watch(dict[Listener, None]):
     """Who waits for the event of one watch; what is to set it, and what ZooKeeper has shown when it had set it."""
 
     __slots__ = ("asked", "is_there")

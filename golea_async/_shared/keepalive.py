@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from golea_async._protocol.refusals import Refusal, kind_of
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply, first_failure
 
@@ -25,6 +26,13 @@ _STANDING_SHARE = 1 / 2
 _READING_SHARE = 1 / 64
 
 
+class Holder(Protocol):
+    """A candidate for which the lease is kept alive."""
+
+    def keep_alive_refused(self, reply: Reply) -> None:
+        """Hear that a keep-alive on the own znode was refused: it is gone, or must not be read any more."""
+
+
 class KeepAlive:
     """Quorum writes for the candidates of one client: they renew the lease, tell when it lapses, and test the server.
 
@@ -35,7 +43,7 @@ class KeepAlive:
 
     def __init__(self, context: ClientContext) -> None:
         self._context = context
-        self._paths: dict[str, None] = {}  # of the candidates that hold it, in the order in which they are checked
+        self._paths: dict[str, Holder] = {}  # of the candidates that hold it, in the order in which they are checked
         self._elections: list[str] = []  # in which candidates stand, one entry for each
         self._channel: Channel | None = None  # what that was when it was looked at
         self._under_way: _Write | None = None
@@ -70,10 +78,10 @@ class KeepAlive:
         """Hear that the connection or the lease has come or gone; to be called by the context."""
         self._schedule()
 
-    def hold(self, path: str) -> None:
+    def hold(self, path: str, holder: Holder) -> None:
         """Keep the lease alive for the candidate at ``path``, which stands, and leads or is about to."""
         is_first = not self._paths
-        self._paths[path] = None
+        self._paths[path] = holder
         if is_first:
             self.watch_lapse()
             self._schedule()
@@ -138,10 +146,14 @@ class KeepAlive:
     def answered(self, path: str, reply: Reply | None) -> None:
         """Go on, with the reply or on the next connection."""
         self._under_way = None
-        if reply is not None and first_failure(reply) is not None and path in self._paths:
-            # Deleted by somebody: its candidate will hear of it. Go on with another one's.
+        failure = None if reply is None else first_failure(reply)
+        holder = self._paths.get(path)
+        # What was not done is asked again when the next one is due: of eight in T any one will do.
+        if holder is not None and failure is not None and kind_of(failure) is not Refusal.TRY_AGAIN:
+            # Deleted by somebody, or not to be read any more. Go on with another one's.
             del self._paths[path]
-            self._paths[path] = None
+            self._paths[path] = holder
+            holder.keep_alive_refused(reply)
         self._schedule()
 
     def _interval(self, lease: Lease) -> float:

@@ -48,6 +48,15 @@ def first_failure(reply: Reply) -> ResponseError | None:
     return (causes or failures or [None])[0]
 
 
+def failed_operation(reply: Reply) -> tuple[int, ResponseError] | None:
+    """Return the place and the error of the operation that failed a transaction; None when there is none."""
+    if not is_multi(reply):
+        return None
+    results = enumerate(reply.responses)
+    failures = [(place, each) for place, each in results if is_refused(each) and each.error_code not in _ROLLED_BACK]
+    return failures[0] if failures else None
+
+
 def refusal(reply: Reply) -> ResponseError | None:
     """Return the error in a reply, of a plain request or a transaction; None when it was carried out."""
     return first_failure(reply) if is_multi(reply) or is_refused(reply) else None

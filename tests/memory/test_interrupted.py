@@ -19,7 +19,8 @@ from golea_async import (
     create_election,
     end_election,
 )
-from golea_async._nomination import Nomination, Nominations
+from golea_async._nomination import Nominations
+from golea_async._own_znode import Nomination
 from golea_async.testing import MemoryZooKeeper, OpCode
 from tests.support.elections import eventually, soon
 from tests.support.leading import KINDS, client_of

@@ -9,7 +9,8 @@ from typing import Any
 from unittest import mock
 
 from golea_async._candidacy import Candidacy
-from golea_async._nomination import Nomination, Nominations
+from golea_async._nomination import Nominations
+from golea_async._own_znode import Nomination
 from golea_async._shared import channel as _zk
 from golea_async._shared import keepalive as _keepalive
 from golea_async._shared import lease as _lease

@@ -1,0 +1,73 @@
+"""A candidate's own znode: what makes it this one and no other, and how it is deleted without deleting another one.
+
+Numbers start again when an election node is deleted and made anew, so a path says nothing of whose znode is there.
+ZooKeeper cannot delete "this znode, if it is still the one that I made": candidates are never written to, so all have
+version 0. So whoever deletes one knows that it is the own one from an answer on this connection, with nothing unread
+in the socket and no pause since. What is on its way by then cannot be known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiozk import exc
+
+from ._protocol.refusals import accept, require_done
+from ._shared.channel import Channel
+from ._zookeeper.replies import Reply, is_missing, is_refused
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """A candidate's znode: what makes it this one and no other."""
+
+    path: str
+    czxid: int
+    session_id: int
+
+    @property
+    def resource(self) -> str:
+        """The election node's path."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The znode's name without its parents."""
+        return self.path.rpartition("/")[2]
+
+    def is_shown_by(self, reply: Reply) -> bool:
+        """Whether the reply to a ``get`` shows this very znode."""
+        return (
+            not is_refused(reply)
+            and reply.stat.created_zxid == self.czxid
+            and reply.stat.ephemeral_owner == self.session_id
+        )
+
+
+async def stands(nomination: Nomination, channel: Channel) -> bool:
+    """Ask, behind a barrier, whether this very znode is there.
+
+    Of a znode that may not be read nothing is shown but that there is one. It is this one if the election node is
+    older: within the life of an election node no number is given out twice.
+    """
+    path, resource = nomination.path, nomination.resource
+    barrier, shown, node = await channel.send(channel.check(path), channel.get(path), channel.exists(resource))
+    require_done(barrier)
+    accept(shown, exc.NoNode, exc.NoAuth, path=path, candidate_id=path)
+    if isinstance(shown, exc.NoAuth):
+        accept(node, exc.NoNode, path=resource, candidate_id=path)
+        return not is_missing(node) and bool(node.stat.created_zxid < nomination.czxid)
+    return nomination.is_shown_by(shown)
+
+
+async def delete(nomination: Nomination, channel: Channel) -> None:
+    """Delete this very znode where it stands, and no other one of its path.
+
+    :raises ConnectionLostError: when the connection ended before the answer.
+    :raises ElectionError: when ZooKeeper has refused that.
+    """
+    while await stands(nomination, channel):
+        if channel.is_up_to_date:
+            (deleted,) = await channel.send(channel.delete(nomination.path))
+            accept(deleted, exc.NoNode, path=nomination.path, candidate_id=nomination.path)
+            return

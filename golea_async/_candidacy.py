@@ -28,11 +28,13 @@ from ._nomination import Attempt, Nominations
 from ._outlook import Outlook
 from ._own_znode import Nomination, delete, stands
 from ._place import Place
+from ._protocol.oddities import scarce_numbers, used_up_numbers
 from ._protocol.refusals import NotDoneError, accept, pause_before
-from ._protocol.standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
+from ._protocol.standing import DONE, Follow, Lead, Look, Missing, Over, Supply, Verdict, name_before, supply_after
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel, Event
 from ._shared.client_context import ClientContext
+from ._shared.said import warn_once
 from ._zookeeper.replies import Reply, is_missing
 from .exceptions import (
     CandidateDeletedError,
@@ -238,6 +240,8 @@ class Candidacy:
         self.is_withdrawn = self._attempt is None
         if self._attempt is not None and is_first_here:
             resource, may_be_alone = self.identity.resource, not self._nominations.has_left_others
+            if self._outlook is not None:  # of a nomination that was not done
+                self._outlook.forget()
             with suppress(ConnectionLostError):  # the attempt has heard that, too
                 self._outlook = Outlook(connection, resource, f"{resource}/{DONE}", may_be_alone=may_be_alone)
 
@@ -252,6 +256,9 @@ class Candidacy:
         self._attempt = None
         place = self._stand_at(own, attempt.connection)
         if self.is_leaving or task.done():
+            return
+        if supply_after(own.name) is Supply.USED_UP:
+            self.wake()
             return
         try:
             place.ask(attempt.connection, self._first_to_look_at(place))
@@ -291,6 +298,7 @@ class Candidacy:
 
     def _stand_at(self, own: Nomination, shown_on: Channel) -> Place:
         self.identity.candidate_id = own.path
+        warn_once(self.client, scarce_numbers(own.path), f"numbers of {own.resource}")
         outlook, self._outlook = self._outlook, None
         self._place = Place(self.identity, own, shown_on, self, outlook)
         return self._place
@@ -322,6 +330,8 @@ class Candidacy:
         while not self.is_leaving:
             if self._is_over:
                 raise self.identity.over()
+            if supply_after(place.own.name) is Supply.USED_UP:
+                raise self.identity.error(ElectionError, f"must not stand: {used_up_numbers(self.identity.resource)}")
             await self._heed_keep_alive(place, connection)
             verdict = await self._look(place, connection, predecessor, barrier=barrier)
             barrier = False

@@ -14,7 +14,7 @@ Many may nominate at once, or one may search: a search must not take the znode o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -23,10 +23,12 @@ import aiozk
 from aiozk import exc
 
 from ._own_znode import Nomination, delete
+from ._protocol.oddities import smaller_token, used_up_numbers
 from ._protocol.refusals import accept, leaves_doubt, require_done
 from ._protocol.standing import CANDIDATE_PREFIX, in_order
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
+from ._shared.said import SEEN_TOKENS, election_key, warn_once
 from ._zookeeper.replies import Reply, is_missing, is_refused
 from .exceptions import ElectionError, ElectionNotFoundError
 
@@ -60,6 +62,7 @@ class Attempt:
         self._refused: Reply = None
         self._is_under_way = True
         self._end: asyncio.Future[None] | None = None
+        self._seen = SEEN_TOKENS.greatest(nominations.key)
         self._asked = connection.ask(connection.create(path, name, ephemeral=True, sequential=True))
         nominations.lock.begin_nominating()
         self._asked.tell(1, self)
@@ -90,6 +93,8 @@ class Attempt:
         path = f"{self._nominations.resource}/{created.path.rpartition('/')[2]}"
         self._own = Nomination(path, created.stat.created_zxid, created.stat.ephemeral_owner)
         self._nominations.claim(self._own)
+        warn_once(self.connection.client, smaller_token(path, self._own.czxid, self._seen))
+        SEEN_TOKENS.note(self._nominations.key, self._own.czxid)
 
     @property
     def has_failed(self) -> bool:
@@ -128,7 +133,9 @@ class Attempt:
 
     def _refusal(self, reply: Reply) -> ElectionError:
         resource = self._nominations.resource
-        accept(reply, exc.NoNode, exc.NoChildrenForEphemerals, path=resource, resource=resource)
+        accept(reply, exc.NoNode, exc.NoChildrenForEphemerals, exc.NodeExists, path=resource, resource=resource)
+        if isinstance(reply, exc.NodeExists):  # the last number is given out again and again
+            return ElectionError(used_up_numbers(resource), resource=resource)
         if is_missing(reply):
             return ElectionNotFoundError(
                 f"there is no election node {resource}: make it with `await create_election(zk, ...)`",
@@ -143,9 +150,10 @@ class Attempt:
 class Nominations:
     """All nominations of one session for one election node."""
 
-    def __init__(self, resource: str, session_id: int, of_client: _OfClient) -> None:
+    def __init__(self, resource: str, session_id: int, key: Hashable, of_client: _OfClient) -> None:
         self.resource = resource
         self.session_id = session_id
+        self.key = key
         self._of_client = of_client
         self._claimed: dict[str, int] = {}
         self._doubtful: set[bytes] = set()
@@ -161,7 +169,9 @@ class Nominations:
         nominations = of_client.in_use.get((session_id, resource))
         if nominations is None:
             of_client.forget_other_sessions(session_id)
-            nominations = of_client.in_use[session_id, resource] = cls(resource, session_id, of_client)
+            nominations = of_client.in_use[session_id, resource] = cls(
+                resource, session_id, election_key(client, resource), of_client
+            )
         return nominations
 
     def is_doubtful(self, name: bytes) -> bool:

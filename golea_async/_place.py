@@ -15,10 +15,12 @@ from aiozk import exc
 from ._identity import Identity
 from ._outlook import Outlook
 from ._own_znode import Nomination
+from ._protocol.oddities import lasting_candidate, other_recipes
 from ._protocol.refusals import accept, is_present, require_done
 from ._protocol.standing import DONE, Verdict, View, decide, name_before
 from ._shared.batch import Batch, ConnectionLostError
 from ._shared.channel import Channel, Event
+from ._shared.said import warn_once
 from ._zookeeper.replies import Reply, is_missing, is_refused
 from ._zookeeper.requests import Request
 from ._zookeeper.wire import WatchKind
@@ -310,6 +312,8 @@ class Place:
 
     def _notice_list(self, connection: Channel, listed: Reply) -> None:
         """See whether a list shows the own znode: only when the election node is made anew do names come again."""
+        if not is_missing(listed):
+            warn_once(connection.client, other_recipes(self._resource, listed.children), f"others in {self._resource}")
         is_own = not is_missing(listed) and listed.stat.created_zxid < self.own.czxid
         if is_own and self._shown_on is not connection:
             is_own = self.own.name in listed.children
@@ -353,6 +357,8 @@ class Place:
             is_there = is_there or is_present(reply, path=path, **self._identity.names)
         else:
             accept(reply, exc.NoNode, path=path, **self._identity.names)
+        if is_there and path != self.done:
+            warn_once(connection.client, lasting_candidate(path, reply.stat.ephemeral_owner))
         was_shown = path == self.own.path and self._shown_on is connection
         is_as_it_should = is_there is (path != self.done)
         if path == self.own.path:

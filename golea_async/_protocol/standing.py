@@ -52,6 +52,7 @@ WARNED_FROM = 2**31 - 2**20
 REFUSED_FROM = 2**31 - 2**10
 
 _CANDIDATE_NAME = re.compile("le_[0-9]{10}")
+_LAST_NAME = f"{CANDIDATE_PREFIX}{LARGEST_NUMBER}"
 _ORDINARY_PATH = re.compile("(/[A-Za-z0-9_-]+)+")
 # PathUtils.java: characters that ZooKeeper refuses in a path.
 _FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
@@ -140,10 +141,11 @@ def supply_after(own: str) -> Supply:
 
 def candidate_number(name: str) -> int | None:
     """Return the sequence number in a candidate's name, or None when the name is not a candidate's."""
-    if _CANDIDATE_NAME.fullmatch(name) is None:
-        return None
-    number = int(name[len(CANDIDATE_PREFIX) :])
-    return number if number <= LARGEST_NUMBER else None
+    return int(name[len(CANDIDATE_PREFIX) :]) if _is_candidate(name) else None
+
+
+def _is_candidate(name: str) -> bool:
+    return _CANDIDATE_NAME.fullmatch(name) is not None and name <= _LAST_NAME
 
 
 def candidate_name(number: int) -> str:
@@ -162,7 +164,7 @@ def name_before(name: str) -> str | None:
 
 def in_order(children: Iterable[str]) -> list[str]:
     """Return the candidates among the children, the oldest (who leads) first; what is no candidate is left out."""
-    return sorted(child for child in children if candidate_number(child) is not None)
+    return sorted(filter(_is_candidate, children))
 
 
 def predecessor_of(own: str, children: Iterable[str]) -> str | None:
@@ -172,7 +174,7 @@ def predecessor_of(own: str, children: Iterable[str]) -> str | None:
 
 def strangers(children: Iterable[str]) -> list[str]:
     """Return, sorted, the children that are no part of an election."""
-    return sorted(child for child in children if child != DONE and candidate_number(child) is None)
+    return sorted(child for child in children if child != DONE and not _is_candidate(child))
 
 
 def check_resource(resource: object) -> str:

@@ -59,6 +59,7 @@ class Channel(Requests):
 
     Paths are the application's, within the client's chroot.
 
+    :ivar client: whose it is.
     :ivar written_at: when the newest quorum write was sent that has come through.
     :ivar answered_at: when the newest answer was read.
     """
@@ -66,7 +67,7 @@ class Channel(Requests):
     def __init__(self, client: aiozk.ZKClient, lease: Lease) -> None:
         self.lease = lease
         self.written_at = self.answered_at = -math.inf
-        self._client = client
+        self.client = client
         super().__init__("" if client.chroot in (None, "/") else str(client.chroot), client.default_acl)
         self._session = client.session
         self._wire = client.session.conn

@@ -328,11 +328,7 @@ class Candidacy:
     async def _find_place(self, place: Place, connection: Channel, predecessor: str | None, *, barrier: bool) -> None:
         """Find out who is before this candidate, publish that, and watch what it rests on."""
         while not self.is_leaving:
-            if self._is_over:
-                raise self.identity.over()
-            if supply_after(place.own.name) is Supply.USED_UP:
-                raise self.identity.error(ElectionError, f"must not stand: {used_up_numbers(self.identity.resource)}")
-            await self._heed_keep_alive(place, connection)
+            await self._require_standing(place, connection)
             verdict = await self._look(place, connection, predecessor, barrier=barrier)
             barrier = False
             if not isinstance(verdict, Follow):  # it was listed
@@ -354,12 +350,16 @@ class Candidacy:
                     await place.confirm(connection)
                     return
 
-    async def _heed_keep_alive(self, place: Place, connection: Channel) -> None:
-        """Find out why a keep-alive on the own znode was refused: no event need have told of that.
+    async def _require_standing(self, place: Place, connection: Channel) -> None:
+        """Go on only while this candidate may stand; if a keep-alive was refused, find out why: no event need tell.
 
         :raises NotAuthorizedError: when the own znode must not be read any more: no lease can be had with it.
-        :raises ElectionError: when it is gone.
+        :raises ElectionError: when the election is over, its numbers are used up, or the own znode is gone.
         """
+        if self._is_over:
+            raise self.identity.over()
+        if supply_after(place.own.name) is Supply.USED_UP:
+            raise self.identity.error(ElectionError, f"must not stand: {used_up_numbers(self.identity.resource)}")
         refused, self._refused = self._refused, None
         if refused is not None:
             accept(refused, exc.NoNode, path=place.own.path, **self.identity.names)

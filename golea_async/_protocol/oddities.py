@@ -31,12 +31,11 @@ def other_recipes(resource: str, children: Iterable[str]) -> str | None:
         return None
     named = ", ".join(each[:100] for each in others[:_MOST_NAMED])
     more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
-    golea = (
-        f"; GoLea takes what sorts before {CANDIDATE_PREFIX} for a candidate" if others[0] < CANDIDATE_PREFIX else ""
-    )
+    is_before = others[0] < CANDIDATE_PREFIX
+    golea = f"; GoLea takes what sorts before {CANDIDATE_PREFIX} for a candidate" if is_before else ""
     return (
-        f"the election node {resource} has children of something else: {named}{more}. If that elects a leader, too, two "
-        f"lead: neither counts the other's candidates{golea}. Give each a path of its own"
+        f"the election node {resource} has children of something else: {named}{more}. If that elects a leader, too, "
+        f"two lead: neither counts the other's candidates{golea}. Give each a path of its own"
     )
 
 

@@ -26,7 +26,7 @@ from ._deletion import Deletion
 from ._identity import Identity
 from ._nomination import Attempt, Nominations
 from ._outlook import Outlook
-from ._own_znode import Nomination, delete, stands
+from ._own_znode import Nomination, delete
 from ._place import Place
 from ._protocol.oddities import scarce_numbers, used_up_numbers
 from ._protocol.refusals import NotDoneError, accept, pause_before
@@ -482,14 +482,14 @@ class Candidacy:
         """Delete the own znode, unless it is gone."""
         deletion, self._deletion = self._deletion, None
         if deletion is None:
-            while not place.knows_its_own(connection):
-                if not await stands(place.own, connection):
-                    place.leave_watches(connection)
-                    return
-                if connection.is_up_to_date:
-                    break
-            deletion = Deletion(place, connection)
-        accept(await deletion.reply(), exc.NoNode, path=place.own.path, **self.identity.names)
+            await connection.catch_up()
+            if place.knows_its_own(connection):
+                deletion = Deletion(place, connection)
+        if deletion is not None:
+            accept(await deletion.reply(), exc.NoNode, path=place.own.path, **self.identity.names)
+        else:
+            await delete(place.own, connection)
+            place.leave_watches(connection)
         if self._nominations is not None:
             self._nominations.note_departure(place.own.name, has_followed=place.followed is not None)
 

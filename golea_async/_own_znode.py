@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from aiozk import exc
 
 from ._protocol.refusals import accept, require_done
-from ._shared.channel import Channel
+from ._shared.channel import Channel, Event
 from ._zookeeper.replies import Reply, is_missing, is_refused
+from ._zookeeper.wire import WatchKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,16 @@ class Nomination:
         )
 
 
-async def stands(nomination: Nomination, channel: Channel) -> bool:
+async def stands(nomination: Nomination, channel: Channel, *, watch: bool = False) -> bool:
     """Ask, behind a barrier, whether this very znode is there.
 
     Of a znode that may not be read nothing is shown but that there is one. It is this one if the election node is
     older: within the life of an election node no number is given out twice.
     """
     path, resource = nomination.path, nomination.resource
-    barrier, shown, node = await channel.send(channel.check(path), channel.get(path), channel.exists(resource))
+    barrier, shown, node = await channel.send(
+        channel.check(path), channel.get(path, watch=watch), channel.exists(resource)
+    )
     require_done(barrier)
     accept(shown, exc.NoNode, exc.NoAuth, path=path, candidate_id=path)
     if isinstance(shown, exc.NoAuth):
@@ -60,14 +63,34 @@ async def stands(nomination: Nomination, channel: Channel) -> bool:
     return nomination.is_shown_by(shown)
 
 
+class _Gone:
+    """Listens to the watch of a znode that is about to be deleted."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def on_event(self, _event: Event, _path: str) -> None:
+        """Hear that the znode, or the connection, has gone."""
+        self.is_set = True
+
+
 async def delete(nomination: Nomination, channel: Channel) -> None:
     """Delete this very znode where it stands, and no other one of its path.
 
     :raises ConnectionLostError: when the connection ended before the answer.
     :raises ElectionError: when ZooKeeper has refused that.
     """
-    while await stands(nomination, channel):
-        if channel.is_up_to_date:
-            (deleted,) = await channel.send(channel.delete(nomination.path))
-            accept(deleted, exc.NoNode, path=nomination.path, candidate_id=nomination.path)
-            return
+    path, gone = nomination.path, _Gone()
+    try:
+        while True:
+            gone.is_set = False
+            channel.watch(path, WatchKind.DATA, gone)
+            if not await stands(nomination, channel, watch=True):
+                return
+            await channel.catch_up()
+            if not gone.is_set and channel.has_recent_answer:
+                break
+        (deleted,) = await channel.send(channel.delete(path))
+        accept(deleted, exc.NoNode, path=path, candidate_id=path)
+    finally:
+        channel.unwatch(gone, (path, WatchKind.DATA))

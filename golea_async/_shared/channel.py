@@ -33,6 +33,13 @@ from .lease import Acknowledgements, Lease, proven_touch
 # More than the T/8 from one keep-alive of a leader to the next.
 _JUST_NOW_SHARE = 1 / 6
 
+# A turn of the event loop that took longer has held up what came meanwhile.
+_LONG_TURN_SHARE = 1 / 64
+# asyncio reads 256 kB in every second turn: more than a socket holds, as a rule.
+_TURNS_TO_READ = 32
+# What aiozk's reader has taken out of its stream it tells within so many turns: it hands it on from task to task.
+_QUIET_TURNS_OF_AIOZK = 8
+
 
 class Event(IntEnum):
     """What a watch says (ZooKeeper's ``EventType``). LOST is ours: the connection ended, and its watches with it."""
@@ -81,6 +88,7 @@ class Channel(Requests):
             self._reader.add_done_callback(self._reader_ended)
         if is_timed:
             self._wire.watcher = self
+        self._quiet_turns = 0 if is_timed else _QUIET_TURNS_OF_AIOZK
         self._has_unheard = None if is_timed else hear_events(self._session, self._wire, self.hear)
         self._abandoned = False
         self._sent_to_aiozk: dict[Batch, None] = {}  # and not answered: they end with the connection
@@ -102,13 +110,35 @@ class Channel(Requests):
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether what was shown is as good as a look: an answer was read just now, and nothing is unread.
+        """Whether silent watches are as good as a look: an answer was read just now, and nothing is unread.
 
         After a blocked event loop an event may lie in the socket. After a pause of the whole machine it may not even
         have come yet: then too long a time has passed since the last answer.
         """
-        has_unread = self._wire.has_unread if self._has_unheard is None else self._has_unheard()
-        return not has_unread and boottime() - self.answered_at <= _JUST_NOW_SHARE * self.lease.timeout
+        return self._quiet_turns == 0 and self.has_recent_answer and not self._has_unread()
+
+    @property
+    def has_recent_answer(self) -> bool:
+        """Whether an answer was read just now."""
+        return boottime() - self.answered_at <= _JUST_NOW_SHARE * self.lease.timeout
+
+    def _has_unread(self) -> bool:
+        return bool(self._wire.has_unread if self._has_unheard is None else self._has_unheard())
+
+    async def catch_up(self) -> None:
+        """Let everything be read that has come by now; no request is sent.
+
+        Others' answers may come all the time: then it is enough that the event loop has read as much as lay there,
+        and that nothing has held it up meanwhile.
+        """
+        turns = quiet = 0
+        while self.is_current and turns < _TURNS_TO_READ:
+            quiet = 0 if self._has_unread() else quiet + 1
+            if quiet > self._quiet_turns:
+                return
+            began = boottime()
+            await asyncio.sleep(0)
+            turns = turns + 1 if boottime() - began <= _LONG_TURN_SHARE * self.lease.timeout else 0
 
     @property
     def renews_from(self) -> float:

@@ -6,7 +6,9 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
+import aiozk
 import pytest
 
 from golea_async import AsyncElection, Leadership, Status, ZKClient, create_election
@@ -29,8 +31,10 @@ class Elsewhere:
         self._has_begun = threading.Event()
         self.statuses: list[Status] = []
 
-    def block_the_loop_meanwhile(self) -> None:
-        """To be called in the event loop, which stands still until all is done."""
+    async def block_the_loop_meanwhile(self, zk: aiozk.ZKClient) -> None:
+        """Do all that while the caller's event loop stands still, with every watch set; return in its next step."""
+        for _ in range(2):  # the candidate sends its last request behind the first of these
+            await zk.exists("/")
         self._thread = threading.Thread(target=asyncio.run, args=(self._live(),))
         self._thread.start()
         assert self._has_begun.wait(20)
@@ -54,18 +58,18 @@ class Elsewhere:
                 await election.resign()
 
 
-Block = Callable[[], None]
+Block = Callable[[], Awaitable[None]]
 
 
 async def resign(election: AsyncElection, block: Block) -> None:
     await leading(election)
-    block()
+    await block()
     await election.resign()
 
 
 async def run(election: AsyncElection, block: Block) -> None:
     async def work(_: Leadership) -> None:
-        block()
+        await block()
 
     await election.run(work)
 
@@ -73,7 +77,7 @@ async def run(election: AsyncElection, block: Block) -> None:
 async def leave_the_block(election: AsyncElection, block: Block) -> None:
     async with election:
         await election.wait_for_leadership()
-        block()
+        await block()
 
 
 async def cancel_the_body(election: AsyncElection, block: Block) -> None:
@@ -85,7 +89,7 @@ async def cancel_the_body(election: AsyncElection, block: Block) -> None:
 
     running = asyncio.create_task(election.run(work))
     await has_begun.wait()
-    block()
+    await block()
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
@@ -100,7 +104,7 @@ async def test_who_leads_after_a_blocked_loop_is_left_in_peace(
     async with client_of(kind, zookeeper.hosts, session_timeout=4) as zk:
         await create_election(zk, RESOURCE)
         old = AsyncElection(zk, RESOURCE, "old")
-        await soon(leave(old, elsewhere.block_the_loop_meanwhile))
+        await soon(leave(old, partial(elsewhere.block_the_loop_meanwhile, zk)))
         assert elsewhere.statuses[0].candidate_id == f"{RESOURCE}/le_0000000000"  # the path that was the old one's
         assert zookeeper.znodes()[f"{RESOURCE}/le_0000000000"] == b"new 0"
         await elsewhere.end()
@@ -114,7 +118,7 @@ async def test_who_follows_after_a_blocked_loop_is_left_in_peace(zookeeper: Memo
         first, old = AsyncElection(zk, RESOURCE, "first"), AsyncElection(zk, RESOURCE, "old")
         await leading(first)
         await soon(old.start())
-        elsewhere.block_the_loop_meanwhile()
+        await elsewhere.block_the_loop_meanwhile(zk)
         await soon(old.resign())
         await soon(first.resign())
         assert zookeeper.znodes()[f"{RESOURCE}/le_0000000000"] == b"new 0"

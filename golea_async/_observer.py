@@ -11,8 +11,9 @@ from aiozk import exc
 from ._candidates import Candidate, candidate_of
 from ._protocol.refusals import accept, require_done
 from ._protocol.standing import in_order
-from ._shared.channel import Channel, Event
+from ._shared.channel import Channel
 from ._shared.client_context import on_connection
+from ._shared.watch_table import Event
 from ._zookeeper.replies import is_missing
 from ._zookeeper.wire import WatchKind
 from .exceptions import election_not_found
@@ -69,7 +70,6 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
                 (reply,) = await connection.send(connection.get(path, watch=True))
                 leader = candidate_of(path, self._resource, reply)
                 if leader is not None:
-                    watches.confirm(path)
                     return leader
 
 
@@ -83,13 +83,8 @@ class _Watches:
 
     def add(self, path: str, kind: WatchKind) -> None:
         """Listen to a watch; to be called before the request that sets it."""
-        self._connection.watch(path, kind, self)
+        self._connection.watches.listen(path, kind, self.on_event)
         self._keys.add((path, kind))
-
-    def confirm(self, path: str) -> None:
-        """Take note that a znode is there and watched, unless that watch has fired since."""
-        if not self._changed.is_set():
-            self._connection.confirm_watch(path, WatchKind.DATA, is_there=True)
 
     def on_event(self, _event: Event, _path: str) -> None:
         """Hear of the event of one; to be called by the connection."""
@@ -97,4 +92,4 @@ class _Watches:
 
     def remove(self) -> None:
         """Remove them all."""
-        self._connection.unwatch(self, *self._keys)
+        self._connection.unwatch(self.on_event, *self._keys)

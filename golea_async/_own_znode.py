@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from aiozk import exc
 
 from ._protocol.refusals import accept, require_done
-from ._shared.channel import Channel, Event
+from ._shared.channel import Channel
+from ._shared.watch_table import Event
 from ._zookeeper.replies import Reply, is_missing, is_refused
 from ._zookeeper.wire import WatchKind
 
@@ -84,7 +85,7 @@ async def delete(nomination: Nomination, channel: Channel) -> None:
     try:
         while True:
             gone.is_set = False
-            channel.watch(path, WatchKind.DATA, gone)
+            channel.watches.listen(path, WatchKind.DATA, gone.on_event)
             if not await stands(nomination, channel, watch=True):
                 return
             await channel.catch_up()
@@ -93,4 +94,4 @@ async def delete(nomination: Nomination, channel: Channel) -> None:
         (deleted,) = await channel.send(channel.delete(path))
         accept(deleted, exc.NoNode, path=path, candidate_id=path)
     finally:
-        channel.unwatch(gone, (path, WatchKind.DATA))
+        channel.unwatch(gone.on_event, (path, WatchKind.DATA))

@@ -15,7 +15,8 @@ from golea_async._protocol.refusals import Refusal, kind_of
 from golea_async._zookeeper.replies import Reply, failed_operation, is_missing, is_refused
 
 from .batch import ConnectionLostError
-from .channel import Channel, Event, Watch
+from .channel import Channel
+from .watch_table import Event, Watch
 
 # A little before the keep-alive of candidates that only stand would be due (T/2): it counts as one, so that a client
 # still sends two writes in a session timeout.
@@ -65,9 +66,9 @@ class _Round:
     def __init__(self, channel: Channel) -> None:
         self.has_ended = False
         self._channel = channel
-        watches = channel.known_watches()
-        self._there = [(path, watch) for path, watch in watches.items() if watch.is_there]
-        self._missing = [(path, watch) for path, watch in watches.items() if not watch.is_there]
+        watches = channel.watches.known_znodes()
+        self._there = [watch for watch in watches if watch.shows]
+        self._missing = [watch for watch in watches if not watch.shows]
         self._ask()
 
     def stop(self) -> None:
@@ -78,10 +79,10 @@ class _Round:
         """Ask about the next ones that were there, and, with the first of them, about all that were missing."""
         channel = self._channel
         self._checked = self._take()
-        checks = [channel.check_operation(path) for path, _ in self._checked]
+        checks = [channel.check_operation(watch.path) for watch in self._checked]
         self._looked_at, self._missing = self._missing, []
         requests = [channel.multi(*checks)] if checks else []
-        requests += [channel.exists(path) for path, _ in self._looked_at]
+        requests += [channel.exists(watch.path) for watch in self._looked_at]
         if not requests:
             self.has_ended = True
             return
@@ -91,12 +92,12 @@ class _Round:
             self.has_ended = True
             return
         self._count = len(requests)
-        self._asked.tell(self._count, self)
+        self._asked.when_answered(self._count, self.told)
 
-    def _take(self) -> list[tuple[str, Watch]]:
+    def _take(self) -> list[Watch]:
         size = count = 0
-        for path, _ in self._there[:_MOST_CHECKS]:
-            size += len(path.encode())
+        for watch in self._there[:_MOST_CHECKS]:
+            size += len(watch.path.encode())
             if count and size > _MOST_BYTES:
                 break
             count += 1
@@ -114,9 +115,9 @@ class _Round:
             return
         if self._checked:
             self._read_checks(replies.pop(0))
-        for (path, watch), reply in zip(self._looked_at, replies, strict=True):
+        for watch, reply in zip(self._looked_at, replies, strict=True):
             if _is_there(reply):
-                self._channel.fire_untold(Event.CREATED, path, watch)
+                self._channel.fire_untold(Event.CREATED, watch)
         if not self.has_ended:
             self._ask()
 
@@ -132,7 +133,7 @@ class _Round:
             return
         self._there[:0] = self._checked[place + 1 :]
         if is_missing(error):
-            self._channel.fire_untold(Event.DELETED, *self._checked[place])
+            self._channel.fire_untold(Event.DELETED, self._checked[place])
 
 
 def _is_there(reply: Reply) -> bool:

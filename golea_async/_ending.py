@@ -12,12 +12,13 @@ from contextlib import suppress
 import aiozk
 from aiozk import exc
 
+from ._protocol.refusals import accept
 from ._protocol.standing import DONE, DONE_DATA, in_order, strangers
 from ._protocol.steps import ConnectionLostError
 from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
 from ._shared.shielded import completion
-from ._zookeeper.replies import Reply, accept, first_failure, is_missing, is_refused
+from ._zookeeper.replies import Reply, first_failure, is_missing, is_refused
 from .exceptions import ElectionError, election_not_found
 
 _logger = logging.getLogger("golea_async.admin")

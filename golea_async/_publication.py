@@ -10,8 +10,9 @@ import aiozk
 
 from ._protocol.claims import Nomination
 from ._protocol.identity import Identity
-from ._protocol.role import Ceased, Change, Ended, Explained, Gained
+from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Notice
 from ._shared.lease import Lease
+from ._shared.said import warn_once
 from .exceptions import ElectionError
 from .leadership import Body, Leadership
 from .status import Role, Status, StatusBoard
@@ -52,6 +53,8 @@ class Publication:
                 self._explain(cause)
             case Ended(error):
                 self._end(error)
+            case Notice(text, about):
+                warn_once(self._client, text, about)
             case Status():
                 self._publish(change)
 

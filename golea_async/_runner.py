@@ -10,34 +10,39 @@ nothing costs a turn of the event loop, and what ends belief ends it in that cal
     connection, session, lease  yes                               NextEvent, Pause
     resign(), an end            yes                               NextEvent, Pause
     time                        no                                Pause
-    the last body has ended     no                                WorkStopped
+    the background task         no                                WorkStopped, CatchUp
 
 Invariant: while the coroutine runs (`_is_stepping`) it is not stepped again. What comes in then is news for later.
 
-A background task in the client context holds the candidate. It waits for work to stop and for time; when it is
-cancelled, which nobody does but the end of the event loop, belief ends and the coroutine with it.
+A background task in the client context holds the candidate. It waits until the last body has ended, and until all has
+been read that has come; when it is cancelled, which nobody does but the end of the event loop, belief ends and the
+coroutine with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import warnings
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, cast
+from weakref import WeakKeyDictionary, ref
 
 import aiozk
 
-from ._protocol.candidacy import Candidate, live, withdraw
+from ._protocol.candidacy import live
+from ._protocol.candidate import Candidate
 from ._protocol.claims import ClientClaims
+from ._protocol.departure import withdraw
 from ._protocol.identity import Identity
-from ._protocol.steps import Ask, ConnectionLostError, NextEvent, Pause, Step, WorkStopped
+from ._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Reply, Step, WorkStopped
 from ._publication import Publication
 from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
 from ._shared.question import Answer, Question
+from ._shared.said import SEEN_TOKENS, election_key
 from ._shared.watch_table import Event
 from ._zookeeper.requests import Requests
 from ._zookeeper.wire import WatchKind
@@ -180,6 +185,10 @@ class Runner:
             if isinstance(self._step, WorkStopped):
                 await self.public.work_stopped()
                 self._resume()
+            elif isinstance(self._step, CatchUp) and self._channel is not None:
+                channel = self._channel
+                await channel.catch_up()
+                self._resume(channel.has_recent_answer)
             else:
                 self._signal = self._linked.loop.create_future()
                 await self._signal
@@ -234,7 +243,11 @@ class Runner:
         finally:
             self._is_stepping = False
         self._tell()
-        if self._signal is not None and not self._signal.done() and isinstance(self._step, WorkStopped | None):
+        if (
+            self._signal is not None
+            and not self._signal.done()
+            and isinstance(self._step, WorkStopped | CatchUp | None)
+        ):
             self._signal.set_result(None)
 
     def _look_around(self) -> None:
@@ -280,6 +293,11 @@ class Runner:
             self._candidate.hear(event, path)
             self._news()
 
+    def _keep_alive_refused(self, reply: Reply) -> None:
+        """Hear that the own znode is gone, or must not be read any more; to be called by the keep-alive."""
+        self._candidate.hear_refusal(reply)
+        self._news()
+
     # ------------------------------------------------------------------ performing its steps
 
     def _perform(self, step: Step) -> Any:
@@ -297,8 +315,12 @@ class Runner:
             case Pause(seconds):
                 if self._has_news:
                     return False
-                self._timer = self._linked.loop.call_later(seconds, self._pause_is_over)
+                # Not all that were turned away come back at once.
+                self._timer = self._linked.loop.call_later(seconds * random.uniform(0.5, 1), self._pause_is_over)
                 return _PENDING
+            case CatchUp():
+                channel = self._channel
+                return True if channel is not None and channel.is_up_to_date else _PENDING
 
     def _pause_is_over(self) -> None:
         self._timer = None
@@ -365,7 +387,7 @@ class Runner:
                 keep_alive.release(self._held)
             self._held = belief.held
             if self._held is not None:
-                keep_alive.hold(self._held)
+                keep_alive.hold(self._held, self._keep_alive_refused)
 
     # ------------------------------------------------------------------ small things
 
@@ -392,5 +414,8 @@ def _claims_of(client: aiozk.ZKClient) -> ClientClaims:
     if claims is None:
         requests = Requests("" if client.chroot in (None, "/") else str(client.chroot), client.default_acl)
         requests.create("/", b"").serialize(0)  # a default_acl that cannot be written fails here
-        claims = _claims[client] = ClientClaims(requests)
+        reference = ref(client)  # what is held by the client must not hold the client
+        claims = _claims[client] = ClientClaims(
+            requests, SEEN_TOKENS, lambda resource: election_key(cast(aiozk.ZKClient, reference()), resource)
+        )
     return claims

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import TracebackType
@@ -11,10 +12,11 @@ from typing import Any, NamedTuple, Self
 import aiozk
 from aiozk import exc
 
+from ._protocol.refusals import NotDoneError, accept, pause_before, require_done
 from ._protocol.steps import ConnectionLostError
 from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
-from ._zookeeper.replies import ResponseError, accept, first_failure, is_refused
+from ._zookeeper.replies import ResponseError, first_failure, is_refused
 from ._zookeeper.requests import Request
 from .exceptions import ElectionError, LeadershipLostError
 
@@ -115,8 +117,7 @@ class Transaction:
         self._check_leadership()
         context = ClientContext.attach(self._client)
         try:
-            connection = await self._connected(context)
-            (reply,) = await connection.send(self._request(connection))
+            reply = await self._reply(context)
         except ConnectionLostError:
             raise ElectionError(
                 f"the connection ended before the answer to a transaction of {self._path}: "
@@ -126,6 +127,20 @@ class Transaction:
         finally:
             context.detach()
         self._judge(reply)
+
+    async def _reply(self, context: ClientContext) -> Any:
+        """Send it, as often as ZooKeeper has too much to do for it, while this leads; return the answer."""
+        tries = 0
+        while True:
+            connection = await self._connected(context)
+            (reply,) = await connection.send(self._request(connection))
+            try:
+                require_done(reply)
+            except NotDoneError:
+                tries += 1
+                await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
+            else:
+                return reply
 
     async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""

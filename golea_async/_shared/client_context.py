@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from weakref import WeakKeyDictionary
 import aiozk
 from aiozk.states import States
 
+from golea_async._protocol.refusals import NotDoneError, pause_before
 from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.session import Session
 from golea_async.exceptions import ElectionError
@@ -20,6 +22,7 @@ from .background import Background
 from .channel import Channel, check_client
 from .keepalive import KeepAlive
 from .lease import Lease
+from .survey import Survey
 
 _Result = TypeVar("_Result")
 _STATES = (States.CONNECTED, States.SUSPENDED, States.READ_ONLY, States.LOST)
@@ -46,6 +49,7 @@ class ClientContext:
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
         self.keep_alive = KeepAlive(lambda: self.channel, lambda: self.lease, self.notify, self.spawn)
+        self._survey = Survey(lambda: self.channel, lambda: self.session_timeout)
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> ClientContext:
@@ -173,6 +177,7 @@ class ClientContext:
         """Hear of the next transition of the session, and of the end of the client's own task."""
         if self._bounded_steps is not None:
             self._bounded_steps.put_in_place()
+        self._survey.start()
         self._repair_task.add_done_callback(self._notice)
         self._transition = self._session.state.wait_for(*self._other_states())
         self._transition.add_done_callback(self._notice_transition)
@@ -180,6 +185,7 @@ class ClientContext:
     def _unfollow(self) -> None:
         if self._bounded_steps is not None:
             self._bounded_steps.take_out()
+        self._survey.stop()
         self._repair_task.remove_done_callback(self._notice)
         self._forget_transition()
 
@@ -224,8 +230,12 @@ _contexts: WeakKeyDictionary[aiozk.ZKClient, ClientContext] = WeakKeyDictionary(
 
 
 async def on_connection(client: aiozk.ZKClient, work: Callable[[Channel], Awaitable[_Result]]) -> _Result:
-    """Run ``work`` on a live connection, from its start on each new one until it came through whole."""
+    """Run ``work`` on a live connection, from its start on each new one until it came through whole.
+
+    What ZooKeeper had too much to do for is begun again as well, a little later.
+    """
     context = ClientContext.attach(client)
+    tries = 0
     try:
         while True:
             channel = await context.connected()
@@ -233,5 +243,8 @@ async def on_connection(client: aiozk.ZKClient, work: Callable[[Channel], Awaita
                 return await work(channel)
             except ConnectionLostError:
                 continue
+            except NotDoneError:
+                tries += 1
+                await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
     finally:
         context.detach()

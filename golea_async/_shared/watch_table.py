@@ -100,6 +100,10 @@ class WatchTable:
         """Return the row of a watch to which somebody listens, or None."""
         return self._rows[kind].get(path)
 
+    def known_znodes(self) -> list[Watch]:
+        """Return the rows of znodes (not of children) of which ZooKeeper has shown whether they are there."""
+        return [row for row in self._rows[WatchKind.DATA].values() if row.shows is not None]
+
     def listen(self, path: str, kind: WatchKind, listener: Listener) -> Watch:
         """Have ``listener`` called with a watch's next event. To be called before a request that sets the watch."""
         row = self._rows[kind].get(path)

@@ -68,7 +68,7 @@ class Znode:
             mtime=self.mtime,
             version=self.version,
             # Every creation counts, and every deletion: all that were created and are not there any more.
-            cversion=self.cversion * 2 - len(self.children),
+            cversion=_as_java_int(self.cversion * 2 - len(self.children)),
             aversion=self.aversion,
             ephemeral_owner=self.owner if self.is_ephemeral else 0,
             data_length=len(self.data or b""),
@@ -156,6 +156,10 @@ class MultiError(Exception):
         super().__init__(index, code)
         self.index = index
         self.code = code
+
+
+def _as_java_int(number: int) -> int:
+    return (number + 2**31) % 2**32 - 2**31
 
 
 class Tree:

@@ -14,11 +14,13 @@ from typing import Any
 from aiozk import exc, protocol
 
 from golea_async import Role, Status
-from golea_async._protocol.candidacy import Candidate, live, withdraw
+from golea_async._protocol.candidacy import live
+from golea_async._protocol.candidate import Candidate
 from golea_async._protocol.claims import ClientClaims
+from golea_async._protocol.departure import withdraw
 from golea_async._protocol.identity import Identity
 from golea_async._protocol.role import Ceased, Ended
-from golea_async._protocol.steps import Ask, ConnectionLostError, NextEvent, Pause, Step, WorkStopped
+from golea_async._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Step, WorkStopped
 from golea_async._zookeeper.requests import Requests
 from golea_async._zookeeper.wire import (
     Children,
@@ -98,6 +100,7 @@ class Life:
     """A candidate, and what its coroutine waits for.
 
     :ivar step: what it waits for; None when it has ended.
+    :ivar is_blocked: something may have come that was not read.
     :ivar told: what it believed, in order: statuses, and where belief and statuses ended.
     """
 
@@ -107,6 +110,7 @@ class Life:
         self.me.belief.join()
         self.step: Step | None = None
         self.told: list[Any] = []
+        self.is_blocked = False
         self._coroutine = live(self.me)
 
     def begin(self, session: int = SESSION, *, lease: int | None = 1) -> None:
@@ -201,6 +205,10 @@ class Life:
         assert isinstance(self.step, WorkStopped), self.step
         self._resume()
 
+    def has_caught_up(self, *, is_recent: bool) -> None:
+        assert isinstance(self.step, CatchUp), self.step
+        self._resume(is_recent)
+
     def time_is_over(self) -> None:
         assert isinstance(self.step, Pause), self.step
         self._resume(True)
@@ -246,8 +254,13 @@ class Life:
     def _resume(self, value: Any = None, *, error: Exception | None = None) -> None:
         try:
             self.step = self._coroutine.send(value) if error is None else self._coroutine.throw(error)
-            while isinstance(self.step, WorkStopped) and not self.me.is_working:
-                self.step = self._coroutine.send(None)
+            while True:
+                if isinstance(self.step, WorkStopped) and not self.me.is_working:
+                    self.step = self._coroutine.send(None)
+                elif isinstance(self.step, CatchUp) and not self.is_blocked:
+                    self.step = self._coroutine.send(True)
+                else:
+                    break
         except StopIteration:
             self.step = None
         self._collect()

@@ -8,7 +8,11 @@ import pytest
 from aiozk import exc
 
 from golea_async import Role
+from golea_async._protocol.refusals import THROTTLED
+from golea_async._protocol.role import Notice
+from golea_async._protocol.standing import REFUSED_FROM, WARNED_FROM
 from golea_async._protocol.steps import Known, Pause, WorkStopped
+from golea_async._zookeeper.wire import response_error
 
 from .life import (
     CREATED,
@@ -149,8 +153,8 @@ class TestJoining:
         life.begin()
         life.answer(created(4), node(newest=4), there())
         assert life.ended() == ["ElectionOverError"]
-        life.asks("check le_4 + get le_4")
-        life.answer(checked(), shown(4))
+        life.asks("check le_4 + get le_4 (w) + exists /election")
+        life.answer(checked(), shown(4), there())
         life.asks("delete le_4")
         life.answer(deleted())
         life.has_ended()
@@ -186,8 +190,8 @@ class TestJoining:
         life.resign()
         assert life.ended() == [None]
         life.answer(created(0), node(children=1), missing())
-        life.asks("check le_0 + get le_0")
-        life.answer(checked(), shown(0))
+        life.asks("check le_0 + get le_0 (w) + exists /election")
+        life.answer(checked(), shown(0), there())
         life.asks("delete le_0")
         life.answer(deleted())
         life.has_ended()
@@ -312,8 +316,8 @@ class TestResigning:
         life.lose_connection()
         life.waits()
         life.reconnect()
-        life.asks("check le_0 + get le_0")
-        life.answer(checked(), shown(0))
+        life.asks("check le_0 + get le_0 (w) + exists /election")
+        life.answer(checked(), shown(0), there())
         life.asks("delete le_0")
         life.answer(missing())
         life.has_ended()
@@ -323,7 +327,7 @@ class TestResigning:
         life.resign()
         life.lose_connection()
         life.reconnect()
-        life.answer(checked(), shown(0, session=OTHER_SESSION))
+        life.answer(checked(), shown(0, session=OTHER_SESSION), there())
         life.has_ended()
         assert life.me.is_withdrawn
 
@@ -334,11 +338,39 @@ class TestResigning:
         life.has_ended()
         assert type(life.me.withdrawal_error).__name__ == "NotAuthorizedError"
         life.withdraw_again()
-        life.asks("check le_0 + get le_0")
-        life.answer(checked(), shown(0))
+        life.asks("check le_0 + get le_0 (w) + exists /election")
+        life.answer(checked(), shown(0), there())
         life.answer(deleted())
         life.has_ended()
         assert life.me.is_withdrawn
+
+    def test_when_something_was_not_read_it_is_read_first(self) -> None:
+        life = leader()
+        life.is_blocked = True
+        life.resign()
+        life.event(DELETED, path(0))
+        life.has_caught_up(is_recent=True)
+        life.has_ended()
+        assert life.me.is_withdrawn
+
+    def test_after_a_pause_it_looks_first(self) -> None:
+        life = leader()
+        life.is_blocked = True
+        life.resign()
+        life.has_caught_up(is_recent=False)
+        life.asks("check le_0 + exists /election")  # its watch is set: an event comes ahead of the answer
+        life.event(DELETED, path(0))
+        life.answer(checked(missing()), missing())
+        life.has_caught_up(is_recent=True)
+        life.has_ended()
+
+    def test_what_may_not_be_read_is_deleted_where_the_election_node_is_older(self) -> None:
+        life = leader()
+        life.lose_connection()
+        life.resign()
+        life.reconnect()
+        life.answer(checked(), exc.NoAuth(), there())
+        life.asks("delete le_0")
 
     def test_while_it_is_out_of_touch(self) -> None:
         life = follower()
@@ -346,7 +378,7 @@ class TestResigning:
         life.resign()
         life.waits()
         life.reconnect()
-        life.asks("check le_7 + get le_7")
+        life.asks("check le_7 + get le_7 (w) + exists /election")
 
 
 class TestReconnecting:
@@ -356,7 +388,7 @@ class TestReconnecting:
         assert life.ceased() == []
         life.reconnect()
         life.asks("check /election + list | exists DONE (w) + get le_0 (w)")
-        life.answer(checked(), listed(0, 1))
+        life.answer(checked(), listed(0, 1), there())
         life.show(DONE, missing())
         life.show(path(0), shown(0))
         life.waits()
@@ -422,8 +454,8 @@ class TestTheSessionIsLost:
         life.reconnect(OTHER_SESSION)
         assert life.ceased() == ["SessionExpiredError"]
         assert life.statuses() == [(CANDIDATE, "SessionExpiredError")]
-        life.asks("check le_0 + get le_0")
-        life.answer(checked(missing()), missing())
+        life.asks("check le_0 + get le_0 (w) + exists /election")
+        life.answer(checked(missing()), missing(), there())
         life.asks("create le_ + get /election + exists DONE (w)")
         life.answer(created(9, OTHER_SESSION), node(children=1, newest=9), missing())
         assert life.statuses() == [(LEADER, None)]
@@ -433,7 +465,7 @@ class TestTheSessionIsLost:
         life = follower()
         life.lose_connection()
         life.reconnect(OTHER_SESSION)
-        life.answer(checked(), shown(7))
+        life.answer(checked(), shown(7), there())
         life.asks("delete le_7")
         life.answer(deleted())
         life.asks("create le_ + get /election + exists DONE (w)")
@@ -452,18 +484,18 @@ class TestTheSessionIsLost:
         life.resign()
         life.me.is_working = False
         life.work_has_stopped()
-        life.asks("check le_0 + get le_0")
-        life.answer(checked(), shown(0))
+        life.asks("check le_0 + get le_0 (w) + exists /election")
+        life.answer(checked(), shown(0), there())
         life.asks("delete le_0")
         life.answer(deleted())
-        life.asks("delete le_1")
+        life.asks("delete le_1")  # its watch is silent, and that is a look
 
     def test_it_does_not_stand_again(self) -> None:
         life = leader(rejoins=False)
         life.lose_connection()
         life.reconnect(OTHER_SESSION)
         assert life.ended() == ["SessionExpiredError"]
-        life.answer(checked(missing()), missing())
+        life.answer(checked(missing()), missing(), there())
         life.has_ended()
 
     def test_before_anything_was_nominated(self) -> None:
@@ -517,6 +549,8 @@ class TestTheReplyToANominationIsLost:
         self.lose(life)
         life.answer(checked(), listed(4, 5))
         life.answer(shown(4), shown(5))
+        life.asks("check le_5 + get le_5 (w) + exists /election")
+        life.answer(checked(), shown(5), there())
         life.asks("delete le_5")
         life.answer(deleted())
         assert life.me.own is not None
@@ -546,6 +580,8 @@ class TestTheReplyToANominationIsLost:
         life.answer(checked(), listed(2))
         life.asks("get le_2")
         life.answer(shown(2))
+        life.asks("check le_2 + get le_2 (w) + exists /election")
+        life.answer(checked(), shown(2), there())
         life.asks("delete le_2")
         life.answer(deleted())
         life.has_ended()
@@ -564,7 +600,7 @@ class TestTheReplyToANominationIsLost:
             life.answer(checked(), listed(0, 1))
             life.asks("get le_0 + get le_1")
         first.answer(shown(0, b"same"), shown(1, b"same"))
-        first.asks("delete le_1")
+        first.asks("check le_1 + get le_1 (w) + exists /election")
         second.answer(shown(0, b"same"), shown(1, b"same"))  # the first one has taken both by now
         second.asks("create le_ + exists DONE (w)")
 
@@ -680,7 +716,7 @@ class TestTheElectionIsEnded:
         life.lose_connection()
         assert life.ended() == ["ElectionOverError"]
         life.reconnect(OTHER_SESSION)
-        life.asks("check le_7 + get le_7")
+        life.asks("check le_7 + get le_7 (w) + exists /election")
 
 
 class TestTheLease:
@@ -698,6 +734,127 @@ class TestTheLease:
         life = leader()
         life.lease(2)
         assert life.statuses() == [(CANDIDATE, "LeaseExpiredError"), (LEADER, None)]
+
+
+class TestZooKeeperHasNoTime:
+    """THROTTLEDOP: not done, try again. The whole step is repeated."""
+
+    def test_for_a_nomination(self) -> None:
+        life = Life()
+        life.begin()
+        life.answer(response_error(THROTTLED), node(), missing())
+        life.time_is_over()
+        life.asks("create le_ + get /election")  # the watch is set
+        assert life.me.claims is not None
+        assert not life.me.claims.is_doubtful(b"one")
+
+    def test_for_a_list(self) -> None:
+        life = follower()
+        life.event(DELETED, path(6))
+        life.answer(response_error(THROTTLED))
+        life.time_is_over()
+        life.asks("list")
+
+    def test_for_a_watch(self) -> None:
+        life = Life()
+        life.begin()
+        life.answer(created(0), node(children=1), missing())
+        life.watches("get le_0 (w)")
+        life.show(path(0), response_error(THROTTLED))
+        assert life.me.belief.leads
+        life.time_is_over()
+        life.watches("get le_0 (w)")
+
+    def test_for_a_barrier(self) -> None:
+        """Sent again alone, it would come too late for the list that it precedes."""
+        life = leader()
+        life.lose_connection()
+        life.reconnect()
+        life.answer(checked(response_error(THROTTLED)), listed(0))
+        life.time_is_over()
+        life.asks("check /election + list")
+
+    def test_for_a_deletion(self) -> None:
+        life = leader()
+        life.resign()
+        life.answer(response_error(THROTTLED))
+        life.time_is_over()
+        life.asks("delete le_0")
+
+    def test_again_and_again(self) -> None:
+        life = follower()
+        life.event(DELETED, path(6))
+        pauses = []
+        for _ in range(10):
+            life.answer(response_error(THROTTLED))
+            assert isinstance(life.step, Pause)
+            pauses.append(life.step.seconds)
+            life.time_is_over()
+        assert pauses == sorted(pauses)
+        assert pauses[0] < 0.1 < pauses[-1] <= 1
+
+
+class TestAKeepAliveIsRefused:
+    def test_since_the_znode_is_gone(self) -> None:
+        life = leader()
+        life.me.hear_refusal(checked(missing()))
+        life._news()
+        assert life.ceased() == ["CandidateDeletedError"]
+        life.asks("check le_0 + get le_0 + exists DONE + exists /election")
+
+    def test_since_it_must_not_be_read(self) -> None:
+        life = leader()
+        life.me.hear_refusal(checked(exc.NoAuth()))
+        life._news()
+        assert life.ended() == ["NotAuthorizedError"]
+        life.asks("delete le_0")
+
+
+class TestWhatOperatorsAreTold:
+    def notices(self, life: Life) -> str:
+        return " ".join(each.text for each in life.told if isinstance(each, Notice))
+
+    def test_of_other_recipes(self) -> None:
+        life = follower()
+        life.event(DELETED, path(6))
+        life.answer(listed(7, others=["lock-0000000001"]))
+        assert "lock-0000000001" in self.notices(life)
+
+    def test_of_a_candidate_without_a_session(self) -> None:
+        life = Life()
+        life.begin()
+        life.answer(created(7), node(newest=7), missing())
+        life.answer(shown(6, session=0))
+        assert life.status.now_following == path(6)
+        assert "belongs to no session" in self.notices(life)
+
+    def test_of_a_smaller_token(self) -> None:
+        life = Life()
+        life.claims.tokens.note(RESOURCE, 10**6)
+        life.begin()
+        life.answer(created(0), node(children=1), missing())
+        assert "history went back" in self.notices(life)
+
+    def test_of_scarce_numbers(self) -> None:
+        life = Life()
+        life.begin()
+        life.answer(created(WARNED_FROM), node(children=1, newest=WARNED_FROM), missing())
+        assert "running out of numbers" in self.notices(life)
+        assert life.statuses()[-1] == (LEADER, None)
+
+    def test_with_the_last_numbers_nobody_stands(self) -> None:
+        life = Life()
+        life.begin()
+        life.answer(created(REFUSED_FROM), node(children=1, newest=REFUSED_FROM), missing())
+        assert life.ended() == ["ElectionError"]
+        assert (LEADER, None) not in life.statuses()
+
+    def test_where_there_are_no_numbers_left(self) -> None:
+        life = Life()
+        life.begin()
+        life.answer(exc.NodeExists(), node(), missing())
+        assert life.ended() == ["ElectionError"]
+        assert "no numbers left" in str(life.status.error)
 
 
 class TestTheClientIsClosed:

@@ -16,6 +16,7 @@ from golea_async._protocol.standing import (
     Look,
     Missing,
     Over,
+    Supply,
     Verdict,
     View,
     candidate_name,
@@ -28,10 +29,10 @@ from golea_async._protocol.standing import (
     name_before,
     predecessor_of,
     strangers,
+    supply_after,
 )
 
-SMALLEST, LARGEST = -(2**31), 2**31 - 1
-NUMBERS = st.integers(SMALLEST, LARGEST)
+NUMBERS = st.integers(0, 2**31 - 1)
 STRANGERS = st.sampled_from(
     [
         "le_",
@@ -43,6 +44,8 @@ STRANGERS = st.sampled_from(
         "le_\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660",  # ten digits, but not ZooKeeper's
         "le_9999999999",  # ten digits, but beyond 32 bits
         "le_-000000000",
+        "le_-000000005",  # what is behind the last number as an integer of Java's, and is never issued
+        "le_-2147483648",
         "LE_0000000001",
         "xle_0000000001",
         "DONE2",
@@ -54,10 +57,8 @@ STRANGERS = st.sampled_from(
 
 @st.composite
 def creations(draw: st.DrawFn) -> list[str]:
-    """Living candidates in the order of their creation, the counter's wrap included."""
-    start = draw(NUMBERS)
-    distances = draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=30, unique=True).map(sorted))
-    return [candidate_name((start + distance - SMALLEST) % 2**32 + SMALLEST) for distance in distances]
+    """Living candidates in the order of their creation."""
+    return [candidate_name(number) for number in sorted(draw(st.sets(NUMBERS, min_size=1, max_size=30)))]
 
 
 @st.composite
@@ -103,11 +104,24 @@ def test_the_next_to_join_is_the_last(candidates: list[str]) -> None:
     assert in_order(standing) == standing
 
 
-def test_the_counter_wraps_like_a_java_int() -> None:
-    names = ["le_2147483646", "le_2147483647", "le_-2147483648", "le_-2147483647"]
-    assert in_order(sorted(names)) == names
-    assert [name_before(name) for name in names[1:]] == names[:-1]
-    assert candidate_name(-5) == "le_-000000005"
+def test_the_last_number_is_the_largest_that_zookeeper_issues() -> None:
+    assert in_order(["le_2147483648", "le_2147483647", "le_0000000000"]) == ["le_0000000000", "le_2147483647"]
+    assert name_before("le_2147483647") == "le_2147483646"
+
+
+@pytest.mark.parametrize(
+    ("number", "supply"),
+    [
+        (0, Supply.PLENTY),
+        (2**31 - 2**20 - 1, Supply.PLENTY),
+        (2**31 - 2**20, Supply.SCARCE),
+        (2**31 - 2**10 - 1, Supply.SCARCE),
+        (2**31 - 2**10, Supply.USED_UP),
+        (2**31 - 1, Supply.USED_UP),
+    ],
+)
+def test_numbers_come_to_an_end(number: int, supply: Supply) -> None:
+    assert supply_after(candidate_name(number)) is supply
 
 
 @given(NUMBERS)

@@ -388,7 +388,7 @@ class TestReconnecting:
         assert life.ceased() == []
         life.reconnect()
         life.asks("check /election + list | exists DONE (w) + get le_0 (w)")
-        life.answer(checked(), listed(0, 1), there())
+        life.answer(checked(), listed(0, 1))
         life.show(DONE, missing())
         life.show(path(0), shown(0))
         life.waits()

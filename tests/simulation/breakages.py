@@ -52,9 +52,9 @@ def _lease_renewed_by_reads() -> Iterator[None]:
         yield
 
 
-def _without_barriers(connection: Channel) -> Any:
-    """The same connection, but where a quorum write is asked for it only reads."""
-    hasty = copy.copy(connection)
+def _without_barriers(requests: Any) -> Any:
+    """The same, but where a quorum write is asked for it only reads."""
+    hasty = copy.copy(requests)
     hasty.check = hasty.exists
     return hasty
 
@@ -83,8 +83,8 @@ def _search_without_a_barrier() -> Iterator[None]:
         finally:
             self._requests = careful
 
-    careful_search = Claims._search
-    with mock.patch.object(Claims, "_search", search):
+    careful_search = Claims.search
+    with mock.patch.object(Claims, "search", search):
         yield
 
 

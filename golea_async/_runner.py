@@ -175,6 +175,7 @@ class Runner:
             self._life = None
             context.detach()
             raise
+        self._look_around()
         self._resume()  # first: ZooKeeper works while the rest is being set up
         context.listen(self.on_change)
         context.keep_alive.stand(self.identity.resource)
@@ -225,7 +226,7 @@ class Runner:
         self._is_stepping = True
         try:
             while value is not _PENDING:
-                self._look_around()
+                self._look_at_lease()
                 self._step, self._has_news = None, False
                 self._step = life.send(value) if error is None else life.throw(error)
                 self._tell()
@@ -233,6 +234,7 @@ class Runner:
                 try:
                     value = self._perform(self._step)
                 except ConnectionLostError as lost:
+                    self._look_around()
                     value, error = None, lost
         except StopIteration:
             self._life = self._step = None
@@ -251,23 +253,25 @@ class Runner:
             self._signal.set_result(None)
 
     def _look_around(self) -> None:
-        """Tell the candidate how its client stands with ZooKeeper; belief ends here where that says so."""
+        """Tell the candidate how its client stands with ZooKeeper."""
         context, me = self._linked, self._candidate
-        view, channel, lease = me.view, context.channel, context.lease
+        view, channel = me.view, context.channel
         if channel is not None and channel is not self._channel:
             self._channel, me.session_id = channel, channel.session_id
             self._watched.clear()
             view.reconnected()
         view.in_touch = channel is not None
-        view.lease = lease.stretch if lease is not None and lease.is_valid else None
         view.is_session_lost = me.claims is not None and context.has_lost(me.claims.session_id)
         view.is_closed = context.is_closed
         if view.is_closed:
             me.is_closing, me.is_closed_in_order = context.is_closing, context.is_closed_in_order
             me.session_timeout = context.session_timeout
         me.is_working = self.public.has_work
-        me.belief.reconsider(view)
-        self._tell()
+
+    def _look_at_lease(self) -> None:
+        lease, me = self._linked.lease, self._candidate
+        me.view.lease = lease.stretch if lease is not None and lease.is_valid else None
+        me.reconsider()
 
     def _news(self) -> None:
         """End belief where the news say so, and have the coroutine look again: now, if it waits for news."""
@@ -280,10 +284,12 @@ class Runner:
             self._stop_timer()
             self._resume(False)
         else:
-            self._look_around()
+            self._look_at_lease()
+            self._tell()
 
     def on_change(self) -> None:
         """Hear that the connection, the session or the lease has come or gone; to be called by the context."""
+        self._look_around()
         self._news()
 
     def on_event(self, event: Event, path: str) -> None:
@@ -311,7 +317,7 @@ class Runner:
             case NextEvent():
                 return None if self._has_news else _PENDING
             case WorkStopped():
-                return _PENDING if self._candidate.is_working else None
+                return _PENDING if self.public.has_work else None
             case Pause(seconds):
                 if self._has_news:
                     return False
@@ -337,10 +343,8 @@ class Runner:
         if channel is None or not self._candidate.view.in_touch:
             raise ConnectionLostError
         question = Question(channel, step, None if own is None else own.path)
-        for path in question.watched:
-            channel.watches.listen(path, WatchKind.DATA, self.on_event)
-            self._watched.add(path)
-        self._read(channel, question.send())
+        self._watched.update(question.watched)
+        self._read(channel, question.send(self.on_event))
         question.when_answered(partial(self._answered, question))
         if question.is_awaited:
             self._question = question
@@ -355,6 +359,7 @@ class Runner:
         try:
             self._read(question.channel, question.take())
         except ConnectionLostError as lost:
+            self._look_around()
             error = lost.with_traceback(None)
         else:
             question.when_answered(partial(self._answered, question))

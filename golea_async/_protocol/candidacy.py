@@ -24,6 +24,7 @@ from .departure import delete_former, delete_leftovers, pause_a_little, sweep, w
 from .oddities import other_recipes, scarce_numbers, smaller_token, used_up_numbers
 from .refusals import NotDoneError, accept, is_present, require_done
 from .standing import (
+    WARNED_FROM,
     Closed,
     First,
     Follow,
@@ -66,7 +67,8 @@ async def stand(me: Candidate) -> None:  # noqa: C901, PLR0912  # one case for e
     """
     while True:
         try:
-            me.raise_refusal()
+            if me.refusal is not None:
+                me.raise_refusal()
             match decide(me.view):
                 case Leave():
                     return
@@ -129,9 +131,10 @@ async def join(me: Candidate) -> None:
     :raises ElectionError: when the candidate must not stand.
     """
     claims = me.claims = me.claims_of_client.of(me.session_id, me.resource)
-    if not me.is_working:  # while work is stopping the znode of a lost session stays, and goes by itself
-        await delete_former(me)  # a client may give up a session that is alive
-    if claims.is_doubtful(me.data):
+    if me.former is not None and not me.is_working:
+        # A client may give up a session that is alive. While work is stopping the znode stays, and goes by itself.
+        await delete_former(me)
+    if me.data in claims.doubtful:
         me.is_withdrawn = False
         found = await claims.search(me.data)
         if found:
@@ -162,12 +165,11 @@ async def nominate(me: Candidate) -> None:
     """
     claims = me.claims
     assert claims is not None, "join() has them"
-    may_be_alone, seen_token = claims.may_be_alone, claims.greatest_token
-    node = [me.requests.get(me.resource)] if may_be_alone else []
-    nomination, shown = await claims.nominate(me.data, *node, *me.watching(me.view.done))
-    me.belief.notice(smaller_token(nomination.path, nomination.czxid, seen_token))
+    nomination, node, seen_token = await claims.nominate(me.data, *me.watching(me.view.done))
+    if nomination.czxid <= seen_token:
+        me.belief.notice(smaller_token(nomination.path, nomination.czxid, seen_token))
     stand_at(me, nomination)
-    me.view.is_first = may_be_alone and is_alone(nomination, shown[0])
+    me.view.is_first = node is not None and is_alone(nomination, node)
 
 
 def stand_at(me: Candidate, nomination: Nomination) -> None:
@@ -176,6 +178,8 @@ def stand_at(me: Candidate, nomination: Nomination) -> None:
     :raises ElectionError: when the election node has no numbers left.
     """
     me.stand_at(nomination)
+    if nomination.number < WARNED_FROM:
+        return
     me.belief.notice(scarce_numbers(nomination.path), f"numbers of {me.resource}")
     if supply_after(nomination.name) is Supply.USED_UP:
         raise me.identity.error(ElectionError, f"must not stand: {used_up_numbers(me.resource)}")
@@ -207,25 +211,28 @@ async def look_at(me: Candidate, before: str, barrier: list[Request]) -> None:
     is_seen = view.own is not None and view.own.is_there is True
     needed = me.watching(view.done, view.before, None if is_seen else view.own)
     replies = await ask(*barrier, *needed, behind=me.watching(view.own))
-    require_done(*replies[: len(barrier)])
+    if barrier:
+        require_done(replies[0])
 
 
 async def look_at_all(me: Candidate, barrier: list[Request]) -> None:
     """List the children. What a lost reply may have left stands before this candidate, and goes first."""
     view, nomination = me.view, own(me)
-    await sweep(me)
+    if me.claims is not None and me.data in me.claims.doubtful:
+        await sweep(me)
     keep_alive = [me.requests.check(nomination.path)] if view.lease is None else []  # the first needs a lease at once
     *replies, listed = await ask(
         *barrier, *keep_alive, me.requests.children(me.resource), behind=me.watching(view.done, view.own)
     )
-    require_done(*replies)
+    if replies:
+        require_done(*replies)
     accept(listed, exc.NoNode, path=me.resource, **me.identity.names)
     # Only when the election node is made anew do names come again.
     is_ours = not is_missing(listed) and listed.stat.created_zxid < nomination.czxid
     if not is_missing(listed):
         me.belief.notice(other_recipes(me.resource, listed.children), f"others in {me.resource}")
     view.listed(nomination.name, me.resource, listed.children if is_ours else None)
-    me.belief.reconsider(view)
+    me.reconsider()
 
 
 async def ask_quorum(me: Candidate) -> None:
@@ -260,6 +267,6 @@ async def ask_quorum(me: Candidate) -> None:
 async def next_view(me: Candidate) -> None:
     """Watch what the decision did not need to be watched, and wait for news."""
     view, me.tries = me.view, 0
-    if rest := me.watching(view.own, view.done, view.before):
-        await ask(behind=rest)  # goes on at once
+    if view.unwatched:
+        await ask(behind=me.watching(view.own, view.done, view.before))  # goes on at once
     await next_event()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from aiozk import exc, protocol
 
-from golea_async._zookeeper.replies import Reply, is_missing, is_refused
+from golea_async._zookeeper.replies import Reply, is_missing
 from golea_async._zookeeper.requests import Request
 from golea_async.exceptions import ElectionError
 
 from .claims import Claims, ClientClaims, Nomination
 from .identity import Identity
-from .oddities import lasting_candidate
+from .oddities import OWNERS_OF_LASTING_ZNODES, lasting_candidate
 from .refusals import NotDoneError, accept, is_present
 from .role import Belief
 from .standing import DONE, Sight, View, Watch, name_before
@@ -36,6 +36,7 @@ class Candidate:
     :ivar own: the znode of its nomination, until that is known to be gone.
     :ivar former: the znode of an earlier session, until that is known to be gone.
     :ivar claims: those of the session in which it was nominated, or is being nominated.
+    :ivar refusal: of a request whose reply nobody waited for.
     :ivar tries: how often ZooKeeper had no time, since it last did what was asked.
     :ivar is_withdrawn: nothing of this candidate can be in ZooKeeper.
     :ivar withdrawal_error: why deleting it was given up, or None.
@@ -60,54 +61,55 @@ class Candidate:
         self.is_withdrawn = True
         self.withdrawal_error: ElectionError | None = None
         self._to_delete: Nomination | None = None  # what `view.to_delete` is about
-        self._refusal: Exception | None = None  # of a request whose reply nobody waits for
+        self.refusal: Exception | None = None
 
     # ------------------------------------------------------------------ news
 
     def leave(self) -> None:
         """Resign: belief and statuses end at once."""
         self.view.is_leaving = True
-        self.belief.reconsider(self.view)
+        self.reconsider()
         self.belief.end(None)
 
     def hear_of_end(self) -> None:
         """Stand no longer, since this process has ended the election: also where the nomination came only then."""
         self.view.done.is_there = True
-        self.belief.reconsider(self.view)
+        self.reconsider()
 
     def hear(self, event: int, path: str) -> None:
         """Take note of a watch's event. ZooKeeper's events are numbered as aiozk's ``WatchEvent`` has them."""
-        for sight in self.view.sights_of(path):
-            self.view.heard(sight, is_there=_EVENTS.get(event))
-        self.belief.reconsider(self.view)
+        self.view.heard(path, is_there=_EVENTS.get(event))
+        self.reconsider()
 
     def read(self, path: str, reply: Reply) -> bool:
-        """Take note of the reply to a request that sets a watch; return whether ZooKeeper has set a watch for it.
-
-        A reply whose event has come before says nothing any more.
-        """
-        sights = [sight for sight in self.view.sights_of(path) if sight.watch is Watch.ASKED]
-        for sight in sights:
+        """Take note of the reply to a request that sets a watch; return whether ZooKeeper has set a watch for it."""
+        view, is_set = self.view, False
+        for sight in view.asked(path):
             try:
                 is_there = self._shows(sight, reply)
             except (ElectionError, NotDoneError) as refused:
-                self.view.shown(sight, is_there=None)
-                self._refusal = refused
-            else:
-                self.view.shown(sight, is_there=is_there)
-        self.belief.reconsider(self.view)
-        return any(sight.watch is Watch.SET for sight in sights)
+                is_there, self.refusal = None, refused
+            is_set = view.shown(sight, is_there=is_there) or is_set
+        self.reconsider()
+        return is_set
 
     def _shows(self, sight: Sight, reply: Reply) -> bool | None:
         if isinstance(reply, Known):
             return reply.is_there
-        if sight is self.view.done:
-            return is_present(reply, path=sight.path, **self.identity.names)
-        accept(reply, exc.NoNode, path=sight.path, **self.identity.names)
-        if not is_refused(reply):
+        if isinstance(reply, exc.ResponseError):
+            if sight is self.view.done:
+                return is_present(reply, path=sight.path, **self.identity.names)
+            accept(reply, exc.NoNode, path=sight.path, **self.identity.names)
+            return False
+        if reply.stat.ephemeral_owner in OWNERS_OF_LASTING_ZNODES:
             self.belief.notice(lasting_candidate(sight.path, reply.stat.ephemeral_owner))
         meant = self.own if sight is self.view.own else self._to_delete if sight is self.view.to_delete else None
-        return not is_refused(reply) if meant is None else meant.is_shown_by(reply)
+        return meant is None or meant.is_shown_by(reply)
+
+    def reconsider(self) -> None:
+        """End belief where the view says so."""
+        if self.belief.stretch is not None:
+            self.belief.reconsider(self.view)
 
     def hear_refusal(self, reply: Reply) -> None:
         """Take note that a keep-alive on the own znode was refused: it is gone, or must not be read any more."""
@@ -119,8 +121,8 @@ class Candidate:
             try:
                 accept(reply, path=self.view.own.path, **self.identity.names)
             except (ElectionError, NotDoneError) as refused:
-                self._refusal = refused
-        self.belief.reconsider(self.view)
+                self.refusal = refused
+        self.reconsider()
 
     # ------------------------------------------------------------------ what the coroutine does with it
 
@@ -130,7 +132,7 @@ class Candidate:
         :raises ElectionError: when it would be refused again.
         :raises NotDoneError: when it was not carried out.
         """
-        refusal, self._refusal = self._refusal, None
+        refusal, self.refusal = self.refusal, None
         if refusal is not None:
             raise refusal
 
@@ -139,18 +141,16 @@ class Candidate:
         wanted = [sight for sight in sights if sight is not None and sight.watch is Watch.NONE]
         for sight in wanted:
             sight.watch = Watch.ASKED  # its event can come before the reply
-        requests = self.requests
-        return tuple(
-            requests.exists(sight.path, watch=True) if sight is self.view.done else requests.get(sight.path, watch=True)
-            for sight in wanted
-        )
+        done = self.view.done
+        exists, get = [each.path for each in wanted if each is done], [each.path for each in wanted if each is not done]
+        return self.requests.watching(exists, get) if wanted else ()
 
     def stand_at(self, own: Nomination) -> None:
         """Have a znode, which was just seen on this connection."""
         assert self.claims is not None, "a znode is claimed"
         before = name_before(own.name)
         # In doubt, list: the number before may be the znode of a nomination whose reply was lost, nobody's but ours.
-        if before is None or self.claims.is_doubtful(self.data) or self.claims.has_departed(before):
+        if before is None or self.data in self.claims.doubtful or self.claims.has_departed(before):
             self.view.hint = None
         else:
             self.view.hint = f"{self.resource}/{before}"

@@ -31,7 +31,7 @@ from golea_async.exceptions import ElectionError, election_not_found
 
 from .oddities import SeenTokens, used_up_numbers
 from .refusals import accept, leaves_doubt, require_done
-from .standing import CANDIDATE_PREFIX, in_order
+from .standing import CANDIDATE_PREFIX, NUMBER_DIGITS, in_order
 from .steps import ask
 
 
@@ -51,6 +51,11 @@ class Nomination:
         """The znode's name without its parents."""
         return self.path.rpartition("/")[2]
 
+    @property
+    def number(self) -> int:
+        """The number in its name."""
+        return int(self.path[-NUMBER_DIGITS:])
+
     def is_shown_by(self, reply: Reply) -> bool:
         """Return whether the reply to a ``get`` shows this very znode."""
         return (
@@ -61,7 +66,10 @@ class Nomination:
 
 
 class Claims:
-    """All nominations of one session for one election node."""
+    """All nominations of one session for one election node.
+
+    :ivar doubtful: the names of which there may be a znode of this session that nobody knows of.
+    """
 
     def __init__(self, of_client: ClientClaims, session_id: int, resource: str) -> None:
         self.resource = resource
@@ -70,22 +78,13 @@ class Claims:
         self._requests = of_client.requests
         self._claimed: dict[str, int] = {}  # czxid by name
         self._others: dict[str, int] = {}  # the same, of znodes that a search has seen to be another session's
-        self._doubtful: set[bytes] = set()
+        self.doubtful: set[bytes] = set()
         self._nominating = 0
         self._key = of_client.key_of(resource)
 
-    @property
-    def greatest_token(self) -> int:
-        """The greatest token that this process has seen in the election."""
-        return self._of_client.tokens.greatest(self._key)
-
-    def is_doubtful(self, name: bytes) -> bool:
-        """Return whether there may be a znode of this name and session that nobody knows of."""
-        return name in self._doubtful
-
     def doubt(self, name: bytes) -> None:
         """Take note that there may be one, as long as the session lives: also when nobody of this name stands."""
-        self._doubtful.add(name)
+        self.doubtful.add(name)
         self._of_client.in_doubt.add(self)
 
     def claim(self, nomination: Nomination) -> None:
@@ -99,7 +98,7 @@ class Claims:
             del self._claimed[nomination.name]
 
     @property
-    def may_be_alone(self) -> bool:
+    def _may_be_alone(self) -> bool:
         """Whether a candidate that is nominated now may find no other: no other one of this client stands here.
 
         A candidate that has just resigned here as a follower leaves the one before it behind, most likely.
@@ -123,19 +122,23 @@ class Claims:
 
     # Each of these is a part of a candidate's coroutine.
 
-    async def nominate(self, name: bytes, *beside: Request) -> tuple[Nomination, list[Reply]]:
-        """Create a candidate; return it, and the replies to what was asked beside.
+    async def nominate(self, name: bytes, *watches: Request) -> tuple[Nomination, Reply | None, int]:
+        """Create a candidate, and ask behind that for the election node where nobody else may stand there.
+
+        Return the candidate, what shows the election node, and the greatest token that was seen before.
 
         :raises ConnectionLostError: when the connection ended before the reply; then the name is in doubt.
         :raises NotDoneError: when ZooKeeper had no time for it.
         :raises ElectionNotFoundError: when the election node does not exist.
         :raises NotAuthorizedError: when the client may not create children there.
         """
-        path = f"{self.resource}/{CANDIDATE_PREFIX}"
+        requests, seen_token = self._requests, self._of_client.tokens.greatest(self._key)
+        node = [requests.get(self.resource)] if self._may_be_alone else []
+        create = requests.create(f"{self.resource}/{CANDIDATE_PREFIX}", name, ephemeral=True, sequential=True)
         self._nominating += 1
         is_doubtful = True
         try:
-            created, *replies = await ask(self._requests.create(path, name, ephemeral=True, sequential=True), *beside)
+            created, *replies = await ask(create, *node, *watches)
             is_doubtful = is_refused(created) and leaves_doubt(created)
         finally:
             self._nominating -= 1
@@ -146,7 +149,7 @@ class Claims:
         path = f"{self.resource}/{created.path.rpartition('/')[2]}"
         own = Nomination(path, created.stat.created_zxid, created.stat.ephemeral_owner)
         self.claim(own)
-        return own, replies
+        return own, replies[0] if node else None, seen_token
 
     def _refusal(self, reply: Reply) -> ElectionError:
         about = {"path": self.resource, "resource": self.resource}

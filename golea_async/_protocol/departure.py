@@ -72,7 +72,7 @@ async def delete_former(me: Candidate) -> None:
 
 async def sweep(me: Candidate) -> None:
     """Delete the znodes that a lost reply may have left; nothing to do when the name is not in doubt."""
-    if me.claims is not None and me.claims.is_doubtful(me.data):
+    if me.claims is not None and me.data in me.claims.doubtful:
         await delete_leftovers(me, await me.claims.search(me.data))
 
 

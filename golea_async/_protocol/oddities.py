@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 from .standing import CANDIDATE_PREFIX, Supply, strangers, supply_after
 
 # A znode of no session has the owner 0, or, as a container, Long.MIN_VALUE (EphemeralType.java).
-_OWNERS_OF_LASTING_ZNODES = (0, -(2**63), 2**63)
+OWNERS_OF_LASTING_ZNODES = (0, -(2**63), 2**63)
 
 _MOST_NAMED = 5
 _MOST_ELECTIONS = 1024
@@ -16,7 +16,7 @@ _MOST_ELECTIONS = 1024
 
 def lasting_candidate(path: str, ephemeral_owner: int) -> str | None:
     """Say that the candidate that is followed belongs to no session; None when it belongs to one."""
-    if ephemeral_owner not in _OWNERS_OF_LASTING_ZNODES:
+    if ephemeral_owner not in OWNERS_OF_LASTING_ZNODES:
         return None
     return (
         f"the candidate {path} belongs to no session: somebody has made or restored it as a persistent znode, it never "

@@ -69,6 +69,7 @@ class Belief:
 
     :ivar latest: the latest status.
     :ivar changes: what was not told yet.
+    :ivar stretch: of the lease, within which it leads; None: it does not.
     :ivar held: the own path while the candidate is the first, so that the lease is kept alive for it; else None.
     """
 
@@ -80,12 +81,7 @@ class Belief:
         self._identity = identity
         self._rejoins = rejoins
         self._is_in_doubt = False  # why it ceased to lead
-        self._stretch: int | None = None  # of the lease, within which it leads; None: it does not
-
-    @property
-    def leads(self) -> bool:
-        """Whether the candidate believes that it leads."""
-        return self._stretch is not None
+        self.stretch: int | None = None
 
     def join(self) -> None:
         """Stand from now on; the outcome is not known."""
@@ -111,20 +107,20 @@ class Belief:
     def lead(self, own: Nomination, stretch: int) -> None:
         """Lead within this stretch of the lease. Idempotent."""
         self.be_first(own)
-        if self.leads:
+        if self.stretch is not None:
             return
         if self.latest.role is Role.LEADER:  # two stretches are never read as one
             self._publish(Status(Role.CANDIDATE, own.path))
         self.explain(None)
-        self._stretch = stretch
+        self.stretch = stretch
         self.changes.append(Gained(own))
         self._publish(Status(Role.LEADER, own.path, None, self.latest.now_following, own.czxid))
 
     def reconsider(self, view: View) -> None:
         """Believe in leading no longer where the view says so; to be asked before anything else is done about it."""
-        if self._stretch is None:
+        if self.stretch is None:
             return
-        reason = loss(view, self._stretch)
+        reason = loss(view, self.stretch)
         if reason is None:
             return
         cause = self._cause(reason, view)
@@ -151,8 +147,8 @@ class Belief:
 
     def cease(self, cause: ElectionError | None, *, is_in_doubt: bool = False) -> None:
         """Believe in leading no longer, or say why that ended. Idempotent."""
-        if self.leads:
-            self._stretch, self._is_in_doubt = None, is_in_doubt
+        if self.stretch is not None:
+            self.stretch, self._is_in_doubt = None, is_in_doubt
             self.changes.append(Ceased(cause, is_in_doubt))
         elif cause is not None:
             self.explain(cause)

@@ -44,6 +44,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 CANDIDATE_PREFIX = "le_"
+NUMBER_DIGITS = 10
 DONE = "DONE"
 DONE_DATA = b"done"
 
@@ -115,13 +116,6 @@ class View:
     is_closed: bool = False
     is_leaving: bool = False
 
-    def sights_of(self, path: str) -> list[Sight]:
-        """Return what is known of a path; two may be about the same one."""
-        sights = [sight for sight in (self.own, self.before, self.done) if sight is not None and sight.path == path]
-        if self.to_delete is not None and self.to_delete is not self.own and self.to_delete.path == path:
-            sights.append(self.to_delete)
-        return sights
-
     def reconnected(self) -> None:
         """Count as unknown what was known from an earlier connection. Only that the election is over is final."""
         if self.before is not None and self.before.is_there:
@@ -132,24 +126,37 @@ class View:
             if sight is not None:
                 sight.watch, sight.is_there = Watch.NONE, None
 
-    def heard(self, sight: Sight, *, is_there: bool | None) -> None:
+    def heard(self, path: str, *, is_there: bool | None) -> None:
         """Take note of a watch's event, which has used it up. None: the znode has changed in another way."""
-        sight.watch, sight.is_there = Watch.NONE, is_there
-        if sight is self.before:
+        for sight in (self.done, self.own, self.before, self.to_delete):
+            if sight is not None and sight.path == path:
+                sight.watch, sight.is_there = Watch.NONE, is_there
+        if self.before is not None and self.before.path == path:
             self.before = self.hint = None  # it has gone, or is no candidate any more: list
-        elif sight is self.own and is_there is None:
+        if self.own is not None and self.own.path == path and is_there is None:
             self.is_first, self.hint = False, None if self.before is None else self.before.path
 
-    def shown(self, sight: Sight, *, is_there: bool | None) -> None:
-        """Take note of the reply to a request that sets a watch; None: it shows nothing."""
+    def asked(self, path: str) -> list[Sight]:
+        """Return what a reply about this path may be about: one whose event has come before says nothing any more."""
+        sights = [self.done, self.own, self.before, self.to_delete if self.to_delete is not self.own else None]
+        return [each for each in sights if each is not None and each.path == path and each.watch is Watch.ASKED]
+
+    def shown(self, sight: Sight, *, is_there: bool | None) -> bool:
+        """Take note of the reply to a request that sets a watch; return whether one is set. None: it shows nothing."""
         sight.watch = Watch.NONE
         if is_there is None:
-            return
+            return False
         sight.is_there = is_there
         if is_there or sight is self.done:  # of a missing znode `get` leaves no watch
             sight.watch = Watch.SET
         if sight is self.before and not is_there:
             self.before = self.hint = None
+        return sight.watch is Watch.SET
+
+    @property
+    def unwatched(self) -> bool:
+        """Whether a znode that decides has no watch."""
+        return any(each is not None and each.watch is Watch.NONE for each in (self.own, self.done, self.before))
 
     def listed(self, own_name: str, resource: str, children: Sequence[str] | None) -> None:
         """Take note of a list; None: of an election node that is not the one in which the own znode was made."""

@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiozk
+from aiozk import exc, protocol
 from aiozk.states import States
 
 from golea_async._protocol.refusals import is_elsewhere
 from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
-from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
+from golea_async._zookeeper.replies import Reply, first_failure, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
-from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind, kind_of_watch
+from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 from .batch import Batch
 from .lease import Lease, proven_touch, proves_from
@@ -165,10 +166,8 @@ class Channel(Requests):
 
         :raises ConnectionLostError: when it says that the session is not served on this connection any more.
         """
-        # A transaction says only in its results that the session is over (PrepRequestProcessor checks each part).
-        error = first_failure(reply) if is_multi(reply) else reply
-        if is_elsewhere(error):
-            raise ConnectionLostError
+        if isinstance(reply, (exc.ResponseError, protocol.TransactionResponse)) and is_elsewhere(first_failure(reply)):
+            raise ConnectionLostError  # a transaction says only in its results that the session is over
         return reply
 
     def abandon(self) -> None:
@@ -220,10 +219,6 @@ class Channel(Requests):
                 absolute_path = self._absolute(path)
                 if not self._application_watches(absolute_path, kind):
                     self._forget_watch(absolute_path, kind)
-
-    def watched_path(self, request: Request) -> str | None:
-        """Return the path on which a request sets a data watch; None when it sets none."""
-        return request.path[len(self._chroot) :] if kind_of_watch(request) is WatchKind.DATA else None
 
     def _forget_watch(self, absolute_path: str, kind: WatchKind) -> None:
         self._wire.remove_watch(absolute_path, kind)

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from golea_async._protocol.steps import Ask, Known, Reply
+from golea_async._zookeeper.requests import Request
 from golea_async._zookeeper.wire import WatchKind
 
 from .batch import Batch
 from .channel import Channel
+from .watch_table import Listener
 
 Answer: TypeAlias = tuple[str, Reply]
 """The path of a watch, and what answers the request for it."""
@@ -29,7 +31,7 @@ class Question:
     :ivar watched: the paths that are watched from its sending on.
     """
 
-    __slots__ = ("_batch", "_next", "_sent", "_unknown", "channel", "is_awaited", "replies", "watched")
+    __slots__ = ("_batch", "_next", "_sent", "_set", "_unknown", "channel", "is_awaited", "replies", "watched")
 
     def __init__(self, channel: Channel, step: Ask, own: str | None) -> None:
         """Find out what has to be sent.
@@ -37,32 +39,39 @@ class Question:
         :param own: of this path the asker's own reading counts: its request is always sent.
         """
         self.channel = channel
-        self.replies: list[Reply] = [Known(None)] * len(step.requests)
+        self.replies: list[Reply] = [_NOTHING] * len(step.requests)
+        self.watched: list[str] = []
         self._batch: Batch | None = None
-        requests = [(request, channel.watched_path(request)) for request in step.requests + step.behind]
-        self.watched = [path for _, path in requests if path is not None]
-        shared = {path for path in self.watched if path != own and channel.watches.is_shared(path)}
-        unknown = [path for path in shared if channel.watches.shows(path, WatchKind.DATA) is None]
-        if unknown and len(shared) == len(requests):  # nothing would be sent behind those
-            shared, unknown = shared.difference(unknown), []
-        self._unknown = unknown
-        # With the place of its reply among those that the asker gets.
-        self._sent = [(index, request, path) for index, (request, path) in enumerate(requests) if path not in shared]
-        awaited = sum(index < len(step.requests) for index, _, _ in self._sent)
-        if not awaited and any(path in unknown for _, path in requests[: len(step.requests)]):
-            awaited = 1
-        self.is_awaited = awaited > 0
-        self._next = awaited or len(self._sent)
+        self._set: list[str] = []  # others' watches: these are set
+        self._unknown: list[str] = []  # and these are asked for
+        self._sent: list[tuple[int, Request, str | None]] = []  # with the place of the reply among those of the asker
+        requests = step.requests + step.behind
+        shares = channel.watches.paths_of(requests, own)
+        is_alone = all(is_shared for _, is_shared, _ in shares)  # nothing is sent behind them
+        awaited = waiting = 0
+        for index, (request, (path, is_shared, is_set)) in enumerate(zip(requests, shares, strict=True)):
+            if path is not None:
+                self.watched.append(path)
+            if path is None or not is_shared or (is_alone and not is_set):
+                self._sent.append((index, request, path))
+                awaited += index < len(step.requests)
+            else:
+                (self._set if is_set else self._unknown).append(path)
+                waiting += not is_set and index < len(step.requests)
+        self._next = awaited or min(1, waiting) or len(self._sent)
+        self.is_awaited = bool(awaited or waiting)
 
-    def send(self) -> list[Answer]:
-        """Send it; return what others' watches answer at once. To be called when its own watches are listened to.
+    def send(self, listener: Listener) -> list[Answer]:
+        """Send it; return what others' watches answer at once.
 
+        :param listener: called with the event of each watch.
         :raises ConnectionLostError: when the connection has ended.
         """
+        if self.watched:
+            self.channel.watches.listen_to(self.watched, listener)
         if self._sent:
-            self._batch = self.channel.ask(*(request for _, request, _ in self._sent))
-        sent = {path for _, _, path in self._sent}
-        return [self._known(path) for path in self.watched if path not in sent and path not in self._unknown]
+            self._batch = self.channel.ask(*[request for _, request, _ in self._sent])
+        return [self._known(path) for path in self._set]
 
     def when_answered(self, call: Callable[[], None]) -> None:
         """Call once when :meth:`take` has what comes next: the awaited answers first, then the others."""
@@ -75,16 +84,18 @@ class Question:
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
         assert self._batch is not None, "something was sent"
-        answers = []
+        answers = [self._known(path) for path in self._unknown]
         sent, self._sent = self._sent[: self._next], self._sent[self._next :]
         for (index, _, path), reply in zip(sent, self._batch.take(self._next), strict=True):
             if index < len(self.replies):
                 self.replies[index] = reply
             if path is not None:
                 answers.append((path, reply))
-        answers += map(self._known, self._unknown)
         self._unknown, self._next = [], len(self._sent)
         return answers
 
     def _known(self, path: str) -> Answer:
         return path, Known(self.channel.watches.shows(path, WatchKind.DATA))
+
+
+_NOTHING = Known(None)

@@ -707,7 +707,7 @@ class TestTheElectionIsEnded:
     def test_by_this_process(self) -> None:
         life = leader()
         life.me.hear_of_end()
-        assert not life.me.belief.leads
+        assert life.me.belief.stretch is None
 
     def test_it_stays_over_when_the_session_is_lost(self) -> None:
         life = follower()
@@ -746,7 +746,7 @@ class TestZooKeeperHasNoTime:
         life.time_is_over()
         life.asks("create le_ + get /election")  # the watch is set
         assert life.me.claims is not None
-        assert not life.me.claims.is_doubtful(b"one")
+        assert not life.me.claims.doubtful
 
     def test_for_a_list(self) -> None:
         life = follower()
@@ -761,7 +761,7 @@ class TestZooKeeperHasNoTime:
         life.answer(created(0), node(children=1), missing())
         life.watches("get le_0 (w)")
         life.show(path(0), response_error(THROTTLED))
-        assert life.me.belief.leads
+        assert life.me.belief.stretch is not None
         life.time_is_over()
         life.watches("get le_0 (w)")
 

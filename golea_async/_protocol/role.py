@@ -168,7 +168,10 @@ class Belief:
         """Stand no longer: belief ends first, then the statuses. Idempotent."""
         if self.has_ended:
             return
-        self.cease(error or self._identity.error(NotStandingError, "was cancelled"))
+        if self.stretch is not None:
+            self.cease(error or self._identity.error(NotStandingError, "was cancelled"))
+        elif error is not None:
+            self.explain(error)
         self.held = None
         self.has_ended = True
         before = self.latest

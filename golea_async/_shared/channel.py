@@ -62,6 +62,7 @@ class Channel(Requests):
         self._session = client.session
         self._wire = client.session.conn
         self._is_abandoned = False
+        self._catching_up: asyncio.Future[bool] | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -100,7 +101,20 @@ class Channel(Requests):
         return bool(self._wire.has_unread)
 
     async def catch_up(self) -> None:
-        """Let everything be read that has come by now; no request is sent.
+        """Let everything be read that has come by now; no request is sent. Thousands that do this at once share it."""
+        while (others := self._catching_up) is not None:
+            await asyncio.wait([others])
+            if not others.cancelled() and others.result():
+                return  # at the end nothing was unread, so all was read that had come when this began
+        done = self._catching_up = asyncio.get_running_loop().create_future()
+        try:
+            done.set_result(await self._read_all())
+        finally:
+            done.cancel()  # unless it has its result
+            self._catching_up = None
+
+    async def _read_all(self) -> bool:
+        """Let the event loop read until nothing is unread; return whether that was so in the end.
 
         Others' answers may come all the time: then it is enough that the event loop has read as much as lay there,
         and that nothing has held it up meanwhile.
@@ -109,10 +123,11 @@ class Channel(Requests):
         while self.is_current and turns < _TURNS_TO_READ:
             quiet = 0 if self._has_unread() else quiet + 1
             if quiet > self._quiet_turns:
-                return
+                return True
             began = boottime()
             await asyncio.sleep(0)
             turns = turns + 1 if boottime() - began <= _LONG_TURN_SHARE * self.lease.timeout else 0
+        return False
 
     @property
     def renews_from(self) -> float:

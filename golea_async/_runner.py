@@ -370,10 +370,10 @@ class Runner:
 
     def _read(self, channel: Channel, answers: list[Answer]) -> None:
         """Have the candidate read what was shown of its watches; those that were not set are watched no longer."""
-        for path, reply in answers:
-            if path not in self._watched or channel is not self._channel:
+        for path, reply, is_watch in answers:
+            if channel is not self._channel or (is_watch and path not in self._watched):
                 continue  # its event has come
-            if not self._candidate.read(path, reply):
+            if not self._candidate.read(path, reply) and is_watch:
                 self._unwatch(path)
 
     def _unwatch(self, *paths: str) -> None:

@@ -14,7 +14,7 @@ import logging
 
 from aiozk import exc
 
-from golea_async._zookeeper.replies import Reply, is_missing, is_refused
+from golea_async._zookeeper.replies import is_missing
 from golea_async._zookeeper.requests import Request
 from golea_async.exceptions import ElectionError
 
@@ -122,7 +122,6 @@ def rejoin(me: Candidate) -> None:
     me.claims = None
     me.view.is_session_lost = False
     me.belief.rejoin(error)
-    me.identity.candidate_id = None
 
 
 async def join(me: Candidate) -> None:
@@ -131,6 +130,7 @@ async def join(me: Candidate) -> None:
     :raises ElectionError: when the candidate must not stand.
     """
     claims = me.claims = me.claims_of_client.of(me.session_id, me.resource)
+    me.identity.candidate_id = None  # of a lost session
     if me.former is not None and not me.is_working:
         # A client may give up a session that is alive. While work is stopping the znode stays, and goes by itself.
         await delete_former(me)
@@ -161,15 +161,15 @@ async def nominate(me: Candidate) -> None:
     """Create a znode. Behind that travel the questions for the election node and for ``DONE``.
 
     ZooKeeper answers in order, so the answers show what a look after the create would show, without a round trip of
-    its own: whether the new candidate is alone, and that the election is not over.
+    its own: whether the new candidate is alone, and that the election is not over. They are news: meanwhile it looks at
+    the one that may be before it.
     """
     claims = me.claims
     assert claims is not None, "join() has them"
-    nomination, node, seen_token = await claims.nominate(me.data, *me.watching(me.view.done))
+    nomination, me.view.awaits_node, seen_token = await claims.nominate(me.data, *me.watching(me.view.done))
     if nomination.czxid <= seen_token:
         me.belief.notice(smaller_token(nomination.path, nomination.czxid, seen_token))
     stand_at(me, nomination)
-    me.view.is_first = node is not None and is_alone(nomination, node)
 
 
 def stand_at(me: Candidate, nomination: Nomination) -> None:
@@ -183,11 +183,6 @@ def stand_at(me: Candidate, nomination: Nomination) -> None:
     me.belief.notice(scarce_numbers(nomination.path), f"numbers of {me.resource}")
     if supply_after(nomination.name) is Supply.USED_UP:
         raise me.identity.error(ElectionError, f"must not stand: {used_up_numbers(me.resource)}")
-
-
-def is_alone(nomination: Nomination, node: Reply) -> bool:
-    """Return whether the election node shows that its only child is this znode: its last one came with that."""
-    return not is_refused(node) and node.stat.num_children == 1 and node.stat.last_modified_children == nomination.czxid
 
 
 async def look(me: Candidate, at: str | None) -> None:
@@ -204,13 +199,11 @@ async def look(me: Candidate, at: str | None) -> None:
 
 
 async def look_at(me: Candidate, before: str, barrier: list[Request]) -> None:
-    """Look at the candidate that may be just before; at the own znode behind that, where it was just seen."""
+    """Look at the candidate that may be just before, and behind that at the own znode. The answers are news."""
     view = me.view
     if view.before is None or view.before.path != before:
         view.before = Sight(before)
-    is_seen = view.own is not None and view.own.is_there is True
-    needed = me.watching(view.done, view.before, None if is_seen else view.own)
-    replies = await ask(*barrier, *needed, behind=me.watching(view.own))
+    replies = await ask(*barrier, behind=me.watching(view.done, view.before, view.own))
     if barrier:
         require_done(replies[0])
 

@@ -84,6 +84,8 @@ class Candidate:
     def read(self, path: str, reply: Reply) -> bool:
         """Take note of the reply to a request that sets a watch; return whether ZooKeeper has set a watch for it."""
         view, is_set = self.view, False
+        if path == self.resource:
+            self._see_node(reply)
         for sight in view.asked(path):
             try:
                 is_there = self._shows(sight, reply)
@@ -92,6 +94,14 @@ class Candidate:
             is_set = view.shown(sight, is_there=is_there) or is_set
         self.reconsider()
         return is_set
+
+    def _see_node(self, node: Reply) -> None:
+        """See whether the election node's only child is the own znode: its last one came with that."""
+        self.view.awaits_node = False
+        if self.own is not None and not isinstance(node, exc.ResponseError):
+            stat = node.stat
+            if stat.num_children == 1 and stat.last_modified_children == self.own.czxid:
+                self.view.is_first, self.view.done.is_there = True, False
 
     def _shows(self, sight: Sight, reply: Reply) -> bool | None:
         if isinstance(reply, Known):

@@ -122,10 +122,10 @@ class Claims:
 
     # Each of these is a part of a candidate's coroutine.
 
-    async def nominate(self, name: bytes, *watches: Request) -> tuple[Nomination, Reply | None, int]:
+    async def nominate(self, name: bytes, *watches: Request) -> tuple[Nomination, bool, int]:
         """Create a candidate, and ask behind that for the election node where nobody else may stand there.
 
-        Return the candidate, what shows the election node, and the greatest token that was seen before.
+        Return the candidate, whether the election node was asked for, and the greatest token that was seen before.
 
         :raises ConnectionLostError: when the connection ended before the reply; then the name is in doubt.
         :raises NotDoneError: when ZooKeeper had no time for it.
@@ -138,7 +138,7 @@ class Claims:
         self._nominating += 1
         is_doubtful = True
         try:
-            created, *replies = await ask(create, *node, *watches)
+            (created,) = await ask(create, behind=(*node, *watches))
             is_doubtful = is_refused(created) and leaves_doubt(created)
         finally:
             self._nominating -= 1
@@ -149,7 +149,7 @@ class Claims:
         path = f"{self.resource}/{created.path.rpartition('/')[2]}"
         own = Nomination(path, created.stat.created_zxid, created.stat.ephemeral_owner)
         self.claim(own)
-        return own, replies[0] if node else None, seen_token
+        return own, bool(node), seen_token
 
     def _refusal(self, reply: Reply) -> ElectionError:
         about = {"path": self.resource, "resource": self.resource}

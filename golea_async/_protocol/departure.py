@@ -94,6 +94,9 @@ async def delete(me: Candidate, nomination: Nomination) -> bool:
         is_recent = await catch_up()
         if sight.is_there is False:
             return False
+        if sight.watch is Watch.ASKED:
+            await next_event()  # its answer is on its way
+            continue
         if is_recent and (is_unreadable or (sight.is_there and sight.watch is Watch.SET)):
             break
         is_unreadable = await _look(me, nomination, sight)
@@ -133,6 +136,8 @@ async def _withdraw_with_client(me: Candidate) -> None:
 
 
 async def pause_a_little(me: Candidate) -> None:
-    """Wait, since ZooKeeper has too much to do; news end that, too."""
+    """Wait, since ZooKeeper has too much to do. A resignation or a lost connection ends that; other news do not."""
     me.tries += 1
-    await pause(pause_before(me.tries))
+    before = (me.view.in_touch, me.view.is_leaving)
+    while not await pause(pause_before(me.tries)) and before == (me.view.in_touch, me.view.is_leaving):
+        pass

@@ -95,6 +95,7 @@ class View:
     :ivar to_delete: a znode that the candidate is about to delete; it decides nothing.
     :ivar is_first: nobody is before the own znode, and nobody can come there.
     :ivar hint: who may be just before: worth a look before all children are listed.
+    :ivar awaits_node: an answer is on its way that shows whether the own znode is alone.
     :ivar needs_barrier: the server may lag behind the one that was asked last.
     :ivar in_touch: there is a connection.
     :ivar lease: the present stretch of the lease; None when it is not valid.
@@ -109,6 +110,7 @@ class View:
     to_delete: Sight | None = None
     is_first: bool = False
     hint: str | None = None
+    awaits_node: bool = False
     needs_barrier: bool = False
     in_touch: bool = False
     lease: int | None = None
@@ -121,6 +123,7 @@ class View:
         if self.before is not None and self.before.is_there:
             self.hint = self.before.path
         self.before, self.is_first, self.needs_barrier = None, False, self.own is not None
+        self.awaits_node = False
         self.done.watch, self.done.is_there = Watch.NONE, self.done.is_there or None
         for sight in (self.own, self.to_delete):
             if sight is not None:
@@ -199,7 +202,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Out of touch: what was known may hold, and nothing can be asked."""
+    """What was known may hold, and nothing can be asked, or has to be: an answer is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,13 +260,24 @@ def decide(view: View) -> Verdict:  # noqa: C901, PLR0911  # one case for each r
         return Join()
     if view.own.is_there is False:
         return Missing()
-    if view.own.is_there is None or view.done.is_there is None:
-        return Look(view.hint)
-    if view.before is not None and view.before.is_there:
-        return Follow(view.before.path)
-    if view.is_first:
-        return First() if view.lease is None else Lead(view.lease)
-    return Look(view.hint)
+    if view.own.is_there and view.done.is_there is False:
+        if view.before is not None and view.before.is_there:
+            return Follow(view.before.path)
+        if view.is_first:
+            return First() if view.lease is None else Lead(view.lease)
+    return Wait() if _is_answered_soon(view) else Look(view.hint)
+
+
+def _is_answered_soon(view: View) -> bool:
+    """Return whether an answer is on its way that decides."""
+    own, done, before = view.own, view.done, view.before
+    if own is not None and own.is_there is None:
+        return own.watch is Watch.ASKED
+    if before is not None and before.is_there is None:
+        return before.watch is Watch.ASKED
+    if view.is_first or before is not None:
+        return done.watch is Watch.ASKED
+    return view.awaits_node and view.hint is None
 
 
 class Loss(Enum):

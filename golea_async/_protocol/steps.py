@@ -25,7 +25,7 @@ class Ask:
     """Send requests together. Resumed with the replies to the first ones, in order; a lost connection is thrown in.
 
     :ivar requests: those whose replies the coroutine waits for.
-    :ivar behind: those that travel behind them and set watches; what they show is news, as an event is.
+    :ivar behind: those that travel behind them; what they show is news, as an event is.
     """
 
     requests: tuple[Request, ...]

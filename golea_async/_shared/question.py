@@ -18,8 +18,8 @@ from .batch import Batch
 from .channel import Channel
 from .watch_table import Listener
 
-Answer: TypeAlias = tuple[str, Reply]
-"""The path of a watch, and what answers the request for it."""
+Answer: TypeAlias = tuple[str, Reply, bool]
+"""The path that was asked about, what answers that, and whether the request sets a watch."""
 
 
 class Question:
@@ -44,16 +44,16 @@ class Question:
         self._batch: Batch | None = None
         self._set: list[str] = []  # others' watches: these are set
         self._unknown: list[str] = []  # and these are asked for
-        self._sent: list[tuple[int, Request, str | None]] = []  # with the place of the reply among those of the asker
+        self._sent: list[tuple[int, Request, str, bool]] = []  # place, request, path, whether it sets a watch
         requests = step.requests + step.behind
         shares = channel.watches.paths_of(requests, own)
-        is_alone = all(is_shared for _, is_shared, _ in shares)  # nothing is sent behind them
+        is_alone = all(is_shared for _, _, is_shared, _ in shares)  # nothing is sent behind them
         awaited = waiting = 0
-        for index, (request, (path, is_shared, is_set)) in enumerate(zip(requests, shares, strict=True)):
-            if path is not None:
+        for index, (request, (path, is_watch, is_shared, is_set)) in enumerate(zip(requests, shares, strict=True)):
+            if is_watch:
                 self.watched.append(path)
-            if path is None or not is_shared or (is_alone and not is_set):
-                self._sent.append((index, request, path))
+            if not is_shared or (is_alone and not is_set):
+                self._sent.append((index, request, path, is_watch))
                 awaited += index < len(step.requests)
             else:
                 (self._set if is_set else self._unknown).append(path)
@@ -70,7 +70,7 @@ class Question:
         if self.watched:
             self.channel.watches.listen_to(self.watched, listener)
         if self._sent:
-            self._batch = self.channel.ask(*[request for _, request, _ in self._sent])
+            self._batch = self.channel.ask(*[request for _, request, _, _ in self._sent])
         return [self._known(path) for path in self._set]
 
     def when_answered(self, call: Callable[[], None]) -> None:
@@ -79,23 +79,23 @@ class Question:
             self._batch.when_answered(self._next, call)
 
     def take(self) -> list[Answer]:
-        """Return the next answers that say something of a watch.
+        """Return the next answers that are news: those that travelled behind, and those that say something of a watch.
 
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
         assert self._batch is not None, "something was sent"
         answers = [self._known(path) for path in self._unknown]
         sent, self._sent = self._sent[: self._next], self._sent[self._next :]
-        for (index, _, path), reply in zip(sent, self._batch.take(self._next), strict=True):
+        for (index, _, path, is_watch), reply in zip(sent, self._batch.take(self._next), strict=True):
             if index < len(self.replies):
                 self.replies[index] = reply
-            if path is not None:
-                answers.append((path, reply))
+            if is_watch or index >= len(self.replies):
+                answers.append((path, reply, is_watch))
         self._unknown, self._next = [], len(self._sent)
         return answers
 
     def _known(self, path: str) -> Answer:
-        return path, Known(self.channel.watches.shows(path, WatchKind.DATA))
+        return path, Known(self.channel.watches.shows(path, WatchKind.DATA)), True
 
 
 _NOTHING = Known(None)

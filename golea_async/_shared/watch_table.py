@@ -92,19 +92,19 @@ class WatchTable:
         row = self._rows[kind].get(path)
         return row is not None and row.state is WatchState.ASKED
 
-    def paths_of(self, requests: Sequence[Request], own: str | None) -> list[tuple[str | None, bool, bool]]:
-        """Return the path on which each request sets a data watch, whether that can be shared, and whether it is set.
+    def paths_of(self, requests: Sequence[Request], own: str | None) -> list[tuple[str, bool, bool, bool]]:
+        """Return of each request its path, whether it sets a data watch, whether that can be shared, and is set.
 
-        None: it sets none. A second listener can share a watch that is set, or asked for, and needs no request of its
-        own; but for ``own``, of which its reading counts.
+        A second listener can share a watch that is set, or asked for, and needs no request of its own; but for
+        ``own``, of which its reading counts.
         """
-        found: list[tuple[str | None, bool, bool]] = []
+        found: list[tuple[str, bool, bool, bool]] = []
         rows, start = self._rows[WatchKind.DATA], len(self._chroot)
         for request in requests:
-            path = request.path[start:] if getattr(request, "watch", False) else None
-            row = None if path is None or path == own else rows.get(path)
+            path, is_watch = getattr(request, "path", "")[start:], getattr(request, "watch", False)
+            row = rows.get(path) if is_watch and path != own else None
             is_set = row is not None and row.shows is not None
-            found.append((path, is_set or (row is not None and row.state is WatchState.ASKED), is_set))
+            found.append((path, is_watch, is_set or (row is not None and row.state is WatchState.ASKED), is_set))
         return found
 
     def listen_to(self, paths: Iterable[str], listener: Listener) -> None:

@@ -101,6 +101,7 @@ class Life:
 
     :ivar step: what it waits for; None when it has ended.
     :ivar is_blocked: something may have come that was not read.
+    :ivar sent: what it has asked without waiting for the answers, and was not asserted.
     :ivar told: what it believed, in order: statuses, and where belief and statuses ended.
     """
 
@@ -110,6 +111,7 @@ class Life:
         self.me.belief.join()
         self.step: Step | None = None
         self.told: list[Any] = []
+        self.sent: list[str] = []
         self.is_blocked = False
         self._coroutine = live(self.me)
 
@@ -133,11 +135,8 @@ class Life:
         assert " + ".join(map(_describe, self.step.requests)) + behind == arrow
 
     def watches(self, arrow: str) -> None:
-        """Assert what it has watched without waiting; go on with the next step."""
-        assert isinstance(self.step, Ask), self.step
-        assert not self.step.requests
-        assert " + ".join(map(_describe, self.step.behind)) == arrow
-        self._resume([])
+        """Assert what it has asked, as the next thing, whose answers are news: it does not wait for them."""
+        assert self.sent.pop(0) == arrow
 
     def waits(self) -> None:
         """Assert that it waits for news."""
@@ -157,8 +156,16 @@ class Life:
                 self.me.read(request.path, reply)
         self._resume(list(replies))
 
+    def join(self, created: Any, node: Any = None, done: Any = None) -> None:
+        """Answer a nomination, and then what travels behind it: what shows the election node, and `DONE`."""
+        self.answer(created)
+        if node is not None:
+            self.show(RESOURCE, node)
+        if done is not None:
+            self.show(DONE, done)
+
     def show(self, path: str, reply: Any) -> None:
-        """Answer a watch that travelled behind."""
+        """Answer a request that travelled behind."""
         self.me.read(path, reply)
         self._news()
 
@@ -259,6 +266,9 @@ class Life:
                     self.step = self._coroutine.send(None)
                 elif isinstance(self.step, CatchUp) and not self.is_blocked:
                     self.step = self._coroutine.send(True)
+                elif isinstance(self.step, Ask) and not self.step.requests:
+                    self.sent.append(" + ".join(map(_describe, self.step.behind)))
+                    self.step = self._coroutine.send([])
                 else:
                     break
         except StopIteration:

@@ -43,7 +43,7 @@ def leader(**settings: Any) -> Life:
     """One that was alone when it joined, with number 0."""
     life = Life(**settings)
     life.begin()
-    life.answer(created(0), node(children=1), missing())
+    life.join(created(0), node(children=1), missing())
     life.watches("get le_0 (w)")
     life.show(path(0), shown(0))
     life.waits()
@@ -55,8 +55,9 @@ def follower(**settings: Any) -> Life:
     """Number 7, behind number 6."""
     life = Life(**settings)
     life.begin()
-    life.answer(created(7), node(newest=7), missing())
-    life.answer(shown(6, session=OTHER_SESSION))
+    life.join(created(7), node(newest=7), missing())
+    life.watches("get le_6 (w) + get le_7 (w)")
+    life.show(path(6), shown(6, session=OTHER_SESSION))
     life.show(path(7), shown(7))
     life.waits()
     life.statuses()
@@ -67,8 +68,8 @@ class TestJoining:
     def test_as_the_first(self) -> None:
         life = Life()
         life.begin()
-        life.asks("create le_ + get /election + exists DONE (w)")
-        life.answer(created(0), node(children=1), missing())
+        life.asks("create le_ | get /election + exists DONE (w)")
+        life.join(created(0), node(children=1), missing())
         assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
         assert life.status.fencing_token == czxid(0)
         life.watches("get le_0 (w)")
@@ -77,14 +78,14 @@ class TestJoining:
     def test_as_the_first_with_a_later_number(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(7), node(children=1, newest=7), missing())
+        life.join(created(7), node(children=1, newest=7), missing())
         assert life.statuses()[-1] == (LEADER, None)
 
     def test_beside_a_child_that_is_no_candidate(self) -> None:
         """Two children and no number before the own one: that takes a list."""
         life = Life()
         life.begin()
-        life.answer(created(0), node(children=2), missing())
+        life.join(created(0), node(children=2), missing())
         life.asks("list | get le_0 (w)")
         life.answer(listed(0, others=["stranger"]))
         assert life.statuses()[-1] == (LEADER, None)
@@ -92,9 +93,9 @@ class TestJoining:
     def test_behind_a_candidate_that_lives_takes_no_list(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(7), node(newest=7), missing())
-        life.asks("get le_6 (w) | get le_7 (w)")
-        life.answer(shown(6, session=OTHER_SESSION))
+        life.join(created(7), node(newest=7), missing())
+        life.watches("get le_6 (w) + get le_7 (w)")
+        life.show(path(6), shown(6, session=OTHER_SESSION))
         assert life.statuses() == [(CANDIDATE, None), (FOLLOWER, None)]
         assert life.status.now_following == path(6)
         life.waits()
@@ -102,8 +103,9 @@ class TestJoining:
     def test_where_the_number_before_is_missing(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(7), node(newest=7), missing())
-        life.answer(missing())
+        life.join(created(7), node(newest=7), missing())
+        life.watches("get le_6 (w) + get le_7 (w)")
+        life.show(path(6), missing())
         life.asks("list")
         life.answer(listed(3, 7, 9))
         assert life.status.now_following == path(3)
@@ -115,8 +117,9 @@ class TestJoining:
     def test_behind_one_that_goes_before_it_is_watched(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(7), node(newest=7), missing())
-        life.answer(missing())
+        life.join(created(7), node(newest=7), missing())
+        life.watches("get le_6 (w) + get le_7 (w)")
+        life.show(path(6), missing())
         life.answer(listed(3, 7))
         life.watches("get le_3 (w)")
         life.show(path(3), missing())
@@ -128,7 +131,7 @@ class TestJoining:
         """On aiozk's client a nomination alone renews no lease: it leads as soon as a keep-alive has."""
         life = Life()
         life.begin(lease=None)
-        life.answer(created(0), node(children=1), missing())
+        life.join(created(0), node(children=1), missing())
         assert life.me.belief.held == path(0)
         life.watches("get le_0 (w)")
         assert life.statuses() == [(CANDIDATE, None)]
@@ -138,23 +141,23 @@ class TestJoining:
     def test_without_an_election_node(self) -> None:
         life = Life()
         life.begin()
-        life.answer(missing(), missing(), missing())
+        life.join(missing(), missing(), missing())
         assert life.ended() == ["ElectionNotFoundError"]
         life.has_ended()
 
     def test_without_permission(self) -> None:
         life = Life()
         life.begin()
-        life.answer(exc.NoAuth(), node(), missing())
+        life.answer(exc.NoAuth())
         assert life.ended() == ["NotAuthorizedError"]
 
     def test_at_the_end_of_an_election(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(4), node(newest=4), there())
+        life.join(created(4), node(newest=4), there())
         assert life.ended() == ["ElectionOverError"]
-        life.asks("check le_4 + get le_4 (w) + exists /election")
-        life.answer(checked(), shown(4), there())
+        life.waits()  # for what shows the own znode: it has asked for that
+        life.show(path(4), shown(4))
         life.asks("delete le_4")
         life.answer(deleted())
         life.has_ended()
@@ -162,8 +165,9 @@ class TestJoining:
     def test_where_the_list_shows_done(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(7), node(newest=7), missing())
-        life.answer(missing())
+        life.join(created(7), node(newest=7), missing())
+        life.watches("get le_6 (w) + get le_7 (w)")
+        life.show(path(6), missing())
         life.answer(listed(3, 7, others=["DONE"]))
         assert life.ended() == ["ElectionOverError"]
 
@@ -189,7 +193,7 @@ class TestJoining:
         life.begin()
         life.resign()
         assert life.ended() == [None]
-        life.answer(created(0), node(children=1), missing())
+        life.join(created(0), node(children=1), missing())
         life.asks("check le_0 + get le_0 (w) + exists /election")
         life.answer(checked(), shown(0), there())
         life.asks("delete le_0")
@@ -203,10 +207,10 @@ class TestManyOnOneClient:
         first = leader()
         second = Life("two", claims=first.claims)
         second.begin()
-        second.asks("create le_ + exists DONE (w)")
-        second.answer(created(1), Known(False))  # the runner shares the watch on DONE
-        second.asks("get le_0 (w) | get le_1 (w)")
-        second.answer(Known(True))
+        second.asks("create le_ | exists DONE (w)")
+        second.join(created(1), done=Known(False))  # the runner shares the watch on DONE
+        second.watches("get le_0 (w) + get le_1 (w)")
+        second.show(path(0), Known(True))
         assert second.status.now_following == path(0)
 
     def test_a_shared_watch_that_says_nothing(self) -> None:
@@ -225,7 +229,7 @@ class TestManyOnOneClient:
         first.answer(deleted())
         second = Life("two", claims=first.claims)
         second.begin()
-        second.answer(created(1), node(newest=1), missing())
+        second.join(created(1), node(newest=1), missing())
         second.asks("list | get le_1 (w)")
 
     def test_a_follower_that_stands_again_is_not_alone(self) -> None:
@@ -234,7 +238,7 @@ class TestManyOnOneClient:
         first.answer(deleted())
         second = Life("two", claims=first.claims)
         second.begin()
-        second.asks("create le_ + exists DONE (w)")
+        second.asks("create le_ | exists DONE (w)")
 
 
 class TestThePredecessorGoes:
@@ -273,9 +277,9 @@ class TestThePredecessorGoes:
         """An event can come before the reply, which then says nothing any more."""
         life = Life()
         life.begin()
-        life.answer(created(7), node(newest=7), missing())
+        life.join(created(7), node(newest=7), missing())
         life.event(DELETED, path(6))
-        life.answer(shown(6, session=OTHER_SESSION))
+        life.show(path(6), shown(6, session=OTHER_SESSION))
         life.asks("list")
         assert life.statuses() == [(CANDIDATE, None)]
 
@@ -410,8 +414,11 @@ class TestReconnecting:
         life = follower()
         life.lose_connection()
         life.reconnect()
-        life.asks("check /election + exists DONE (w) + get le_6 (w) + get le_7 (w)")
-        life.answer(checked(), missing(), shown(6, session=OTHER_SESSION), shown(7))
+        life.asks("check /election | exists DONE (w) + get le_6 (w) + get le_7 (w)")
+        life.answer(checked())
+        life.show(DONE, missing())
+        life.show(path(6), shown(6, session=OTHER_SESSION))
+        life.show(path(7), shown(7))
         life.waits()
         assert life.statuses() == []
 
@@ -419,7 +426,11 @@ class TestReconnecting:
         life = follower()
         life.lose_connection()
         life.reconnect()
-        life.answer(checked(), missing(), missing(), shown(7))
+        life.answer(checked())
+        life.show(DONE, missing())
+        life.show(path(6), missing())
+        life.waits()  # for what shows the own znode
+        life.show(path(7), shown(7))
         life.asks("list")
         life.answer(listed(7))
         assert life.statuses() == [(LEADER, None)]
@@ -441,7 +452,7 @@ class TestReconnecting:
         for _ in range(3):
             life.lose_connection()
             life.reconnect()
-            life.asks("check /election + exists DONE (w) + get le_6 (w) + get le_7 (w)")
+            life.asks("check /election | exists DONE (w) + get le_6 (w) + get le_7 (w)")
             life.lose_connection()
             life.waits()
         assert life.statuses() == []
@@ -456,8 +467,8 @@ class TestTheSessionIsLost:
         assert life.statuses() == [(CANDIDATE, "SessionExpiredError")]
         life.asks("check le_0 + get le_0 (w) + exists /election")
         life.answer(checked(missing()), missing(), there())
-        life.asks("create le_ + get /election + exists DONE (w)")
-        life.answer(created(9, OTHER_SESSION), node(children=1, newest=9), missing())
+        life.asks("create le_ | get /election + exists DONE (w)")
+        life.join(created(9, OTHER_SESSION), node(children=1, newest=9), missing())
         assert life.statuses() == [(LEADER, None)]
         assert life.status.fencing_token == czxid(9)
 
@@ -468,17 +479,17 @@ class TestTheSessionIsLost:
         life.answer(checked(), shown(7), there())
         life.asks("delete le_7")
         life.answer(deleted())
-        life.asks("create le_ + get /election + exists DONE (w)")
+        life.asks("create le_ | get /election + exists DONE (w)")
 
     def test_the_former_znode_stays_while_work_is_stopping(self) -> None:
         life = leader()
         life.me.is_working = True
         life.lose_connection()
         life.reconnect(OTHER_SESSION)
-        life.asks("create le_ + get /election + exists DONE (w)")
-        life.answer(created(1, OTHER_SESSION), node(newest=1), missing())
-        life.asks("get le_0 (w) | get le_1 (w)")
-        life.answer(shown(0))
+        life.asks("create le_ | get /election + exists DONE (w)")
+        life.join(created(1, OTHER_SESSION), node(newest=1), missing())
+        life.watches("get le_0 (w) + get le_1 (w)")
+        life.show(path(0), shown(0))
         assert life.status.now_following == path(0)
         life.show(path(1), shown(1, session=OTHER_SESSION))
         life.resign()
@@ -504,7 +515,7 @@ class TestTheSessionIsLost:
         life.lose_connection()
         life.reconnect(OTHER_SESSION)
         assert life.statuses() == [(CANDIDATE, None), (CANDIDATE, "SessionExpiredError")]
-        life.asks("create le_ + get /election + exists DONE (w)")
+        life.asks("create le_ | get /election + exists DONE (w)")
 
     def test_its_own_deletion_is_heard_first(self) -> None:
         """Which is also what a client hears of its own expiry."""
@@ -542,7 +553,7 @@ class TestTheReplyToANominationIsLost:
         life.answer(checked(), listed(3))
         life.asks("get le_3")
         life.answer(shown(3, b"other", OTHER_SESSION))
-        life.asks("create le_ + get /election + exists DONE (w)")
+        life.asks("create le_ | get /election + exists DONE (w)")
 
     def test_several_have_worked(self) -> None:
         life = Life()
@@ -570,7 +581,7 @@ class TestTheReplyToANominationIsLost:
         life = Life()
         self.lose(life)
         life.answer(checked(), listed())
-        life.answer(created(1), node(children=1, newest=1), missing())
+        life.join(created(1), node(children=1, newest=1), missing())
         life.watches("get le_1 (w)")
         life.show(path(1), shown(1))
         life.resign()
@@ -602,18 +613,18 @@ class TestTheReplyToANominationIsLost:
         first.answer(shown(0, b"same"), shown(1, b"same"))
         first.asks("check le_1 + get le_1 (w) + exists /election")
         second.answer(shown(0, b"same"), shown(1, b"same"))  # the first one has taken both by now
-        second.asks("create le_ + exists DONE (w)")
+        second.asks("create le_ | exists DONE (w)")
 
     def test_others_of_this_client_are_left_alone(self) -> None:
         first = Life("same")
         first.begin()
-        first.answer(created(0), node(children=1), missing())
+        first.join(created(0), node(children=1), missing())
         second = Life("same", claims=first.claims)
         second.begin()
         second.lose_connection()
         second.reconnect()
         second.answer(checked(), listed(0))
-        second.asks("create le_ + exists DONE (w)")
+        second.asks("create le_ | exists DONE (w)")
 
     def test_a_cancelled_one_leaves_its_name_in_doubt(self) -> None:
         life = Life("same")
@@ -628,7 +639,7 @@ class TestTheReplyToANominationIsLost:
         self.lose(life)
         life.answer(checked(), listed(3))
         life.answer(shown(3, b"other", OTHER_SESSION))
-        life.answer(created(9), node(newest=9), missing())
+        life.join(created(9), node(newest=9), missing())
         life.asks("check /election + list")
         life.answer(checked(), listed(5, 9))
         life.asks("get le_5")
@@ -665,7 +676,7 @@ class TestTheOwnZnodeIsDeleted:
     def test_before_its_watch_was_set(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(0), node(children=1), missing())
+        life.join(created(0), node(children=1), missing())
         life.watches("get le_0 (w)")
         life.show(path(0), missing())
         assert life.ceased() == ["CandidateDeletedError"]
@@ -682,7 +693,7 @@ class TestTheOwnZnodeIsDeleted:
     def test_it_may_not_be_read(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(0), node(children=1), missing())
+        life.join(created(0), node(children=1), missing())
         life.watches("get le_0 (w)")
         life.show(path(0), exc.NoAuth())
         assert life.ended() == ["NotAuthorizedError"]
@@ -742,9 +753,9 @@ class TestZooKeeperHasNoTime:
     def test_for_a_nomination(self) -> None:
         life = Life()
         life.begin()
-        life.answer(response_error(THROTTLED), node(), missing())
+        life.join(response_error(THROTTLED), node(), missing())
         life.time_is_over()
-        life.asks("create le_ + get /election")  # the watch is set
+        life.asks("create le_ | get /election")  # the watch is set
         assert life.me.claims is not None
         assert not life.me.claims.doubtful
 
@@ -758,7 +769,7 @@ class TestZooKeeperHasNoTime:
     def test_for_a_watch(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(0), node(children=1), missing())
+        life.join(created(0), node(children=1), missing())
         life.watches("get le_0 (w)")
         life.show(path(0), response_error(THROTTLED))
         assert life.me.belief.stretch is not None
@@ -771,6 +782,8 @@ class TestZooKeeperHasNoTime:
         life.lose_connection()
         life.reconnect()
         life.answer(checked(response_error(THROTTLED)), listed(0))
+        life.show(DONE, missing())
+        life.show(path(0), shown(0))
         life.time_is_over()
         life.asks("check /election + list")
 
@@ -823,8 +836,8 @@ class TestWhatOperatorsAreTold:
     def test_of_a_candidate_without_a_session(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(7), node(newest=7), missing())
-        life.answer(shown(6, session=0))
+        life.join(created(7), node(newest=7), missing())
+        life.show(path(6), shown(6, session=0))
         assert life.status.now_following == path(6)
         assert "belongs to no session" in self.notices(life)
 
@@ -832,27 +845,27 @@ class TestWhatOperatorsAreTold:
         life = Life()
         life.claims.tokens.note(RESOURCE, 10**6)
         life.begin()
-        life.answer(created(0), node(children=1), missing())
+        life.join(created(0), node(children=1), missing())
         assert "history went back" in self.notices(life)
 
     def test_of_scarce_numbers(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(WARNED_FROM), node(children=1, newest=WARNED_FROM), missing())
+        life.join(created(WARNED_FROM), node(children=1, newest=WARNED_FROM), missing())
         assert "running out of numbers" in self.notices(life)
         assert life.statuses()[-1] == (LEADER, None)
 
     def test_with_the_last_numbers_nobody_stands(self) -> None:
         life = Life()
         life.begin()
-        life.answer(created(REFUSED_FROM), node(children=1, newest=REFUSED_FROM), missing())
+        life.join(created(REFUSED_FROM), node(children=1, newest=REFUSED_FROM), missing())
         assert life.ended() == ["ElectionError"]
         assert (LEADER, None) not in life.statuses()
 
     def test_where_there_are_no_numbers_left(self) -> None:
         life = Life()
         life.begin()
-        life.answer(exc.NodeExists(), node(), missing())
+        life.answer(exc.NodeExists())
         assert life.ended() == ["ElectionError"]
         assert "no numbers left" in str(life.status.error)
 

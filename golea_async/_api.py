@@ -25,6 +25,7 @@ from .exceptions import (
     SessionExpiredError,
 )
 from .leadership import Leadership
+from .report import ElectionReport, LeadershipLoss, Reason, RoleChange
 from .status import Role, Status
 from .transaction import Transaction
 
@@ -35,13 +36,17 @@ __all__ = [
     "ElectionError",
     "ElectionNotFoundError",
     "ElectionOverError",
+    "ElectionReport",
     "Leadership",
+    "LeadershipLoss",
     "LeadershipLostError",
     "LeaseExpiredError",
     "NotAuthorizedError",
     "NotStandingError",
+    "Reason",
     "ResignError",
     "Role",
+    "RoleChange",
     "SessionExpiredError",
     "Status",
     "Transaction",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import aiozk
 
+from ._history import History, explanation, reason_of
 from ._protocol.claims import Nomination
 from ._protocol.identity import Identity
 from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Notice
+from ._shared.keepalive import Stall
 from ._shared.lease import Lease
 from ._shared.said import warn_once
-from .exceptions import ElectionError
+from .exceptions import ElectionError, LeaseExpiredError
 from .leadership import Body, Leadership
+from .report import LeadershipLoss, Reason
 from .status import Role, Status, StatusBoard
 
 _logger = logging.getLogger("golea_async.election")
@@ -26,29 +30,37 @@ class Publication:
     :ivar board: the statuses.
     :ivar leadership: the present stretch of leading; it may have ended by the clock.
 
+    :param history: what became of the candidate, for reports.
     :param unnoticed_loss: says why the candidate cannot lead any more, by its client's state; None: it may.
     """
 
     def __init__(
-        self, client: aiozk.ZKClient, identity: Identity, unnoticed_loss: Callable[[], ElectionError | None]
+        self,
+        client: aiozk.ZKClient,
+        identity: Identity,
+        history: History,
+        unnoticed_loss: Callable[[], ElectionError | None],
     ) -> None:
         self.board = StatusBoard()
+        self.history = history
         self.leadership: Leadership | None = None
         self._client = client
         self._identity = identity
         self._unnoticed_loss = unnoticed_loss
         self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
-        self._led_since = 0.0
-        self._unexplained: Leadership | None = None  # was lost, and why is in doubt
+        self._unexplained: _Loss | None = None  # why it was lost is in doubt
 
-    def tell(self, change: Change, lease: Lease | None) -> None:
-        """Publish a change of what the candidate believes."""
+    def tell(self, change: Change, lease: Lease | None, stall: Callable[[], Stall]) -> None:
+        """Publish a change of what the candidate believes.
+
+        :param stall: returns what has held up the renewal of the lease, when that has lapsed.
+        """
         match change:
             case Gained(own):
                 assert lease is not None, "a verdict to lead rests on one"
                 self._gain(own, lease)
             case Ceased(cause, is_in_doubt):
-                self._cease(cause, is_in_doubt=is_in_doubt)
+                self._cease(cause, stall, is_in_doubt=is_in_doubt)
             case Explained(cause):
                 self._explain(cause)
             case Ended(error):
@@ -74,39 +86,58 @@ class Publication:
             await leadership.stopped()
 
     def _gain(self, own: Nomination, lease: Lease) -> None:
-        self._led_since = time.monotonic()
+        self.history.gain()
         identity = self._identity
         self.leadership = Leadership(
             self._client, lease, own.path, own.czxid, identity.about, self._unnoticed_loss, identity.lapse
         )
         self._leaderships = (*(each for each in self._leaderships if each.bodies), self.leadership)
 
-    def _cease(self, cause: ElectionError | None, *, is_in_doubt: bool) -> None:
-        lost, self.leadership = self.leadership, None
-        if lost is None:
+    def _cease(self, cause: ElectionError | None, stall: Callable[[], Stall], *, is_in_doubt: bool) -> None:
+        leadership, self.leadership = self.leadership, None
+        if leadership is None:
             return
-        lost.lose(cause, is_in_doubt=is_in_doubt)
+        leadership.lose(cause, is_in_doubt=is_in_doubt)
+        is_still_first = isinstance(cause, LeaseExpiredError)  # as far as is known
+        lost = _Loss(leadership, stall(), datetime.now(UTC), self.history.cease(is_still_first=is_still_first))
         if is_in_doubt:
             self._unexplained = lost
         else:
-            self._log_loss(lost, cause)
+            self._tell_of_loss(lost, cause)
 
     def _explain(self, cause: ElectionError | None) -> None:
         lost, self._unexplained = self._unexplained, None
         if lost is not None:
-            lost.explain(cause)
-            self._log_loss(lost, cause or lost.cause)
+            lost.leadership.explain(cause)
+            self._tell_of_loss(lost, cause or lost.leadership.cause)
 
-    def _log_loss(self, lost: Leadership, cause: ElectionError | None) -> None:
+    def _tell_of_loss(self, lost: _Loss, cause: ElectionError | None) -> None:
+        reason, why, blocked_for = explanation(cause, lost.stall)
+        token = lost.leadership.fencing_token
+        self.history.lose(LeadershipLoss(lost.when, reason, why, lost.led_for, token, blocked_for))
         level = logging.INFO if cause is None else logging.WARNING
         if _logger.isEnabledFor(level):
-            why = "it resigns" if cause is None else self._identity.reason(cause)
-            led = f"lost leadership after {_duration(time.monotonic() - self._led_since)}"
-            _logger.log(level, "%s", self._identity.about(f"{led} (fencing token {lost.fencing_token}): {why}"))
+            led = f"after {_duration(lost.led_for)} (token {token})"
+            extra = self._fields(self.board.latest.role, reason, token)
+            _logger.log(level, "lost leadership of %s %s: %s", self._identity.resource, led, why, extra=extra)
+
+    def _fields(self, role: Role, reason: Reason | None, fencing_token: int | None) -> dict[str, object]:
+        """Return what a log line carries for machines."""
+        identity = self._identity
+        return {
+            "election": identity.resource,
+            "candidate": identity.name[:100],
+            "role": role.value,
+            "reason": None if reason is None else reason.value,
+            "fencing_token": fencing_token,
+        }
 
     def _publish(self, status: Status) -> None:
         before = self.board.latest.role
         self.board.publish(status)
+        reason = None if status.error is None else reason_of(status.error)[0]
+        if status.role is not before:
+            self.history.change(status.role, reason)
         if before is Role.NONE:
             return  # joining says nothing of the outcome
         # Why leadership was lost has a line of its own.
@@ -115,15 +146,28 @@ class Publication:
         if _logger.isEnabledFor(level):
             following = f", following {status.now_following}" if status.now_following else ""
             why = f": {self._identity.reason(status.error)}" if status.error is not None and is_to_be_explained else ""
-            _logger.log(level, "%s", self._identity.about(f"is {status.role} (was {before}){following}{why}"))
+            what = self._identity.about(f"is {status.role} (was {before}){following}{why}")
+            _logger.log(level, "%s", what, extra=self._fields(status.role, reason, status.fencing_token))
 
     def _end(self, error: ElectionError | None) -> None:
         has_stood = self.board.latest.role is not Role.NONE
         self.board.end(error)
-        if error is not None:
-            _logger.info("%s", error)
-        elif has_stood and _logger.isEnabledFor(logging.INFO):
-            _logger.info("%s", self._identity.about("resigns"))
+        if not has_stood and error is None:
+            return
+        reason, _ = reason_of(error)
+        self.history.change(Role.NONE, reason)
+        if _logger.isEnabledFor(logging.INFO):
+            what = self._identity.about("resigns") if error is None else error
+            _logger.info("%s", what, extra=self._fields(Role.NONE, reason, None))
+
+
+class _Loss(NamedTuple):
+    """A loss of leadership that was not told of yet."""
+
+    leadership: Leadership
+    stall: Stall
+    when: datetime
+    led_for: float
 
 
 def _duration(seconds: float) -> str:

@@ -32,6 +32,7 @@ from weakref import WeakKeyDictionary, ref
 
 import aiozk
 
+from ._history import History
 from ._protocol.candidacy import live
 from ._protocol.candidate import Candidate
 from ._protocol.claims import ClientClaims
@@ -60,10 +61,12 @@ class Runner:
     :ivar is_leaving: whether it resigns or has resigned.
     """
 
-    def __init__(self, zk: aiozk.ZKClient, resource: str, name: str, data: bytes, *, rejoin: bool) -> None:
+    def __init__(
+        self, zk: aiozk.ZKClient, resource: str, name: str, data: bytes, history: History, *, rejoin: bool
+    ) -> None:
         self.client = zk
         self.identity = Identity(resource, name)
-        self.public = Publication(zk, self.identity, self._unnoticed_loss)
+        self.public = Publication(zk, self.identity, history, self._unnoticed_loss)
         self.task: asyncio.Task[None] | None = None
         self.is_leaving = False
         self._data = data
@@ -90,6 +93,7 @@ class Runner:
         """
         claims = _claims_of(self.client)
         self._context = ClientContext.attach(self.client)
+        self.public.history.begins()
         self._me = Candidate(self.identity, self._data, claims, rejoins=self._rejoin)
         self._me.belief.join()
         self._run(live(self._me), f"golea_async {self.identity.resource} {self.identity.name[:100]}")
@@ -99,6 +103,7 @@ class Runner:
         if self.is_leaving:
             return
         self.is_leaving = True
+        self.public.history.resigns()
         if self._me is None:
             self.public.board.end(None)
             return
@@ -202,6 +207,8 @@ class Runner:
             self._candidate.belief.explain(None)
             self._tell()
             self._linked.unlisten(self.on_change)
+            if self.is_withdrawn:
+                self.public.history.withdrawn()
         self._linked.keep_alive.stand_no_more(self.identity.resource)
         self._linked.detach()
         if task.cancelled() and not self.is_leaving:  # last: where warnings are errors it raises
@@ -257,6 +264,7 @@ class Runner:
         context, me = self._linked, self._candidate
         view, channel = me.view, context.channel
         if channel is not None and channel is not self._channel:
+            self.public.history.connected(again=self._channel is not None)
             self._channel, me.session_id = channel, channel.session_id
             self._watched.clear()
             view.reconnected()
@@ -385,8 +393,9 @@ class Runner:
         """Tell what has changed in what the candidate believes, in order."""
         belief = self._candidate.belief
         while belief.changes:
-            self.public.tell(belief.changes.pop(0), self._linked.lease)
+            self.public.tell(belief.changes.pop(0), self._linked.lease, self._linked.keep_alive.stall)
         if belief.held != self._held:
+            self.public.history.first(is_first=belief.held is not None)
             keep_alive = self._linked.keep_alive
             if self._held is not None:
                 keep_alive.release(self._held)

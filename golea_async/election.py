@@ -17,7 +17,9 @@ import aiozk
 
 from ._arguments import check_awaitable, check_timeout, check_work
 from ._caller import Caller, release_own
+from ._history import History
 from ._protocol.standing import check_name, check_resource
+from ._reporting import report_on
 from ._runner import Runner
 from ._shared.channel import check_client
 from ._shared.held import held
@@ -25,6 +27,7 @@ from ._shared.shielded import completion
 from .admin import end_election
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError
 from .leadership import Body, Leadership
+from .report import ElectionReport
 from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")
@@ -64,7 +67,9 @@ class AsyncElection:
         self._zk = zk
         self._resign_timeout = resign_timeout
         self._resignations = 0
-        self._new_runner = partial(Runner, zk, resource, self.name, check_name(self.name), rejoin=rejoin)
+        self._history = History()
+        data = check_name(self.name)
+        self._new_runner = partial(Runner, zk, resource, self.name, data, self._history, rejoin=rejoin)
         self._runner = self._new_runner()
 
     def __repr__(self) -> str:
@@ -90,6 +95,13 @@ class AsyncElection:
         """The present leadership, None while this does not lead: for who must act as leader or decline."""
         leadership = self._runner.public.leadership
         return leadership if leadership is not None and leadership.is_valid else None
+
+    def report(self) -> ElectionReport:
+        """Return a snapshot of this candidate for people and machines. It sends nothing, and may be called anywhere.
+
+        That is also another thread, where metrics are collected, and before the start and after the end.
+        """
+        return report_on(self._zk, self._runner, self._history)
 
     def statuses(self) -> AsyncIterator[Status]:
         """Subscribe to the statuses: the current one, then every change, until this candidate's election is over.
@@ -346,6 +358,9 @@ async def _work_until_done(runner: Runner, work: Callable[[Leadership], Awaitabl
         try:
             async with Body(partial(_leading, runner)) as leadership:
                 return await check_awaitable(work(leadership), work)
-        except LeadershipLostError:
-            if leadership is None or leadership.is_valid:
-                raise  # another candidate's
+        except Exception as error:
+            if isinstance(error, LeadershipLostError) and leadership is not None and not leadership.is_valid:
+                continue
+            if leadership is not None:  # else that is what ended the election
+                runner.public.history.dead_work = error
+            raise

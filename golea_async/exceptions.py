@@ -42,6 +42,14 @@ class SessionExpiredError(ElectionError):
     """The ZooKeeper session is lost, and the candidate's znode with it."""
 
 
+class ClientClosedError(SessionExpiredError):
+    """The application closed the client, and its session ended with that."""
+
+
+class CrashedError(ElectionError):
+    """The candidate's background task has crashed, by a bug in golea_async; ``__cause__`` is what it raised."""
+
+
 class LeaseExpiredError(ElectionError):
     """The lease was not renewed in time: from now on somebody else may lead.
 

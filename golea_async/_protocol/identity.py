@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from golea_async.exceptions import (
     CandidateDeletedError,
+    ClientClosedError,
+    CrashedError,
     ElectionError,
     ElectionOverError,
     LeaseExpiredError,
@@ -56,11 +58,9 @@ class Identity:
             LeaseExpiredError, "was out of touch with ZooKeeper's quorum for too long: its lease has expired"
         )
 
-    def client_closed(self) -> SessionExpiredError:
+    def client_closed(self) -> ClientClosedError:
         """Say that the application has closed the client."""
-        return self.error(
-            SessionExpiredError, "ended with its session: the client was closed; resign before closing it"
-        )
+        return self.error(ClientClosedError, "ended with its session: the client was closed; resign before closing it")
 
     def gone(self) -> CandidateDeletedError:
         """Say that the znode is gone, before it is known why: the end of its session deletes it, too."""
@@ -85,8 +85,8 @@ class Identity:
         """Say that the client's own tasks ended before the znode was deleted."""
         return self.not_withdrawn("cannot be deleted, the client's own tasks have ended, and")
 
-    def crashed(self, crash: Exception) -> ElectionError:
+    def crashed(self, crash: Exception) -> CrashedError:
         """Say that there is a bug."""
-        error = self.error(ElectionError, f"has crashed: {crash!r}; please report it")
+        error = self.error(CrashedError, f"has crashed: {crash!r}; please report it")
         error.__cause__ = crash
         return error

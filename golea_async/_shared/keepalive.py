@@ -32,6 +32,22 @@ _CLOCK_TICK = 0.001
 Refused: TypeAlias = Callable[[Reply], None]
 
 
+class Stall(NamedTuple):
+    """Why a lease was not renewed in time.
+
+    :ivar blocked: seconds by which timers were late since the renewal before: the event loop ran nothing meanwhile.
+    :ivar silent: seconds since that renewal.
+    """
+
+    blocked: float
+    silent: float
+
+    @property
+    def is_the_loop(self) -> bool:
+        """Whether the event loop is to blame, and not ZooKeeper: it was blocked for most of the time."""
+        return self.blocked >= self.silent / 2
+
+
 class _Write(NamedTuple):
     """One of them under way."""
 
@@ -79,6 +95,8 @@ class KeepAlive:
         self._sent_at = -math.inf
         self._moved_at = -math.inf
         self._was_valid = False
+        self._woke_at = self._wakes_at = math.inf
+        self._late = 0.0  # seconds by which it woke too late since the lease was last renewed
 
     # ------------------------------------------------------------------ for whom
 
@@ -114,6 +132,15 @@ class KeepAlive:
     def look(self) -> None:
         """Look again: the connection, the lease or who stands has changed."""
         self._changed.set()
+        self._wakes_at = min(self._wakes_at, boottime())
+
+    def stall(self) -> Stall:
+        """Return what has held up the renewal of the lease, which has just lapsed."""
+        lease = self._current_lease()
+        if lease is None:
+            return Stall(0.0, 0.0)
+        is_counted = lease.is_valid or not lease.was_renewed_since(self._woke_at)
+        return Stall((self._late if is_counted else 0.0) + max(0.0, boottime() - self._wakes_at), lease.silent_for)
 
     # ------------------------------------------------------------------ the loop
 
@@ -198,9 +225,20 @@ class KeepAlive:
         return min(moment, self._suspected_at + _READING_SHARE * write.channel.lease.timeout)
 
     async def _sleep_until(self, moment: float) -> None:
+        now = boottime()
+        self._wakes_at = max(moment, now + _CLOCK_TICK)
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if moment == math.inf else max(moment - boottime(), _CLOCK_TICK)):
+            async with asyncio.timeout(None if moment == math.inf else self._wakes_at - now):
                 await self._changed.wait()
+        self._notice_delay()
+
+    def _notice_delay(self) -> None:
+        """Count the time for which the event loop has run nothing: this was to go on earlier."""
+        lease, now = self._current_lease(), boottime()
+        if lease is not None and lease.was_renewed_since(self._woke_at):
+            self._late = 0.0
+        self._late += max(0.0, now - self._wakes_at)
+        self._woke_at, self._wakes_at = now, math.inf
 
     # ------------------------------------------------------------------ when
 

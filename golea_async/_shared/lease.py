@@ -77,6 +77,8 @@ class Lease:
         self.stretch = 0
         self._begun = begun
         self._deadline = -math.inf
+        self._renewed_at = boottime()
+        self._gap = 0.0  # between the last renewal before this stretch and the one that began it
         self._process = _Process.generation
 
     @property
@@ -90,6 +92,15 @@ class Lease:
     def is_valid(self) -> bool:
         """Whether the deadline is in the future."""
         return self._process == _Process.generation and boottime() < self._deadline
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds without a renewal: until now when it has lapsed; when it is valid, those before it began anew."""
+        return self._gap if self.is_valid else boottime() - self._renewed_at
+
+    def was_renewed_since(self, moment: float) -> bool:
+        """Whether a quorum write has moved the deadline since then."""
+        return self._renewed_at >= moment
 
     def limit(self, timeout: float) -> bool:
         """Take note of the timeout that was negotiated on another connection; return whether the deadline has moved.
@@ -110,10 +121,14 @@ class Lease:
         deadline = touched_at + LEASE_SHARE * self.timeout
         if deadline <= self._deadline or self._process != _Process.generation:
             return
-        begins = not self.is_valid
+        now = boottime()
+        begins = now >= self._deadline
         self._deadline = deadline
         if begins:
             self.stretch += 1
+            self._gap = now - self._renewed_at
+        self._renewed_at = now
+        if begins:
             self._begun()
 
 

@@ -16,7 +16,10 @@ import aiozk
 from ._candidacy import Candidacy
 from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
+from ._shared.client_context import waiting_noted
 from ._shared.shielded import completion
+from ._zookeeper.arguments import check_flag
+from ._zookeeper.loops import check_loop, running_loop
 from .admin import end_election
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError, ResignError
 from .leadership import Body, Leadership, current_bodies
@@ -50,6 +53,7 @@ class AsyncElection:
         rejoin: bool = True,
     ) -> None:
         check_client(zk)
+        check_flag("rejoin", rejoin)
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
@@ -113,7 +117,8 @@ class AsyncElection:
             )
         self._candidacy.start()
         try:
-            status = await self._candidacy.belief.board.decision()
+            with waiting_noted(self._zk):
+                status = await self._candidacy.belief.board.decision()
         except asyncio.CancelledError:
             self._candidacy.leave()
             raise
@@ -132,9 +137,11 @@ class AsyncElection:
         """
         if self._candidacy.task is None:
             raise self._candidacy.identity.error(NotStandingError, "does not stand: start() it first")
-        async for _ in self._candidacy.belief.board.reader():
-            if (leadership := self.current_leadership) is not None:
-                return leadership
+        self._check_loop()
+        with waiting_noted(self._zk):
+            async for _ in self._candidacy.belief.board.reader():
+                if (leadership := self.current_leadership) is not None:
+                    return leadership
         raise self.status.error or self._candidacy.identity.error(NotStandingError, "has resigned")
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
@@ -215,6 +222,7 @@ class AsyncElection:
         """
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"the timeout must be None or seconds from 0 on, not {timeout!r}")
+        self._check_loop()
         for body in current_bodies.get():
             if body.guards(self._candidacy):
                 body.release()
@@ -231,6 +239,12 @@ class AsyncElection:
         await self._withdraw_again(deadline)
         if self._candidacy.withdrawal_error is not None:
             raise self._candidacy.withdrawal_error
+
+    def _check_loop(self) -> None:
+        """Refuse another event loop than the one in which this was started: nothing would be heard of there."""
+        running_loop()
+        if self._candidacy.task is not None:
+            check_loop(self._candidacy.task.get_loop(), f"the election of {self.name!r} in {self.resource}")
 
     async def _withdraw_again(self, deadline: float | None) -> None:
         """Try once more, in this task's time, where the background task was cancelled or refused.

@@ -45,7 +45,10 @@ class Transaction:
         self._path = path
         self._operations: list[Any] = []
         self.results: list[Any] = []
-        """What ZooKeeper answered to each operation, in order, after the commit (aiozk's responses)."""
+        """What ZooKeeper answered to each operation, in order, after the commit (aiozk's responses).
+
+        A created znode's ``path`` is within the client's chroot, as all paths are.
+        """
 
     def create(
         self,
@@ -126,7 +129,7 @@ class Transaction:
     def _judge(self, reply: Any) -> None:
         failure = first_failure(reply)
         if failure is None:
-            self.results = reply.responses[1:]
+            self.results = [self._within_chroot(result) for result in reply.responses[1:]]
             return
         if is_refused(reply):
             accept(reply, path=self._path, candidate_id=self._path)
@@ -136,6 +139,14 @@ class Transaction:
         if isinstance(own, exc.NoAuth):
             accept(own, path=self._path, candidate_id=self._path)
         raise failure
+
+    def _within_chroot(self, result: Any) -> Any:
+        """Take the chroot off the path of what was created."""
+        chroot = (self._client.chroot or "").rstrip("/")
+        path = getattr(result, "path", None)
+        if chroot and path is not None:
+            result.path = path.removeprefix(chroot)
+        return result
 
 
 def _check(path: object, data: object = b"") -> None:

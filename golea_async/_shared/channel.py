@@ -24,6 +24,7 @@ from golea_async._zookeeper.connection import Connection
 from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
+from golea_async.exceptions import ElectionError
 
 from .aiozk_channel import hear_events
 from .batch import Batch, ConnectionLostError
@@ -116,7 +117,14 @@ class Channel(Requests):
         The requests are written before this first suspends. Cancelled: each may or may not have happened.
 
         :raises ConnectionLostError: when the connection ended before the last reply.
+        :raises ElectionError: when one of them has ended the connection each time that it was sent.
         """
+        suspects = getattr(self._session, "suspects", None)
+        if suspects is not None and suspects.are_there:
+            for request in requests:
+                if (verdict := suspects.verdict(request)) is not None:
+                    suspects.answered(request)  # whoever sends it again later may try as often
+                    raise ElectionError(verdict)
         return await self.ask(*requests).replies(len(requests))
 
     def ask(self, *requests: Request) -> Batch:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiozk
 from aiozk.states import States
 
+from golea_async._zookeeper.loops import check_loop, running_loop
 from golea_async.exceptions import ElectionError
 
 from .aiozk_channel import BoundedSteps
@@ -82,8 +83,12 @@ class ClientContext:
 
         :raises TypeError: when it is no aiozk client.
         :raises ValueError: when it was never started, or is closed.
+        :raises RuntimeError: when it was started in another event loop, or none of asyncio's runs.
         """
         check_client(client)
+        running_loop()
+        if client.session.started:
+            check_loop(client.session.repair_loop_task.get_loop(), "the ZooKeeper client")
         if not client.session.started or client.session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
         context = _contexts.get(client)
@@ -264,6 +269,12 @@ class ClientContext:
             listener.on_change()
 
 
+def waiting_noted(client: aiozk.ZKClient) -> AbstractContextManager[None]:
+    """Have a time limit that strikes in the block say what the client waits for; a plain aiozk client does not know."""
+    waiting = getattr(client.session, "waiting", None)
+    return nullcontext() if waiting is None else waiting.noted()
+
+
 _contexts: WeakKeyDictionary[aiozk.ZKClient, ClientContext] = WeakKeyDictionary()
 
 
@@ -271,11 +282,12 @@ async def on_connection(client: aiozk.ZKClient, work: Callable[[Channel], Awaita
     """Run ``work`` on a live connection, from its start on each new one until it came through whole."""
     context = ClientContext.attach(client)
     try:
-        while True:
-            channel = await context.connected()
-            try:
-                return await work(channel)
-            except ConnectionLostError:
-                continue
+        with waiting_noted(client):
+            while True:
+                channel = await context.connected()
+                try:
+                    return await work(channel)
+                except ConnectionLostError:
+                    continue
     finally:
         context.detach()

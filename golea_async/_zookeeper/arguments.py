@@ -15,7 +15,7 @@ MOST_SECONDS = 1000.0
 """From here on a number is taken for milliseconds: no session, and no try to connect, lasts a quarter of an hour."""
 
 FORBIDDEN_CHARACTERS = re.compile(
-    "[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff]"  # PathUtils.validatePath, in Java's UTF-16
+    "[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]"  # PathUtils.validatePath, in Java's UTF-16
 )
 """What ZooKeeper refuses in a path; a character beyond 16 bits is two surrogates to it."""
 
@@ -32,20 +32,6 @@ def check_seconds(name: str, value: object) -> float:
     if seconds >= MOST_SECONDS:
         meant = f": for {value!r} milliseconds write {name}={seconds / 1000:g}" if seconds < 1e6 else ""
         raise ValueError(f"{name} is in seconds, and {value!r} is more than it can be{meant}")
-    return seconds
-
-
-def check_timeout(name: str, value: object) -> float | None:
-    """Return a time limit in seconds; None is no limit.
-
-    :raises TypeError: when it is neither None nor an int or float.
-    :raises ValueError: when it is negative or not a number.
-    """
-    if value is None:
-        return None
-    seconds = _number(name, value)
-    if not seconds >= 0:
-        raise ValueError(f"the {name} must be None or seconds from 0 on, not {value!r}")
     return seconds
 
 

@@ -204,7 +204,7 @@ class _Nobody:
     def unanswered(self) -> None: ...
 
 
-_NOBODY = _Nobody()
+NOBODY = _Nobody()
 
 
 class Connection(asyncio.Protocol):
@@ -487,7 +487,7 @@ class Connection(asyncio.Protocol):
     def _watch_silence(self) -> None:
         now = self._loop.time()
         if now >= self._next_removal - _CLOCK_TICK:
-            self.post(self._unneeded.take(), _NOBODY)
+            self.post(self._unneeded.take(), NOBODY)
         if now >= self._last_sent + self._session_timeout / 3:
             self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
         if now >= self._last_heard + self._session_timeout * 2 / 3:

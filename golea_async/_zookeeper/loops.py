@@ -32,7 +32,8 @@ def check_loop(owner: asyncio.AbstractEventLoop | None, what: str) -> None:
             f"{what} was started in an event loop that is closed since, and its connection ended there: make another "
             "one in this event loop (and close each in the loop that started it)"
         )
+    state = "" if owner.is_running() else ", which does not run now"
     raise RuntimeError(
-        f"{what} was started in another event loop: use it there (asyncio.run_coroutine_threadsafe), or make another "
-        "one in this event loop"
+        f"{what} was started in another event loop{state}: use it there (asyncio.run_coroutine_threadsafe), or make "
+        "another one in this event loop"
     )

@@ -20,12 +20,20 @@ import ssl as ssl_module
 from collections.abc import Sequence
 from typing import Any
 
-from aiozk import RetryPolicy, exc, protocol
+from aiozk import RetryPolicy, WatchEvent, exc, protocol
 from aiozk.states import States
 
 from .arguments import check_flag, check_seconds
 from .connecting import Connecting
-from .connection import AuthenticationError, Connection, ConnectReply, GarbageError, NotSentError, OutcomeUnknownError
+from .connection import (
+    NOBODY,
+    AuthenticationError,
+    Connection,
+    ConnectReply,
+    GarbageError,
+    NotSentError,
+    OutcomeUnknownError,
+)
 from .credentials import Credentials, Grant, hexadecimal
 from .events import SessionEvent, SessionEventPublisher, SessionState
 from .hosts import parse_hosts
@@ -35,6 +43,7 @@ from .states import SessionStates
 from .suspects import Suspects
 from .waiting import Waiting
 from .watches import WatchCallback, Watches
+from .wire import Exists
 
 log = logging.getLogger("golea_async.client")
 
@@ -282,6 +291,7 @@ class Session:
                     return protocol.DeleteResponse()
                 except OutcomeUnknownError as error:
                     if (verdict := self.suspects.verdict(request)) is not None:
+                        self.suspects.answered(request)  # whoever sends it again later may try as often
                         raise OutcomeUnknownError(error.host, error.port, verdict, is_final=True) from None
                     if not may_be_repeated(request) or self.closing:
                         raise
@@ -328,11 +338,17 @@ class Session:
     def reply_received(self, request: Any, zxid: int, result: Any) -> None:
         self._credentials.saw(zxid)
         self.suspects.answered(request)
-        self._watches.request_answered(request, result)
+        if self._watches.request_answered(request, result):
+            self._call_soon(self._watches.fire(WatchEvent.DELETED, request.path), request.path)
 
     def watch_fired(self, event: Any) -> None:
-        for callback in self._watches.fire(event.type, event.path):
-            asyncio.get_running_loop().call_soon(callback, event.path)
+        self._call_soon(self._watches.fire(event.type, event.path), event.path)
+        if self.conn is not None and self._watches.set_again_after(event.type, event.path):
+            self.conn.post([Exists(event.path, watch=True)], NOBODY)
+
+    def _call_soon(self, callbacks: list[WatchCallback], path: str) -> None:
+        for callback in callbacks:
+            asyncio.get_running_loop().call_soon(callback, path)
 
     def awaits_event(self, path: str) -> bool:
         """Whether a callback waits for any event of the absolute path."""

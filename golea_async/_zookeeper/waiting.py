@@ -72,6 +72,9 @@ class Waiting:
         """Take note of what became of a host."""
         if not is_refusal(outcome):
             self._others.add(host)
+        elif not is_refusal(self._outcomes.get(host)):
+            what = "TLS refuses a server" if isinstance(outcome, ssl.SSLError) else "a server refuses this client"
+            log.warning("%s, %s, which is passed over: %s", what, host, outcome)
         self._outcomes[host] = outcome
 
     @property

@@ -213,7 +213,7 @@ class Connecting:
         try:
             return await connection.handshake(request)
         except ConnectionError as error:
-            raise HungUpError(str(error)) from None
+            raise (HungUpError if connection.was_hung_up else GarbageError)(str(error)) from None
 
     def _connect_request(self, *, read_only: bool = False, last_zxid: int | None = None) -> Any:
         credentials = self._credentials

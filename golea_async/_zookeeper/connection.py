@@ -215,6 +215,7 @@ class Connection(asyncio.Protocol):
     :ivar closed: a future that is done once the socket is closed.
     :ivar failure: why the connection is over, or None while it is not.
     :ivar watcher: who sets watches by :meth:`post`; hears of each event before the owner does.
+    :ivar was_hung_up: whether the other side closed it.
     :ivar has_answered: whether a request or a ping was answered.
     :ivar ended_at: the request at which the server closed the connection, soon after it was sent; else None.
     """
@@ -226,6 +227,7 @@ class Connection(asyncio.Protocol):
         self.start_read_only = False
         self.watcher: Watcher | None = None
         self.failure: str | None = None
+        self.was_hung_up = False
         self.has_answered = False
         self.ended_at: Any | None = None
         self._error: OSError | None = None  # The same for who waits.
@@ -399,7 +401,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         reason = "the server closed the connection" if error is None else str(error) or type(error).__name__
-        if self.failure is None and self._pending and boottime() - self._pending[0].sent_at < _SOON:
+        self.was_hung_up = self.failure is None
+        if self.was_hung_up and self._pending and boottime() - self._pending[0].sent_at < _SOON:
             self.ended_at = self._pending[0].request
             size = len(self.ended_at.serialize(1))
             if is_large(size):

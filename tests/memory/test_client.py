@@ -6,7 +6,8 @@ import asyncio
 import logging
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 from aiozk import WatchEvent, exc
@@ -221,7 +222,7 @@ async def flood(writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.parametrize("send", [drip, flood])
-async def test_bytes_and_events_are_no_life(send: Callable[[asyncio.StreamWriter], AsyncIterator[None]]) -> None:
+async def test_bytes_and_events_are_no_life(send: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await take_in(reader, writer, 0.5)
         await send(writer)
@@ -241,7 +242,7 @@ async def test_a_request_that_ends_the_connection_each_time(caplog: pytest.LogCa
         await pings_only(reader, writer)
 
     async with FakeServer(serve) as old, ZKClient(old.address, session_timeout=6) as client:
-        with pytest.raises(OutcomeUnknownError, match="request 3 times in a row: Exists of /x.*server's log"):
+        with pytest.raises(OutcomeUnknownError, match=r"request 3 times in a row: Exists of /x.*server's log"):
             await client.exists("/x")
         with pytest.raises(ElectionError, match=r"3 times in a row: Create of /e"):
             await create_election(client, "/e")
@@ -317,7 +318,7 @@ async def test_time_limits_say_what_was_waited_for(zookeeper: MemoryZooKeeper) -
         await follower.start()
         proxy.cut()
         await client.session.state.wait_for(States.SUSPENDED)
-        waits = {
+        waits: dict[str, Callable[[], Awaitable[object]]] = {
             "start": AsyncElection(client, "/e").start,
             "wait_for_leadership": follower.wait_for_leadership,
             "get_leader": lambda: get_leader(client, "/e"),
@@ -345,7 +346,7 @@ async def test_another_event_loop_is_refused_at_once(zookeeper: MemoryZooKeeper)
         await create_election(client, "/e")
         election = AsyncElection(client, "/e")
         await election.start()
-        calls = {
+        calls: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
             "start": client.start,
             "request": lambda: client.exists("/"),
             "close": client.close,
@@ -360,7 +361,7 @@ async def test_another_event_loop_is_refused_at_once(zookeeper: MemoryZooKeeper)
         def call() -> None:
             for name, each in calls.items():
                 try:
-                    asyncio.run(each())  # type: ignore[arg-type]
+                    asyncio.run(each())
                 except RuntimeError as error:
                     refused[name] = str(error)
 

@@ -98,7 +98,7 @@ class ZKClient(aiozk.ZKClient):
         check_acl("default_acl", default_acl)
         if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
             raise TypeError(f"ssl must be an ssl.SSLContext, or None, not {ssl!r:.60}")
-        if retry_policy is not None and not isinstance(retry_policy, aiozk.RetryPolicy):
+        if retry_policy is not None and not (hasattr(retry_policy, "enforce") and hasattr(retry_policy, "clear")):
             raise TypeError(f"retry_policy must be an aiozk.RetryPolicy, or None, not {retry_policy!r:.60}")
         parse_hosts(servers)  # aiozk's own reading of it knows no errors
         super().__init__(servers, chroot, session_timeout, default_acl, retry_policy, allow_read_only, read_timeout)

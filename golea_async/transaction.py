@@ -15,6 +15,7 @@ from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
 from ._zookeeper.replies import accept, first_failure, is_refused
 from ._zookeeper.requests import Request
+from ._zookeeper.suspects import is_large
 from .exceptions import ElectionError, LeadershipLostError
 
 
@@ -105,16 +106,24 @@ class Transaction:
         context = ClientContext.attach(self._client)
         try:
             connection = await self._connected(context)
-            (reply,) = await connection.send(self._request(connection))
-        except ConnectionLostError:
-            raise ElectionError(
-                f"the connection ended before the answer to a transaction of {self._path}: "
-                "it may have been carried out or not; read what it writes to find out",
-                candidate_id=self._path,
-            ) from None
+            request = self._request(connection)
+            try:
+                (reply,) = await connection.send(request)
+            except ConnectionLostError:
+                raise self._in_doubt(request) from None
         finally:
             context.detach()
         self._judge(reply)
+
+    def _in_doubt(self, request: Request) -> ElectionError:
+        size = len(request.serialize(1))
+        doubt = "it may have been carried out or not; read what it writes to find out"
+        if is_large(size):
+            doubt += f" (most likely not: its {size} bytes are more than jute.maxbuffer lets a server take by default)"
+        return ElectionError(
+            f"the connection ended before the answer to a transaction of {self._path}: {doubt}",
+            candidate_id=self._path,
+        )
 
     async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import aiozk
 
@@ -92,3 +93,20 @@ def check_acl(name: str, acl: object) -> None:
     for entry in acl:
         if not isinstance(entry, aiozk.ACL):
             raise TypeError(f"{name} must have entries of aiozk.ACL, not {type(entry).__name__}")
+
+
+def check_auth(auth: Any) -> tuple[tuple[str, bytes], ...]:
+    """Return the credentials. No error shows one of them: it may be a password.
+
+    :raises TypeError: when they are no sequence of (scheme, credential).
+    """
+    entries = auth if isinstance(auth, tuple | list) else (auth,)
+    return tuple(_checked_credential(entry) for entry in entries)
+
+
+def _checked_credential(entry: Any) -> tuple[str, bytes]:
+    if isinstance(entry, tuple | list) and len(entry) == 2:
+        scheme, credential = entry
+        if isinstance(scheme, str) and isinstance(credential, str | bytes):
+            return scheme, credential.encode() if isinstance(credential, str) else credential
+    raise TypeError("auth takes a sequence of (scheme, credential), such as [('digest', 'user:password')]")

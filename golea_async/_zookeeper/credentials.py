@@ -8,6 +8,13 @@ from .connection import ConnectReply
 
 NO_PASSWORD = bytes(16)
 
+OUTLIVED = (
+    "session %s is over: for %.1f s every server that answered has refused it, and what this client has seen (up to "
+    "zxid %#x) they do not have: ZooKeeper's data were wiped, or an older snapshot was restored; a new session begins "
+    "on the data that are there"
+)
+"""What a log line says of a session that no server can know any more."""
+
 
 class Grant(Enum):
     """What a reply to the ConnectRequest says."""

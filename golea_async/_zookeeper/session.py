@@ -23,7 +23,7 @@ from typing import Any
 from aiozk import RetryPolicy, WatchEvent, exc, protocol
 from aiozk.states import States
 
-from .arguments import check_flag, check_seconds
+from .arguments import check_auth, check_flag, check_seconds
 from .connecting import Connecting
 from .connection import (
     NOBODY,
@@ -32,12 +32,11 @@ from .connection import (
     ConnectReply,
     GarbageError,
     NotSentError,
-    OutcomeUnknownError,
 )
-from .credentials import Credentials, Grant, hexadecimal
+from .credentials import OUTLIVED, Credentials, Grant, hexadecimal
 from .events import SessionEvent, SessionEventPublisher, SessionState
 from .hosts import parse_hosts
-from .idempotent import may_be_repeated, only_reads
+from .idempotent import send_until_answered
 from .loops import check_loop, running_loop
 from .states import SessionStates
 from .suspects import Suspects
@@ -95,7 +94,7 @@ class Session:
             self.hosts,
             self.waiting,
             ssl=ssl,
-            auth=_checked_credentials(auth),
+            auth=check_auth(auth),
             allow_read_only=allow_read_only,
             read_timeout=None if read_timeout is None else check_seconds("read_timeout", read_timeout),
         )
@@ -146,7 +145,7 @@ class Session:
         """Nothing happens if it is not there."""
         self._watches.discard(event_type, path, callback)
 
-    # --- start and close -------------------------------------------------------------------------------------------
+    # --- start and close
 
     async def start(self) -> None:
         """Connect, and wait until that has worked; a second call waits too. Cancelled, it leaves nothing behind.
@@ -246,7 +245,7 @@ class Session:
         :raises NotSentError: it never can: the client is not started, is closed or has given up.
         """
         safe_states = _CONNECTED_STATES if self.allow_read_only and not writing else (States.CONNECTED,)
-        self._raise_if_unusable()
+        self.raise_if_unusable()
         while self.state.current_state not in safe_states:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters[waiter] = None
@@ -255,7 +254,7 @@ class Session:
                     await waiter
             finally:
                 self._waiters.pop(waiter, None)
-            self._raise_if_unusable()
+            self.raise_if_unusable()
 
     async def send(self, request: Any) -> Any:
         """Send a request when there is a connection, and return the response.
@@ -271,43 +270,14 @@ class Session:
         :raises aiozk.exc.SessionLost: it only reads, and the session in which it was sent is gone.
         :raises aiozk.exc.FailedRetry: it only reads, and the retry policy allows no further try.
         """
-        sent_in, doubt = 0, None
-        try:
-            while True:
-                try:
-                    await self._ready_for(request, sent_in)
-                except (exc.FailedRetry, exc.SessionLost, NotSentError):
-                    if doubt is None or only_reads(request):
-                        raise
-                    raise doubt from None
-                sent_in = self.session_id
-                assert self.conn is not None
-                try:
-                    _, response = await self.conn.send(request)
-                    return response
-                except exc.NoNode:
-                    if doubt is None or only_reads(request):
-                        raise
-                    return protocol.DeleteResponse()
-                except OutcomeUnknownError as error:
-                    if (verdict := self.suspects.verdict(request)) is not None:
-                        self.suspects.answered(request)  # whoever sends it again later may try as often
-                        raise OutcomeUnknownError(error.host, error.port, verdict, is_final=True) from None
-                    if not may_be_repeated(request) or self.closing:
-                        raise
-                    doubt = error
-        finally:
-            self.retry_policy.clear(request)
+        return await send_until_answered(self, request)
 
-    async def _ready_for(self, request: Any, sent_in: int) -> None:
-        """Wait until a request can be sent, for the first time or again in the session in which it was sent."""
-        self._raise_if_unusable()
-        await self.retry_policy.enforce(request)
-        await self.ensure_safe_state(writing=not only_reads(request))
-        if sent_in not in (0, self.session_id):
-            raise exc.SessionLost(f"session {hexadecimal(sent_in)} is lost")
+    def raise_if_unusable(self) -> None:
+        """Return while a request can be sent, now or later.
 
-    def _raise_if_unusable(self) -> None:
+        :raises NotSentError: when it never can.
+        :raises RuntimeError: in another event loop.
+        """
         check_loop(self.loop, "the ZooKeeper client")
         if self._failure is not None:
             raise NotSentError(f"the client has given up: {self._failure}") from self._failure
@@ -318,8 +288,6 @@ class Session:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-    # --- what the state machine and the connections tell -----------------------------------------------------------
 
     def state_changed(self, state: str) -> None:
         """A transition was made, here or by somebody outside."""
@@ -364,8 +332,6 @@ class Session:
         # A server that is cut off makes sessions of its own, which no other server knows.
         self.state.transition_to(States.LOST if self._credentials.is_local else States.SUSPENDED)
 
-    # --- what connecting tells -------------------------------------------------------------------------------------
-
     def session_granted(self, reply: ConnectReply) -> None:
         """Judge a reply to the ConnectRequest, and go on with the session that it grants.
 
@@ -389,14 +355,7 @@ class Session:
 
     def session_outlived(self, seconds: float) -> None:
         """Give up a session that every server has refused for as long as it can live, and one as unknown or closed."""
-        log.warning(
-            "session %s is over: for %.1f s every server that answered has refused it, and what this client has seen "
-            "(up to zxid %#x) they do not have: ZooKeeper's data were wiped, or an older snapshot was restored; a new "
-            "session begins on the data that are there",
-            hexadecimal(self.session_id),
-            seconds,
-            self.last_zxid,
-        )
+        log.warning(OUTLIVED, hexadecimal(self.session_id), seconds, self.last_zxid)
         self._lose_session()
 
     def _lose_session(self) -> None:
@@ -433,21 +392,6 @@ class Session:
         if self.state != States.LOST:
             self.state.transition_to(States.LOST)
         self._wake_waiters()
-
-
-def _checked_credentials(auth: Any) -> tuple[tuple[str, bytes], ...]:
-    if isinstance(auth, tuple | list):
-        return tuple(_checked_credential(entry) for entry in auth)
-    return (_checked_credential(auth),)
-
-
-def _checked_credential(entry: Any) -> tuple[str, bytes]:
-    """:raises TypeError: it is not (scheme, credential). The text does not show what it was: it may be a password."""
-    if isinstance(entry, tuple | list) and len(entry) == 2:
-        scheme, credential = entry
-        if isinstance(scheme, str) and isinstance(credential, str | bytes):
-            return scheme, credential.encode() if isinstance(credential, str) else credential
-    raise TypeError("auth takes a sequence of (scheme, credential), such as [('digest', 'user:password')]")
 
 
 def _watches_set_again(connection: Connection, done: asyncio.Future[tuple[int, Any]]) -> None:

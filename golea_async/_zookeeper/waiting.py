@@ -131,19 +131,20 @@ def is_refusal(outcome: Any) -> bool:
 
 def describe(outcome: Exception | str, *, tls: bool) -> str:
     """Say what became of a try."""
+    said = str(outcome) or type(outcome).__name__
     match outcome:
         case TimeoutError():
             what = "no answer in time"
         case ConnectionRefusedError():
             what = "connection refused: nobody listens there"
         case ssl.SSLError() if is_refusal(outcome):
-            what = f"TLS refused: {outcome}"
+            what = f"TLS refused: {said}"
         case HungUpError():
-            what = f"it closed the connection instead of answering{_reasons(tls)} ({outcome})"
+            what = f"it closed the connection instead of answering{_reasons(tls)} ({said})"
         case ConnectionError() | ssl.SSLError() if tls:
-            what = f"TLS was cut ({outcome}): it may not speak TLS on this port, or may want a client's certificate"
+            what = f"TLS was cut ({said}): it may not speak TLS on this port, or may want a client's certificate"
         case _:
-            what = str(outcome) or type(outcome).__name__
+            what = said
     return what
 
 

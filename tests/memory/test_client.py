@@ -30,7 +30,7 @@ from tests.ensemble.client.helpers import (
     until_the_end,
 )
 from tests.support.ports import choose_free_ports
-from tests.support.proxy import Proxy
+from tests.support.proxy import Action, Proxy
 from tests.support.wire import PING_XID, OpCode
 
 AUTH = [("digest", "user:password")]
@@ -449,3 +449,32 @@ async def test_creation_then_change(zookeeper: MemoryZooKeeper) -> None:
         await other.set_data("/watched", b"1", force=True)
         await changed
         assert client.session.watch_callbacks == {}
+
+
+# --- transactions
+
+
+@pytest.mark.parametrize("chroot", [None, "/", "/app", "/app/x"])
+async def test_paths_in_results_are_within_the_chroot(zookeeper: MemoryZooKeeper, chroot: str | None) -> None:
+    async with ZKClient(zookeeper.hosts, chroot=chroot, session_timeout=2) as client:
+        await create_election(client, "/e")
+        async with AsyncElection(client, "/e") as election:
+            leadership = await election.wait_for_leadership()
+            async with leadership.transaction() as transaction:
+                transaction.create("/app", b"1")
+                transaction.create("/data-", b"2", sequential=True)
+            first, second = (result.path for result in transaction.results)
+            assert first == "/app"
+            assert await client.get_data(first) == b"1"
+            assert await client.get_data(second) == b"2"
+
+
+async def test_a_transaction_that_is_too_large(zookeeper: MemoryZooKeeper) -> None:
+    async with Proxy(zookeeper.servers[0].port) as proxy, ZKClient(proxy.address, session_timeout=6) as client:
+        await create_election(client, "/e")
+        async with AsyncElection(client, "/e") as election:
+            leadership = await election.wait_for_leadership()
+            proxy.on_request(lambda frame: len(frame.payload) > 1_000_000, Action.RESET)
+            with pytest.raises(ElectionError, match=r"most likely not: its 1\d{6} bytes .*jute.maxbuffer"):
+                async with leadership.transaction() as transaction:
+                    transaction.create("/large", bytes(1_100_000))

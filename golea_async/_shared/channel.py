@@ -20,7 +20,6 @@ from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
-from golea_async.exceptions import ElectionError
 
 from .batch import Batch, ConnectionLostError
 from .lease import Lease, proven_touch, proves_from
@@ -90,15 +89,12 @@ class Channel(Requests):
         The requests are written before this first suspends. Cancelled: each may or may not have happened.
 
         :raises ConnectionLostError: when the connection ended before the last reply.
-        :raises ElectionError: when one of them has ended the connection each time that it was sent.
         """
-        suspects = getattr(self._session, "suspects", None)
-        if suspects is not None and suspects.are_there:
-            for request in requests:
-                if (verdict := suspects.verdict(request)) is not None:
-                    suspects.answered(request)  # whoever sends it again later may try as often
-                    raise ElectionError(verdict)
-        return await self.ask(*requests).replies(len(requests))
+        try:
+            return await self.ask(*requests).replies(len(requests))
+        except ConnectionLostError as error:
+            error.requests = requests
+            raise
 
     def ask(self, *requests: Request) -> Batch:
         """Send requests together, at once; their replies need not be waited for all at once.

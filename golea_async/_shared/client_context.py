@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -250,6 +250,20 @@ def waiting_noted(client: aiozk.ZKClient) -> AbstractContextManager[None]:
     return nullcontext() if waiting is None else waiting.noted()
 
 
+def _refuse_hopeless(client: aiozk.ZKClient, requests: Sequence[Any]) -> None:
+    """Give up what has ended the connection each time that it was sent; a plain aiozk client does not notice that.
+
+    :raises ElectionError: when one of these requests has.
+    """
+    if not isinstance(client.session, Session):
+        return
+    suspects = client.session.suspects
+    for request in requests:
+        if (verdict := suspects.verdict(request)) is not None:
+            suspects.answered(request)  # whoever sends it again later may try as often
+            raise ElectionError(verdict)
+
+
 _contexts: WeakKeyDictionary[aiozk.ZKClient, ClientContext] = WeakKeyDictionary()
 
 
@@ -262,7 +276,7 @@ async def on_connection(client: aiozk.ZKClient, work: Callable[[Channel], Awaita
                 channel = await context.connected()
                 try:
                     return await work(channel)
-                except ConnectionLostError:
-                    continue
+                except ConnectionLostError as error:
+                    _refuse_hopeless(client, error.requests)
     finally:
         context.detach()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-TRIES = 3
+TRIES = 5
 
 LARGEST_REQUEST = 0xFFFFF
 """Bytes that a server takes unless ``jute.maxbuffer`` is set (``BinaryInputArchive``)."""

@@ -126,8 +126,8 @@ class Watches:
         told = left & (WatchKind.DATA | WatchKind.EXIST) or (left & WatchKind.CHILD and due == [DELETED])
         if not due or told:
             return False
-        for other in due:  # as they are to be set on the next connection, when the request is lost with this one
-            self._kinds[path] = self._kinds.get(path, _NONE) | _WOULD_FIRE[other]
+        # As it is to be set on the next connection, when the request that sets it is lost with this one.
+        self._kinds[path] = left | (WatchKind.EXIST if event_type == DELETED else WatchKind.DATA)
         return True
 
     def callbacks_of(self, event_type: int, path: str) -> list[WatchCallback]:

@@ -242,13 +242,13 @@ async def test_a_request_that_ends_the_connection_each_time(caplog: pytest.LogCa
         await pings_only(reader, writer)
 
     async with FakeServer(serve) as old, ZKClient(old.address, session_timeout=6) as client:
-        with pytest.raises(OutcomeUnknownError, match=r"request 3 times in a row: Exists of /x.*server's log"):
+        with pytest.raises(OutcomeUnknownError, match=r"request 5 times in a row: Exists of /x.*server's log"):
             await client.exists("/x")
-        with pytest.raises(ElectionError, match=r"3 times in a row: Create of /e"):
+        with pytest.raises(ElectionError, match=r"5 times in a row: Create of /e"):
             await create_election(client, "/e")
         with pytest.raises(OutcomeUnknownError, match=r"request of 20\d{5} bytes.*jute.maxbuffer"):
             await client.create("/large", bytes(2_000_000))
-        said = [record.getMessage() for record in caplog.records if "3 times in a row" in record.getMessage()]
+        said = [record.getMessage() for record in caplog.records if "5 times in a row" in record.getMessage()]
         assert len(said) == 2
     with pytest.raises(OutcomeUnknownError, match="Create2 of /app"):
         async with FakeServer(serve) as old:

@@ -119,9 +119,9 @@ def framed(payload: bytes) -> bytes:
     return struct.pack("!i", len(payload)) + payload
 
 
-def connect_reply(timeout: float, session_id: int, *, read_only: bytes = b"\0") -> bytes:
+def connect_reply(timeout: float, session_id: int, *, read_only: bytes = b"\0", password: bytes = bytes(16)) -> bytes:
     """A frame that answers a ConnectRequest; servers before 3.4 leave out the last byte."""
-    return framed(struct.pack("!iiqi", 0, round(timeout * 1000), session_id, 16) + bytes(16) + read_only)
+    return framed(struct.pack("!iiqi", 0, round(timeout * 1000), session_id, 16) + password + read_only)
 
 
 async def until_the_end(reader: asyncio.StreamReader) -> None:
@@ -134,7 +134,7 @@ async def take_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ti
     """Grant the session that is asked for, or a new one; return its id."""
     request = await read_frame(reader)
     session_id = int.from_bytes(request[16:24], "big") or 0x99
-    writer.write(connect_reply(timeout, session_id))
+    writer.write(connect_reply(timeout, session_id, password=request[28:44]))
     return session_id
 
 

@@ -12,7 +12,7 @@ from aiozk import exc
 
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
-from ._shared.client_context import ClientContext
+from ._shared.client_context import ClientContext, waiting_noted
 from ._zookeeper.replies import accept, first_failure, is_refused
 from ._zookeeper.requests import Request
 from ._zookeeper.suspects import is_large
@@ -128,7 +128,7 @@ class Transaction:
     async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""
         changed = asyncio.Event()
-        with context.listening(changed.set):
+        with context.listening(changed.set), waiting_noted(self._client):
             while (connection := context.channel) is None:
                 self._check_leadership()
                 changed.clear()

@@ -73,8 +73,10 @@ class Waiting:
         if not is_refusal(outcome):
             self._others.add(host)
         elif not is_refusal(self._outcomes.get(host)):
-            what = "TLS refuses a server" if isinstance(outcome, ssl.SSLError) else "a server refuses this client"
-            log.warning("%s, %s, which is passed over: %s", what, host, outcome)
+            what = (
+                f"TLS refuses a server, {host}" if isinstance(outcome, ssl.SSLError) else "a server refuses this client"
+            )
+            log.warning("%s: it is passed over: %s", what, outcome)
         self._outcomes[host] = outcome
 
     @property

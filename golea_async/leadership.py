@@ -276,7 +276,7 @@ class Body:
 
     def _cancel(self, task: asyncio.Task[object]) -> None:
         """Cancel the body's task, and see whether that has cancelled the current one: then the body awaits it."""
-        current = asyncio.current_task()
+        current = asyncio.current_task(task.get_loop())
         cancelled_before = 0 if current is None else current.cancelling()
         self.is_cancelling = True
         try:

@@ -306,6 +306,42 @@ async def test_a_swallowed_cancellation_is_repeated_with_a_warning(
     await soon(election.resign())
 
 
+def test_the_program_ends_while_work_is_being_stopped(zookeeper: MemoryZooKeeper) -> None:
+    """`asyncio.run` cancels all tasks when its loop does not run: the work and who resigns hear of it."""
+    stopped = list[bool]()
+
+    async def be_connected(client: asyncio.Future[ZKClient]) -> None:
+        async with ZKClient(zookeeper.hosts, session_timeout=LONG) as zk:
+            client.set_result(zk)
+            await asyncio.Event().wait()
+
+    async def program() -> None:
+        client = asyncio.get_running_loop().create_future()
+        connected = asyncio.create_task(be_connected(client))
+        zk = await soon(client)
+        await create_election(zk, RESOURCE)
+        election, is_stopping = AsyncElection(zk, RESOURCE), asyncio.Event()
+
+        async def work(_: Leadership) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_stopping.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    stopped.append(True)
+
+        run = asyncio.create_task(election.run(work))
+        await eventually(lambda: election.is_leader)
+        resigning = asyncio.create_task(election.resign())
+        await soon(is_stopping.wait())
+        assert not any(task.done() for task in (connected, run, resigning))
+
+    asyncio.run(program())
+    assert stopped == [True]
+
+
 class TestReasons:
     async def test_the_end_of_a_session_is_no_deletion(
         self, zookeeper: MemoryZooKeeper, clients: tuple[ZKClient, ZKClient], caplog: pytest.LogCaptureFixture

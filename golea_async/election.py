@@ -272,6 +272,7 @@ class AsyncElection:
             raise
         if (error := self._what_is_left(candidacy)) is not None:
             raise error
+        await candidacy.closed()
 
     async def _see_withdrawn(self, candidacy: Candidacy, caller: Caller, deadline: float | None) -> None:
         """Wait for the background task; where that was cancelled or refused, try once more, in this task's time.
@@ -325,6 +326,7 @@ class AsyncElection:
         candidacy.end()
         if candidacy.task is not None:
             await asyncio.wait({candidacy.task})
+        await candidacy.closed()
 
 
 async def _leading(candidacy: Candidacy) -> Leadership:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import aiozk
 from aiozk import exc
 
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
-from ._shared.client_context import Change, ClientContext
+from ._shared.client_context import ClientContext
 from ._zookeeper.replies import ResponseError, accept, first_failure, is_refused
 from ._zookeeper.requests import Request
-from .exceptions import ElectionError
-
-if TYPE_CHECKING:
-    from .leadership import Leadership
+from .exceptions import ElectionError, LeadershipLostError
 
 
 class _Operation(NamedTuple):
@@ -48,10 +46,17 @@ class Transaction:
     Cancelled while it commits: it may have been written or not.
     """
 
-    def __init__(self, leadership: Leadership, client: aiozk.ZKClient, path: str) -> None:
-        self._leadership = leadership
+    def __init__(
+        self,
+        client: aiozk.ZKClient,
+        path: str,
+        check_leadership: Callable[[], None],
+        lost_error: Callable[[], LeadershipLostError],
+    ) -> None:
         self._client = client
         self._path = path
+        self._check_leadership = check_leadership
+        self._lost_error = lost_error
         self._operations: list[_Operation] = []
         self.results: list[Any] = []
         """What ZooKeeper answered to each operation, in order, after the commit (aiozk's responses)."""
@@ -92,7 +97,7 @@ class Transaction:
         self._operations.append(_Operation(name, path, request))
 
     async def __aenter__(self) -> Self:
-        self._leadership.check()
+        self._check_leadership()
         return self
 
     async def __aexit__(
@@ -107,7 +112,7 @@ class Transaction:
     async def _commit(self) -> None:
         if not self._operations:
             raise ValueError("a transaction without operations: call create(), set_data(), delete() or check_version()")
-        self._leadership.check()
+        self._check_leadership()
         context = ClientContext.attach(self._client)
         try:
             connection = await self._connected(context)
@@ -124,13 +129,13 @@ class Transaction:
 
     async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""
-        changed = Change()
-        with context.listening(changed):
+        changed = asyncio.Event()
+        with context.listening(changed.set):
             while (connection := context.channel) is None:
-                self._leadership.check()
+                self._check_leadership()
                 changed.clear()
                 await changed.wait()
-        self._leadership.check()
+        self._check_leadership()
         return connection
 
     def _request(self, connection: Channel) -> Request:
@@ -146,7 +151,7 @@ class Transaction:
             accept(reply, path=self._path, candidate_id=self._path)
         own = reply.responses[0]
         if isinstance(own, exc.NoNode):
-            raise self._leadership.lost_error()
+            raise self._lost_error()
         if isinstance(own, exc.NoAuth):
             accept(own, path=self._path, candidate_id=self._path)
         raise self._named(failure, reply)

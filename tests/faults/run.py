@@ -162,7 +162,8 @@ class Run:
         self._last_log: str | None = None
 
     async def __aenter__(self) -> Self:
-        async with await self.cluster.connect() as wire:
+        await self.cluster.until_whole()
+        async with await WireClient.connect(self.cluster.servers[0].port) as wire:
             await wire.create(self.resource)
         self._guardian = Guardian(self._logs)
         for server in self.cluster.servers:

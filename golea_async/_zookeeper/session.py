@@ -24,6 +24,7 @@ from aiozk import RetryPolicy, WatchEvent, exc, protocol
 from aiozk.states import States
 
 from .arguments import check_auth, check_flag, check_seconds
+from .background import tasks_of_asyncios_own
 from .connecting import Connecting
 from .connection import (
     NOBODY,
@@ -181,9 +182,10 @@ class Session:
         self._connecting.was_connected = self._start_returned = self.has_ended = False
         # In a context of its own: what it logs or traces does not belong to the request that happened to start it.
         context = contextvars.Context()
-        self.repair_loop_task = asyncio.create_task(
-            self._connecting.stay_connected(), name="golea-session", context=context
-        )
+        with tasks_of_asyncios_own():
+            self.repair_loop_task = asyncio.create_task(
+                self._connecting.stay_connected(), name="golea-session", context=context
+            )
         self.repair_loop_task.add_done_callback(self._stopped)
 
     async def close(self) -> None:

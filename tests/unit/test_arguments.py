@@ -1,139 +1,194 @@
-"""What a client takes as arguments, and what it says of all else."""
+"""What run() accepts as work, and what it refuses before anybody stands."""
 
 from __future__ import annotations
 
-import datetime as dt
-import math
-from decimal import Decimal
-from fractions import Fraction
+import asyncio
+import functools
+import time
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
-from golea_async._protocol.standing import check_resource
-from golea_async._zookeeper.hosts import Host, parse_hosts
-from golea_async.client import ZKClient
+from golea_async._arguments import check_awaitable, check_timeout, check_work
+
+FUTURES: list[Awaitable[None]] = []
+
+
+async def work(_: object) -> None: ...
+
+
+async def work_of_two(_: object, number: int) -> None: ...
+
+
+async def work_of_none() -> None: ...
+
+
+def decorated(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(function)
+    def wrapper(*arguments: object) -> Awaitable[None]:
+        return function(*arguments)
+
+    return wrapper
+
+
+def injecting(function: Callable[..., Awaitable[None]]) -> Callable[[object], Awaitable[None]]:
+    @functools.wraps(function)
+    def wrapper(leadership: object) -> Awaitable[None]:
+        return function(leadership, 1)
+
+    return wrapper
+
+
+@types.coroutine
+def old_style(_: object) -> Iterator[None]:
+    yield
+
+
+class Service:
+    async def serve(self, _: object) -> None: ...
+
+    def plain(self, _: object) -> None: ...
+
+    async def __call__(self, _: object) -> None: ...
+
+    @classmethod
+    async def of_class(cls, _: object) -> None: ...
+
+    @staticmethod
+    async def static(_: object) -> None: ...
+
+
+class Awaited:
+    def __init__(self, _: object) -> None: ...
+
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+class PlainlyCalled:
+    def __call__(self, _: object) -> None: ...
+
+
+class NotAwaited:
+    def __init__(self, _: object) -> None: ...
+
+
+def may_return_one(flag: Any) -> object:
+    return flag or None
+
+
+def returns_one_it_was_given(_: object) -> Awaitable[None]:
+    return FUTURES[0]
+
+
+def plain(_: object) -> None:
+    time.monotonic()
+
+
+def plain_int(_: object) -> int:
+    return round(time.monotonic())
+
+
+def plain_branches(leadership: object) -> str:
+    return "some" if leadership else "none"
+
+
+def raising(_: object) -> None:
+    raise NotImplementedError
+
+
+def generator(_: object) -> Iterator[None]:
+    yield
+
+
+async def async_generator(_: object) -> AsyncIterator[None]:
+    yield
 
 
 @pytest.mark.parametrize(
-    ("servers", "hosts"),
+    "accepted",
     [
-        (" zk1 , zk2:1\n", [Host("zk1", 2181), Host("zk2", 1)]),
-        ("zk1,", [Host("zk1", 2181)]),
-        ("zk_1.example-x:02181", [Host("zk_1.example-x", 2181)]),
-        ("münchen.example:1", [Host("münchen.example", 1)]),
-        ("[fe80::1%eth0]:1", [Host("fe80::1%eth0", 1)]),
-        ("fe80::1%eth0", [Host("fe80::1%eth0", 2181)]),
+        work,
+        functools.partial(work_of_two, number=1),
+        functools.partial(functools.partial(work_of_two), number=1),
+        decorated(work),
+        injecting(work_of_two),
+        old_style,
+        Service().serve,
+        Service(),
+        Service.of_class,
+        Service.static,
+        Awaited,
+        AsyncMock(),
+        MagicMock(),
+        lambda leadership: work_of_two(leadership, 2),
+        lambda _: asyncio.sleep(1),
+        may_return_one,
+        returns_one_it_was_given,
     ],
 )
-def test_hosts(servers: str, hosts: list[Host]) -> None:
-    assert parse_hosts(servers) == hosts
-    assert ZKClient(servers).session.hosts == hosts
+def test_what_can_work_is_accepted(accepted: object) -> None:
+    check_work(accepted)
 
 
 @pytest.mark.parametrize(
-    ("servers", "what"),
+    "refused",
     [
-        ("zk1:2181/app", r"ZKClient\('zk1:2181', chroot='/app'\)"),
-        ("zk1,zk2/kafka", r"ZKClient\('zk1,zk2', chroot='/kafka'\)"),
-        ("zk1:2181/", "write 'zk1:2181'"),
-        ("zk1/a,zk2/a", "chroot="),
-        ("/app", "chroot="),
-        ("zookeeper://zk1:2181", "scheme.*leave it out"),
-        ("zk://zk1:2181/app", "scheme"),
-        ("ssl://zk1:2181", "ssl= for TLS"),
-        ("zk1;zk2", "commas"),
-        ("zk1 zk2", "commas"),
-        ("zk1:2181\tzk2:2181", "commas"),
-        ("zk1:", "port is missing"),
-        (":2181", "name is missing"),
-        ("zk1:0", "1 to 65535"),
-        ("zk1:65536", "1 to 65535"),
-        ("zk1:٣", "1 to 65535"),
-        ("zk1:2181:3888", "host:port"),
-        ("server.1=zk1:2888:3888;2181", "host:port"),
-        ("zk1?x=1", "host:port"),
-        ('"zk1"', "host:port"),
-        ("[zk1]:2181", "IPv6"),
-        ("a" * 254, "253"),
+        None,
+        "work",
+        plain,
+        plain_int,
+        plain_branches,
+        raising,
+        generator,
+        async_generator,
+        work_of_none,
+        work_of_two,
+        functools.partial(plain),
+        functools.partial(work, 1),
+        Service().plain,
+        Service,
+        PlainlyCalled(),
+        NotAwaited,
+        print,
+        [].append,
+        time.sleep,
+        lambda _: None,
+        lambda: work(None),
     ],
 )
-def test_hosts_as_others_write_them(servers: str, what: str) -> None:
-    with pytest.raises(ValueError, match=what):
-        ZKClient(servers)
+def test_what_cannot_work_is_refused(refused: object) -> None:
+    with pytest.raises(TypeError, match=r"async def work\(leadership\)"):
+        check_work(refused)
 
 
-def test_a_password_among_the_hosts_is_not_shown() -> None:
-    for servers in ("user:secret@zk1:2181", "redis://:secret@zk1/0"):
-        with pytest.raises(ValueError, match="auth=") as caught:
-            ZKClient(servers)
-        assert "secret" not in str(caught.value)
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_is_refused_and_closed() -> None:
+    with pytest.raises(TypeError, match=r"pass the function itself, not work\(...\)"):
+        check_work(work(None))
 
 
-@pytest.mark.parametrize("servers", [None, 5, b"zk1", ["zk1", "zk2"], ("zk1", 2181), {"zk1"}])
-def test_hosts_that_are_no_text(servers: Any) -> None:
-    with pytest.raises(TypeError, match="host:port,host:port"):
-        ZKClient(servers)
+async def test_what_a_call_has_returned() -> None:
+    await check_awaitable(work(None), work)
+    with pytest.raises(TypeError, match="plain_int has returned 7"):
+        check_awaitable(7, plain_int)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["session_timeout", "read_timeout"])
-@pytest.mark.parametrize("value", [0, -1, -0.5, math.nan, math.inf, -math.inf, 1e12, 10**400, 1e-9, 1000])
-def test_seconds_that_cannot_be(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"{name}.*seconds"):
-        ZKClient("zk", **{name: value})
+@pytest.mark.parametrize("timeout", ["x", b"1", True, [1.0], 1j])
+def test_a_timeout_of_another_type(timeout: object) -> None:
+    with pytest.raises(TypeError, match=r"^resign_timeout must be None or seconds"):
+        check_timeout(timeout, "resign_timeout")
 
 
-def test_milliseconds_are_recognized() -> None:
-    with pytest.raises(ValueError, match=r"6000 milliseconds write session_timeout=6\b"):
-        ZKClient("zk", session_timeout=6000)
+@pytest.mark.parametrize("timeout", [-1, -0.1, float("nan")])
+def test_a_timeout_that_is_none(timeout: float) -> None:
+    with pytest.raises(ValueError, match=r"^timeout must be None or seconds from 0 on"):
+        check_timeout(timeout)
 
 
-@pytest.mark.parametrize("name", ["session_timeout", "read_timeout"])
-@pytest.mark.parametrize("value", ["6", b"6", True, Decimal(6), Fraction(6), dt.timedelta(seconds=6), [6], 6j])
-def test_seconds_that_are_no_number(name: str, value: Any) -> None:
-    with pytest.raises(TypeError, match=f"{name} takes seconds"):
-        ZKClient("zk", **{name: value})
-
-
-def test_no_session_timeout_is_none() -> None:
-    with pytest.raises(TypeError, match="session_timeout"):
-        ZKClient("zk", session_timeout=None)  # type: ignore[arg-type]
-    assert ZKClient("zk", session_timeout=6, read_timeout=None).session.timeout == 6
-
-
-@pytest.mark.parametrize(
-    ("argument", "error"),
-    [
-        ({"chroot": b"/app"}, TypeError),
-        ({"chroot": "/app/../x"}, ValueError),
-        ({"chroot": "/a\x00"}, ValueError),
-        ({"chroot": "/😀"}, ValueError),
-        ({"default_acl": "world"}, TypeError),
-        ({"default_acl": ["world:anyone"]}, TypeError),
-        ({"default_acl": []}, ValueError),
-        ({"retry_policy": 3}, TypeError),
-        ({"allow_read_only": "yes"}, TypeError),
-        ({"allow_read_only": None}, TypeError),
-        ({"ssl": True}, TypeError),
-        ({"auth": None}, TypeError),
-        ({"auth": "user:password"}, TypeError),
-        ({"auth": ("digest", "user:password")}, TypeError),
-        ({"auth": {"digest": "user:password"}}, TypeError),
-    ],
-)
-def test_other_arguments(argument: dict[str, Any], error: type[Exception]) -> None:
-    (name,) = argument
-    with pytest.raises(error, match=name) as caught:
-        ZKClient("zk", **argument)
-    assert "password" not in str(caught.value).replace("user:password')]", "")
-
-
-@pytest.mark.parametrize("path", ["/zookeeper", "/zookeeper/config", "/zookeeper/x", "/😀", "/a/\U0010ffff", "/\uffff"])
-def test_no_election_nodes(path: str) -> None:
-    with pytest.raises(ValueError, match="cannot be an election node"):
-        check_resource(path)
-
-
-@pytest.mark.parametrize("path", ["/zookeeper2", "/zoo", "/a/zookeeper", "/ä/漢字"])
-def test_election_nodes(path: str) -> None:
-    assert check_resource(path) == path
+@pytest.mark.parametrize("timeout", [None, 0, 1.5, float("inf")])
+def test_a_timeout(timeout: float | None) -> None:
+    check_timeout(timeout)

@@ -17,6 +17,7 @@ from ._candidacy import Candidacy
 from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
 from ._shared.shielded import completion
+from ._zookeeper.process import ProcessId, other_process, this_process
 from .admin import end_election
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError, ResignError
 from .leadership import Body, Leadership, current_bodies
@@ -53,6 +54,7 @@ class AsyncElection:
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
+        self._process: ProcessId | None = None  # in which it was started
         self._candidacy = Candidacy(zk, resource, self.name, check_name(self.name), rejoin=rejoin)
 
     def __repr__(self) -> str:
@@ -87,7 +89,16 @@ class AsyncElection:
         never reads costs bounded memory: changes between two followers may merge, a stretch of leading that was
         never read may vanish, but a loss is always read after its gain, and the last thing read is the truth.
         """
+        self._check_process()
         return self._candidacy.belief.board.reader()
+
+    def _check_process(self) -> None:
+        """Refuse a forked child: the candidate, its session and its tasks are its parent's.
+
+        :raises ElectionError: when this was started in another process.
+        """
+        if self._process is not None and (refusal := other_process("this election", self._process)):
+            raise self._candidacy.identity.error(ElectionError, f"cannot be used here: {refusal}")
 
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
@@ -104,6 +115,7 @@ class AsyncElection:
         :raises NotStandingError: when it has resigned before or meanwhile.
         :raises ValueError: when the client was never started, or is closed.
         """
+        self._check_process()
         if self._candidacy.is_leaving and self._candidacy.task is None:
             raise self._candidacy.identity.error(NotStandingError, "has resigned: make another AsyncElection")
         if self._candidacy.task is not None:
@@ -112,6 +124,7 @@ class AsyncElection:
                 "was started already: one object stands once, make another AsyncElection",
             )
         self._candidacy.start()
+        self._process = this_process()
         try:
             status = await self._candidacy.belief.board.decision()
         except asyncio.CancelledError:
@@ -130,6 +143,7 @@ class AsyncElection:
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
         """
+        self._check_process()
         if self._candidacy.task is None:
             raise self._candidacy.identity.error(NotStandingError, "does not stand: start() it first")
         async for _ in self._candidacy.belief.board.reader():
@@ -215,6 +229,7 @@ class AsyncElection:
         """
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"the timeout must be None or seconds from 0 on, not {timeout!r}")
+        self._check_process()
         for body in current_bodies.get():
             if body.guards(self._candidacy):
                 body.release()
@@ -268,6 +283,7 @@ class AsyncElection:
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
         """
+        self._check_process()
         if self._candidacy.task is None or self._candidacy.belief.board.has_ended:
             raise self._candidacy.identity.error(
                 NotStandingError,

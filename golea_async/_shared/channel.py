@@ -21,8 +21,10 @@ from aiozk.states import States
 from golea_async._zookeeper import wire as _requests
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.connection import Connection as TimedConnection
+from golea_async._zookeeper.process import this_process
 from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
+from golea_async._zookeeper.touch import is_touch
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 from .aiozk_channel import hear_events
@@ -88,16 +90,18 @@ class Connection(Requests):
         else:
             hear_events(self._session, self._wire, self.hear)
         self._abandoned = False
+        self._process = this_process()
         self._sent_to_aiozk: dict[Asked, None] = {}  # and not answered: they end with the connection
         self._watches: dict[WatchKind, dict[str, _Watch]] = {WatchKind.CHILDREN: {}, WatchKind.DATA: {}}  # by path
         self.session_id: int = client.session.session_id
 
     @property
     def is_current(self) -> bool:
-        """Whether the session is connected, through this connection, and not being closed."""
+        """Whether the session is connected, through this connection, and not being closed; never in a forked child."""
         session = self._session
         return bool(
             not self._abandoned
+            and self._process == this_process()
             and session.conn is self._wire
             and session.state.current_state == States.CONNECTED
             and session.session_id == self.session_id
@@ -144,7 +148,7 @@ class Connection(Requests):
             touched_at = proven_touch(sent_at, self.lease.timeout, self._connect_sent_at, timed.newest_acknowledged)
             if touched_at is not None:
                 self.lease.renew(touched_at)
-        if self._own_acknowledgements is not None:
+        if self._own_acknowledgements is not None and is_touch(0, getattr(reply, "error_code", 0)):
             self._own_acknowledgements.record(sent_at, self.answered_at)
 
     def abandon(self) -> None:

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import aiozk
 from aiozk.states import States
 
+from golea_async._zookeeper.process import other_process, this_process
 from golea_async.exceptions import ElectionError
 
 from .aiozk_channel import BoundedSteps
@@ -65,6 +66,7 @@ class Link:
         self._repair_task = client.session.repair_loop_task
         self._bounded_steps = BoundedSteps(client)
         self.loop = asyncio.get_running_loop()
+        self._process = this_process()
         self._connection: Connection | None = None
         self._users = 0
         self._tasks: dict[asyncio.Task[Any], TaskOwner | None] = {}
@@ -82,8 +84,10 @@ class Link:
 
         :raises TypeError: when it is no aiozk client.
         :raises ValueError: when it was never started, or is closed.
+        :raises ElectionError: when it was started in another process, from which this one was forked.
         """
         check_client(client)
+        cls._check_process(client)
         if not client.session.started or client.session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
         link = _links.get(client)
@@ -93,6 +97,15 @@ class Link:
         if link._users == 1:
             link._follow()
         return link
+
+    @staticmethod
+    def _check_process(client: aiozk.ZKClient) -> None:
+        link = _links.get(client)
+        # aiozk's session does not say where it was started: what of it was used there does.
+        known = link._process if link is not None else this_process()
+        process = getattr(client.session, "process", known)
+        if client.session.started and (refusal := other_process("the ZooKeeper client", process)):
+            raise ElectionError(refusal)
 
     def detach(self) -> None:
         """Stop being a user; the last one leaves nothing behind."""

@@ -37,12 +37,12 @@ session, holds no lease.
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.process import this_process
 
 LEASE_SHARE = 5 / 6
 CLOCK_RATES = 1.1
@@ -51,20 +51,6 @@ TOUCH_TRAVELS = CLOCK_RATES / 4
 KEEP_ALIVE_SHARE = 1 / 8
 
 _ACKNOWLEDGEMENTS_PER_TIMEOUT = 32
-
-
-class _Process:
-    """Counts the forks between the process that began and this one."""
-
-    generation = 0
-
-
-def _count_fork() -> None:
-    _Process.generation += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_fork)
 
 
 class Lease:
@@ -80,19 +66,19 @@ class Lease:
         self.stretch = 0
         self._begun = begun
         self._deadline = -math.inf
-        self._process = _Process.generation
+        self._process = this_process()
 
     @property
     def remaining(self) -> float:
         """Seconds until the deadline, 0 when it has passed."""
-        if self._process != _Process.generation:
+        if self._process != this_process():
             return 0.0
         return max(0.0, self._deadline - boottime())
 
     @property
     def is_valid(self) -> bool:
         """Whether the deadline is in the future."""
-        return self._process == _Process.generation and boottime() < self._deadline
+        return self._process == this_process() and boottime() < self._deadline
 
     def limit(self, timeout: float) -> bool:
         """Take note of the timeout that was negotiated on another connection; return whether the deadline has moved.
@@ -111,7 +97,7 @@ class Lease:
         When that begins a new stretch, ``begun`` is called.
         """
         deadline = touched_at + LEASE_SHARE * self.timeout
-        if deadline <= self._deadline or self._process != _Process.generation:
+        if deadline <= self._deadline or self._process != this_process():
             return
         begins = not self.is_valid
         self._deadline = deadline

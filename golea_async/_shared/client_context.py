@@ -144,7 +144,9 @@ class Link:
 
     @property
     def connection(self) -> Connection | None:
-        """The live connection, or None while there is none."""
+        """The live connection, or None while there is none, and in a forked child, whose parent has it."""
+        if self._process != this_process():
+            return None
         if self._connection is not None and not self._connection.is_current:
             lost, self._connection = self._connection, None
             lost.lose()

@@ -135,6 +135,11 @@ def _soon(generator: random.Random, timeout: float) -> tuple[float, float]:
     return timeout * generator.uniform(1.2, 2), generator.uniform(0.01, 0.1) * timeout
 
 
+def _late(generator: random.Random, timeout: float) -> tuple[float, float]:
+    """As late as a client waits for it that has three servers, or a little earlier."""
+    return timeout * generator.uniform(1.2, 2), generator.uniform(0.2, 0.33) * timeout
+
+
 def _lagging(generator: random.Random, _: float) -> tuple[float, float]:
     return generator.uniform(1, 3), generator.uniform(0.05, 0.6)
 
@@ -157,6 +162,7 @@ DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, floa
     "freeze the leading member": (2, _lasting),
     "imprison the leading member": (1, _lasting),
     "imprison it where it has just come": (2, _soon),
+    "imprison it when it comes late and alone": (2, _late),
     "reset its connections": (2, _momentary),
     "delay its traffic": (1, _delayed),
     "lose a reply": (3, _drawn(3)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from golea_async.testing._model import OpCode
 
 from .network import Path
-from .plan import ADMINISTRATION, Deed
+from .plan import ADMINISTRATION, LATE_AND_ALONE, Deed
 from .server import Server
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Deeds:
             "freeze the leading member": lambda deed: self._freeze_member(self._leading(deed), deed.duration),
             "imprison the leading member": lambda deed: self._imprison(self._leading(deed), deed.duration),
             "imprison it where it has just come": self._reset_and_imprison,
-            "imprison it when it comes late and alone": self._come_late_and_alone,
+            LATE_AND_ALONE: self._come_late_and_alone,
             "reset its connections": lambda deed: _reset(self._member(deed)),
             "delay its traffic": lambda deed: self._delay(_all_paths(self._member(deed)), deed),
             "lose a reply": lambda deed: self._lose_reply(self._member(deed), LOST_REPLIES[round(deed.amount)]),

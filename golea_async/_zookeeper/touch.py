@@ -3,9 +3,9 @@
 A server touches the session of each request that passes ``submitRequestNow`` (ZooKeeperServer.java:1262), whatever
 becomes of the request then. What ``processPacket`` answers itself (ZooKeeperServer.java:1686) never gets there:
 
-- an ``auth`` packet, accepted or refused (1700, 1723);
-- a ``sasl`` packet (1741);
-- any request, on a server that requires authentication and has not got it (AuthenticationHelper.java:115).
+- an ``auth`` packet, accepted or refused (1720, 1732);
+- a ``sasl`` packet (1831, 1846);
+- any request, on a server that requires authentication and has not got it (AuthenticationHelper.java:124).
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from ._model import (
 ANY_VERSION = -1
 CONTAINER_OWNER = -(2**63)
 EPHEMERAL_FLAGS, SEQUENTIAL_FLAGS, TTL_FLAGS, LAST_FLAG = (1, 3), (2, 3), (5, 6), 6
+LAST_NUMBER = 2**31 - 1
 SPECIAL_PATHS = ("/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config")
 READ_ONLY_ACL = (Acl(Permission.READ, _acl.ANYONE),)
 
@@ -68,7 +69,7 @@ class Znode:
             mtime=self.mtime,
             version=self.version,
             # Every creation counts, and every deletion: all that were created and are not there any more.
-            cversion=self.cversion * 2 - len(self.children),
+            cversion=_as_int32(self.cversion * 2 - len(self.children)),
             aversion=self.aversion,
             ephemeral_owner=self.owner if self.is_ephemeral else 0,
             data_length=len(self.data or b""),
@@ -317,8 +318,11 @@ class Tree:
             creation.data, creation.acl, moment.zxid, moment.zxid, moment.time, moment.time, owner=creation.owner
         )
         znode.pzxid = moment.zxid
-        parent.cversion += 1
-        parent.pzxid = moment.zxid
+        # Beyond the last number the counter stays where it is, and so does what goes with it: the sum that
+        # PrepRequestProcessor (681) makes is a negative one then, and DataTree (475) takes it only when it is greater.
+        if parent.cversion < LAST_NUMBER:
+            parent.cversion += 1
+            parent.pzxid = moment.zxid
         parent.children[name] = None
         self._add(path, znode)
 
@@ -412,6 +416,11 @@ def _next_version(current: int, expected: int) -> int:
     if expected not in (ANY_VERSION, current):
         raise RequestError(ErrorCode.BAD_VERSION)
     return current + 1
+
+
+def _as_int32(number: int) -> int:
+    """As Java's sum comes out."""
+    return (number + 2**31) % 2**32 - 2**31
 
 
 def _do_nothing() -> None:

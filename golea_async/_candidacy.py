@@ -28,8 +28,8 @@ from ._outlook import Outlook
 from ._place import Place
 from ._protocol.standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
 from ._shared.batch import ConnectionLostError
-from ._shared.channel import Connection, Event
-from ._shared.client_context import Link
+from ._shared.channel import Channel, Event
+from ._shared.client_context import ClientContext
 from ._zookeeper.replies import accept
 from .exceptions import (
     CandidateDeletedError,
@@ -63,7 +63,7 @@ class Candidacy:
         self._data = data
         self._rejoin = rejoin
         self._stirred: asyncio.Future[None] | None = None  # what the background task waits for
-        self._link: Link | None = None
+        self._link: ClientContext | None = None
         self._is_over = False  # this process has ended the election
         self._nominations: Nominations | None = None
         self._attempt: Attempt | None = None  # a nomination that was sent, and whose outcome was not looked at
@@ -82,9 +82,9 @@ class Candidacy:
 
         :raises ValueError: when the client is not running.
         """
-        self._link = Link.attach(self.client)
+        self._link = ClientContext.attach(self.client)
         try:
-            connection = self._link.connection
+            connection = self._link.channel
             if connection is not None:
                 self._nominate_at_once(connection)
         except BaseException:  # the client's default_acl cannot be written
@@ -122,7 +122,7 @@ class Candidacy:
         if self._linked.is_closed:
             self.withdrawal_error = self._closed_error()
             return
-        self._link = Link.attach(self.client)
+        self._link = ClientContext.attach(self.client)
         self._spawn(self._withdraw(), f"golea_async resign {self.identity.resource}")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -180,7 +180,7 @@ class Candidacy:
             self._notice_lost_session()
             if self.is_leaving and self._attempt is None:
                 return  # it went with its session
-            connection = self._linked.connection
+            connection = self._linked.channel
             if connection is None:
                 await self._stir()
                 continue
@@ -199,7 +199,7 @@ class Candidacy:
             return attempt.connection.is_current and not attempt.has_failed
         return self._place is not None and self._place.is_looking
 
-    async def _stand_on(self, connection: Connection) -> None:
+    async def _stand_on(self, connection: Channel) -> None:
         """Be nominated if need be, then keep the place up to date with every event, until this candidate leaves."""
         place = self._place
         if place is None or place.has_looked_on(connection):
@@ -220,7 +220,7 @@ class Candidacy:
             is_to_be_looked_at = place.has_seen_done or place.sees_the_followed(connection)
             predecessor, barrier = _name(place.followed) if is_to_be_looked_at else None, False
 
-    def _nominate_at_once(self, connection: Connection) -> None:
+    def _nominate_at_once(self, connection: Channel) -> None:
         """Send the nomination where nothing has to be waited for: ZooKeeper works while the rest is being set up.
 
         :raises ConnectionLostError: when the connection has ended.
@@ -251,7 +251,7 @@ class Candidacy:
         except ConnectionLostError:
             self.wake()
 
-    async def _nominate(self, connection: Connection) -> Place:
+    async def _nominate(self, connection: Channel) -> Place:
         """Get a znode in this session; return its place."""
         if self._attempt is None:
             await self._delete_former(connection)
@@ -282,7 +282,7 @@ class Candidacy:
             return None
         return before
 
-    def _stand_at(self, own: Nomination, shown_on: Connection) -> Place:
+    def _stand_at(self, own: Nomination, shown_on: Channel) -> Place:
         self.identity.candidate_id = own.path
         outlook, self._outlook = self._outlook, None
         self._place = Place(self.identity, own, shown_on, self, outlook)
@@ -310,9 +310,7 @@ class Candidacy:
 
     # ------------------------------------------------------------------ taking a place
 
-    async def _find_place(
-        self, place: Place, connection: Connection, predecessor: str | None, *, barrier: bool
-    ) -> None:
+    async def _find_place(self, place: Place, connection: Channel, predecessor: str | None, *, barrier: bool) -> None:
         """Find out who is before this candidate, publish that, and watch what it rests on."""
         while not self.is_leaving:
             if self._is_over:
@@ -337,14 +335,14 @@ class Candidacy:
                     await place.confirm(connection)
                     return
 
-    async def _look(self, place: Place, connection: Connection, predecessor: str | None, *, barrier: bool) -> Verdict:
+    async def _look(self, place: Place, connection: Channel, predecessor: str | None, *, barrier: bool) -> Verdict:
         """Wait for what the place's look says: one that an event, or the nomination, has begun, or a new one."""
         place.ask(connection, predecessor, barrier=barrier)
         while place.is_looking:
             await self._stir()
         return place.verdict()
 
-    def decided(self, place: Place, connection: Connection, verdict: Verdict) -> None:
+    def decided(self, place: Place, connection: Channel, verdict: Verdict) -> None:
         """Publish what the answers mean in the very call that reads them; the background task does the rest."""
         if self.belief.board.has_ended or place is not self._place:
             return
@@ -356,11 +354,11 @@ class Candidacy:
                 if place.is_undisturbed(connection) and not self.is_leaving:
                     self._follow(place, f"{self.identity.resource}/{predecessor}")
 
-    def _holds(self, place: Place, connection: Connection) -> bool:
+    def _holds(self, place: Place, connection: Channel) -> bool:
         """Whether this candidate stands where it was found to stand."""
         return not self.is_leaving and not self._is_over and place.holds(connection)
 
-    def _settle(self, place: Place, connection: Connection, verdict: Follow | Lead) -> bool:
+    def _settle(self, place: Place, connection: Channel, verdict: Follow | Lead) -> bool:
         """Take the place that was found; return False when an event has put it in question already. Idempotent."""
         if self.is_leaving or self._is_over or not place.is_undisturbed(connection):
             return False
@@ -396,7 +394,7 @@ class Candidacy:
             if self._linked.is_closed:
                 await self._withdraw_with_the_client()
                 return
-            connection = self._linked.connection
+            connection = self._linked.channel
             if connection is None:
                 await self._stir()
                 continue
@@ -423,7 +421,7 @@ class Candidacy:
     def _closed_error(self) -> ResignError:
         return self.identity.not_withdrawn("cannot be deleted, the client's own tasks have ended, and")
 
-    async def _remove(self, connection: Connection) -> None:
+    async def _remove(self, connection: Channel) -> None:
         """Delete the own znode, and whatever a lost session or a lost reply has left."""
         if self._attempt is not None:
             with suppress(ElectionError):  # refused: there is nothing to remove
@@ -442,12 +440,12 @@ class Candidacy:
         place = self._place
         if place is None or self.task is None or self.task.done() or self.belief.has_work:
             return
-        connection = self._linked.connection
+        connection = self._linked.channel
         # While the watch of what was shown is silent it stands; else the path may be another candidate's by now.
         if connection is not None and place.sees_its_own(connection):
             self._deletion = Deletion(place, connection)
 
-    async def _delete_own(self, place: Place, connection: Connection) -> None:
+    async def _delete_own(self, place: Place, connection: Channel) -> None:
         """Delete the own znode, unless it is gone."""
         deletion, self._deletion = self._deletion, None
         if deletion is None:
@@ -459,7 +457,7 @@ class Candidacy:
         if self._nominations is not None:
             self._nominations.note_departure(place.own.name, has_followed=place.followed is not None)
 
-    async def _delete_former(self, connection: Connection) -> None:
+    async def _delete_former(self, connection: Channel) -> None:
         """Delete the znode of a lost session where it still stands: aiozk gives up sessions that are alive."""
         former = self._former
         if self.belief.has_work:
@@ -469,7 +467,7 @@ class Candidacy:
             accept(deleted, exc.NoNode, path=former.path, **self.identity.names)
         self._former = None
 
-    async def _sweep(self, connection: Connection) -> None:
+    async def _sweep(self, connection: Channel) -> None:
         if self._nominations is not None:
             await self._nominations.sweep(connection, self._data)
 
@@ -477,7 +475,7 @@ class Candidacy:
         """Leave nothing of this election on the client."""
         if self._outlook is not None:
             self._outlook.forget()
-        connection = self._linked.connection
+        connection = self._linked.channel
         if connection is not None and self._place is not None:
             self._place.leave_watches(connection)
         self._linked.keep_alive.stand_no_more(self.identity.resource)
@@ -486,7 +484,7 @@ class Candidacy:
     # ------------------------------------------------------------------ small things
 
     @property
-    def _linked(self) -> Link:
+    def _linked(self) -> ClientContext:
         assert self._link is not None, "the background task runs between attach and detach"
         return self._link
 

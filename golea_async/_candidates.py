@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiozk import exc
 
 from ._protocol.standing import in_order
-from ._shared.channel import Connection
+from ._shared.channel import Channel
 from ._zookeeper.replies import Reply, accept, is_missing
 from .exceptions import election_not_found
 
@@ -31,7 +31,7 @@ def require_election(node: Reply, resource: str) -> None:
         raise election_not_found(resource)
 
 
-async def list_ids(connection: Connection, resource: str) -> list[str]:
+async def list_ids(connection: Channel, resource: str) -> list[str]:
     """Return the candidates' paths in order, as of now: the server catches up with ZooKeeper's leader first."""
     _, listed = await connection.send(connection.sync(resource), connection.children(resource))
     require_election(listed, resource)

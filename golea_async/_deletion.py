@@ -7,7 +7,7 @@ from aiozk import exc
 from ._nomination import Nomination
 from ._place import Place
 from ._shared.batch import Reader
-from ._shared.channel import Connection, Event
+from ._shared.channel import Channel, Event
 from ._zookeeper.replies import Reply, accept
 from ._zookeeper.wire import WatchKind
 
@@ -15,7 +15,7 @@ from ._zookeeper.wire import WatchKind
 class Deletion:
     """The deletion of a candidate's own znode, which was sent: the last request of a candidate."""
 
-    def __init__(self, place: Place, connection: Connection) -> None:
+    def __init__(self, place: Place, connection: Channel) -> None:
         self._connection = connection
         self._own = (place.own.path, WatchKind.DATA)
         self._asked = connection.ask(connection.delete(place.own.path))
@@ -37,7 +37,7 @@ class Deletion:
         return reply
 
 
-async def stands(nomination: Nomination, connection: Connection) -> bool:
+async def stands(nomination: Nomination, connection: Channel) -> bool:
     """Whether this very znode is there: its path may be another candidate's by now."""
     _, shown = await connection.send(connection.check(nomination.path), connection.get(nomination.path))
     return nomination.is_shown_by(accept(shown, exc.NoNode, path=nomination.path, candidate_id=nomination.path))

@@ -13,8 +13,8 @@ from aiozk import exc
 
 from ._protocol.standing import DONE, DONE_DATA, in_order, strangers
 from ._shared.batch import ConnectionLostError
-from ._shared.channel import Connection
-from ._shared.client_context import Link
+from ._shared.channel import Channel
+from ._shared.client_context import ClientContext
 from ._shared.shielded import completion
 from ._zookeeper.replies import Reply, accept, first_failure, is_missing, is_refused
 from .exceptions import ElectionError, election_not_found
@@ -41,14 +41,14 @@ class Ending:
         self._czxid: int | None = None  # of the election node that is meant
         self._done_was_there = False  # for certain: when it is not any more, somebody has finished
 
-    async def run(self, connection: Connection) -> None:
+    async def run(self, connection: Channel) -> None:
         """Carry it through on one connection; after a lost one, again from here on the next."""
         while await self._begin(connection):
             while await self._delete_candidates(connection):
                 if await self._close(connection):
                     return
 
-    async def _begin(self, connection: Connection) -> bool:
+    async def _begin(self, connection: Channel) -> bool:
         """Make `DONE`; return whether there is still something to end."""
         # The barrier, since a request on a lost connection may be under way; without permission or node it is none.
         _, node, done, listed = await connection.send(
@@ -85,7 +85,7 @@ class Ending:
         """Return the children that keep the election node from being deleted; ending alone leaves them in peace."""
         return strangers(listed.children) if self._deletes_election else []
 
-    async def _lasting_candidates(self, connection: Connection, listed: Reply) -> list[str]:
+    async def _lasting_candidates(self, connection: Channel, listed: Reply) -> list[str]:
         """Return the children with a candidate's name that are not ephemeral: somebody's data, no candidates.
 
         :raises NotAuthorizedError: when one may not be read, on a server that tells its stat to nobody else then.
@@ -111,7 +111,7 @@ class Ending:
                 resource=self.resource,
             )
 
-    async def _delete_candidates(self, connection: Connection) -> bool:
+    async def _delete_candidates(self, connection: Channel) -> bool:
         """Delete candidates until none is left; return False when somebody else has finished meanwhile."""
         while True:
             (listed,) = await connection.send(connection.children(self.resource))
@@ -139,7 +139,7 @@ class Ending:
             ),
         )
 
-    def _deletion(self, connection: Connection, paths: list[str]) -> Reply:
+    def _deletion(self, connection: Channel, paths: list[str]) -> Reply:
         return connection.multi(connection.check_operation(self._done), *map(connection.delete, paths))
 
     def _is_finished_by_another(self, paths: list[str], reply: Reply) -> bool:
@@ -155,7 +155,7 @@ class Ending:
         accept(reply, exc.NoNode, path=paths[0], resource=self.resource)
         return not is_refused(reply) and is_missing(reply.responses[0])
 
-    async def _close(self, connection: Connection) -> bool:
+    async def _close(self, connection: Channel) -> bool:
         """Remove `DONE`, with the election node if that is wanted; return False when there is more to do."""
         if not self._deletes_election:
             (removed,) = await connection.send(connection.delete(self._done))
@@ -180,7 +180,7 @@ class Ending:
 
 async def carry_through(zk: aiozk.ZKClient, ending: Ending) -> None:
     """Run an ending in a task of its own: half an ending would leave an election that is over for ever."""
-    link = Link.attach(zk)
+    link = ClientContext.attach(zk)
     task = link.spawn(_run(link, ending), f"golea_async end {ending.resource}")
     try:
         await asyncio.shield(task)
@@ -192,7 +192,7 @@ async def carry_through(zk: aiozk.ZKClient, ending: Ending) -> None:
         raise
 
 
-async def _run(link: Link, ending: Ending) -> None:
+async def _run(link: ClientContext, ending: Ending) -> None:
     try:
         while True:
             connection = await link.connected()

@@ -25,7 +25,7 @@ from aiozk import exc
 
 from ._protocol.standing import CANDIDATE_PREFIX, in_order
 from ._shared.batch import ConnectionLostError
-from ._shared.channel import Connection
+from ._shared.channel import Channel
 from ._zookeeper.replies import Reply, accept, is_missing, is_refused
 from .exceptions import ElectionError, ElectionNotFoundError
 
@@ -71,7 +71,7 @@ class Attempt:
     def __init__(
         self,
         nominations: Nominations,
-        connection: Connection,
+        connection: Channel,
         name: bytes,
         nominee: Nominee | None = None,
     ) -> None:
@@ -228,7 +228,7 @@ class Nominations:
         """Whether no other candidate of this client stands here, is nominated, or is searched for."""
         return not self._claimed and self.lock.is_free
 
-    def begin_at_once(self, connection: Connection, name: bytes, nominee: Nominee) -> Attempt | None:
+    def begin_at_once(self, connection: Channel, name: bytes, nominee: Nominee) -> Attempt | None:
         """Ask for a candidate, unless something has to be waited for; nothing is awaited here.
 
         :param nominee: is told of it in the very call that reads the reply.
@@ -236,7 +236,7 @@ class Nominations:
         """
         return None if self.is_doubtful(name) or self.lock.is_searching else Attempt(self, connection, name, nominee)
 
-    async def nominate(self, connection: Connection, name: bytes) -> Nomination:
+    async def nominate(self, connection: Channel, name: bytes) -> Nomination:
         """Create a candidate, or adopt the one of a nomination whose reply was lost. Cancelled: the name is in doubt.
 
         :raises ElectionError: as :meth:`Attempt.nomination`.
@@ -248,14 +248,14 @@ class Nominations:
         await self.lock.nobody_searches()
         return await Attempt(self, connection, name).nomination()
 
-    async def sweep(self, connection: Connection, name: bytes) -> None:
+    async def sweep(self, connection: Channel, name: bytes) -> None:
         """Delete the znodes that a lost reply may have left; nothing to do when the name is not in doubt."""
         if not self.is_doubtful(name):
             return
         async with self.lock.searching():
             await self._delete(connection, await self._search(connection, name))
 
-    async def _adopt(self, connection: Connection, name: bytes) -> Nomination | None:
+    async def _adopt(self, connection: Channel, name: bytes) -> Nomination | None:
         async with self.lock.searching():
             found = await self._search(connection, name)
             if not found:
@@ -264,7 +264,7 @@ class Nominations:
             self.claim(found[0])  # only now: whoever searches again after a failure has to find it
             return found[0]
 
-    async def _search(self, connection: Connection, name: bytes) -> list[Nomination]:
+    async def _search(self, connection: Channel, name: bytes) -> list[Nomination]:
         """Return this session's unclaimed candidates of this name, the oldest first."""
         _, listed = await connection.send(connection.check(self.resource), connection.children(self.resource))
         accept(listed, exc.NoNode, path=self.resource, resource=self.resource)
@@ -286,7 +286,7 @@ class Nominations:
                 found.append(Nomination(path, reply.stat.created_zxid, self.session_id))
         return found
 
-    async def _delete(self, connection: Connection, nominations: list[Nomination]) -> None:
+    async def _delete(self, connection: Channel, nominations: list[Nomination]) -> None:
         if not nominations:
             return
         replies = await connection.send(*(connection.delete(nomination.path) for nomination in nominations))

@@ -10,7 +10,7 @@ from aiozk import exc
 
 from ._candidates import Candidate, candidate_of
 from ._protocol.standing import in_order
-from ._shared.channel import Connection, Event
+from ._shared.channel import Channel, Event
 from ._shared.client_context import on_connection
 from ._zookeeper.replies import accept, is_missing
 from ._zookeeper.wire import WatchKind
@@ -31,7 +31,7 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
         self._has_read, self._last = True, leader
         return leader
 
-    async def _next_change(self, connection: Connection) -> Candidate | None:
+    async def _next_change(self, connection: Channel) -> Candidate | None:
         changed = asyncio.Event()
         watches = _Watches(connection, changed)
         try:
@@ -44,7 +44,7 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
         finally:
             watches.remove()
 
-    async def _look(self, connection: Connection, watches: _Watches) -> Candidate | None:
+    async def _look(self, connection: Channel, watches: _Watches) -> Candidate | None:
         """Return who leads now, with a watch that fires when that may change."""
         while True:
             _, listed = await connection.send(connection.sync(self._resource), connection.children(self._resource))
@@ -72,7 +72,7 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
 class _Watches:
     """The watches of one read."""
 
-    def __init__(self, connection: Connection, changed: asyncio.Event) -> None:
+    def __init__(self, connection: Channel, changed: asyncio.Event) -> None:
         self._connection = connection
         self._changed = changed
         self._keys: set[tuple[str, WatchKind]] = set()

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from ._shared.batch import Asked, ConnectionLostError
-from ._shared.channel import Connection, Event
+from ._shared.batch import Batch, ConnectionLostError
+from ._shared.channel import Channel, Event
 from ._zookeeper.replies import Reply, is_missing, is_refused
 from ._zookeeper.wire import WatchKind
 
@@ -25,15 +25,15 @@ class Outlook:
     :ivar is_awaited: whether an answer is to show the election node, and has not come.
     """
 
-    def __init__(self, connection: Connection, resource: str, done: str, *, may_be_alone: bool) -> None:
+    def __init__(self, connection: Channel, resource: str, done: str, *, may_be_alone: bool) -> None:
         self.is_awaited = may_be_alone
-        self._connection: Connection | None = connection  # until nothing more is heard of it: see `forget`
+        self._connection: Channel | None = connection  # until nothing more is heard of it: see `forget`
         self._done = done
         self._see_node: Callable[[Reply | None], None] | None = None
         self._is_listening = True
         # `exists` needs no permission: who may not list is to hear of that now, and not when it has to succeed.
         node = [connection.get(resource)] if may_be_alone else []
-        self._asked: Asked | None = connection.ask(*node, connection.exists(done, watch=True))
+        self._asked: Batch | None = connection.ask(*node, connection.exists(done, watch=True))
         connection.watch(done, WatchKind.DATA, self)
         connection.watch_is_asked(done, WatchKind.DATA, self._asked)
         self._asked.tell(1, self)
@@ -54,7 +54,7 @@ class Outlook:
         else:
             self._done_is_shown(reply)
 
-    def _node_is_shown(self, asked: Asked, node: Reply | None) -> None:
+    def _node_is_shown(self, asked: Batch, node: Reply | None) -> None:
         self.is_awaited = False
         see_node, self._see_node = self._see_node, None
         asked.tell(1, self)

@@ -16,8 +16,8 @@ from ._identity import Identity
 from ._nomination import Nomination
 from ._outlook import Outlook
 from ._protocol.standing import DONE, Verdict, View, decide, name_before
-from ._shared.batch import Asked, ConnectionLostError
-from ._shared.channel import Connection, Event
+from ._shared.batch import Batch, ConnectionLostError
+from ._shared.channel import Channel, Event
 from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
 from ._zookeeper.requests import Request
 from ._zookeeper.wire import WatchKind
@@ -30,7 +30,7 @@ class Candidate(Protocol):
     def heard(self, event: Event, path: str) -> None:
         """Hear that a watch of the place has fired."""
 
-    def decided(self, place: Place, connection: Connection, verdict: Verdict) -> None:
+    def decided(self, place: Place, connection: Channel, verdict: Verdict) -> None:
         """Hear what the answers mean, in the very call that reads the last of them."""
 
     def wake_soon(self) -> None:
@@ -44,11 +44,11 @@ class _Look:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Channel,
         predecessor: str | None,
         requests: dict[str, Request],
         needed: int | None,
-        asked: Asked,
+        asked: Batch,
     ) -> None:
         self.connection = connection
         self.predecessor = predecessor  # None: the children were listed
@@ -81,7 +81,7 @@ class _Reading:
     :ivar end: when they have been read; raises what is wrong with them.
     """
 
-    def __init__(self, place: Place, connection: Connection, paths: list[str], asked: Asked) -> None:
+    def __init__(self, place: Place, connection: Channel, paths: list[str], asked: Batch) -> None:
         self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._place = place
         self._connection = connection
@@ -112,7 +112,7 @@ class Place:
     """
 
     def __init__(
-        self, identity: Identity, own: Nomination, shown_on: Connection, candidate: Candidate, outlook: Outlook | None
+        self, identity: Identity, own: Nomination, shown_on: Channel, candidate: Candidate, outlook: Outlook | None
     ) -> None:
         self.own = own
         self.followed: str | None = None
@@ -123,15 +123,15 @@ class Place:
         self._candidate = candidate
         self._outlook = outlook  # None: others of this client may stand here, too
         self._watched: dict[str, bool] = {}  # whose event has not come yet; whether it is set, and shows what it should
-        self._connection: Connection | None = None  # the one on which the place was taken; None while it is looked for
-        self._shown_on: Connection | None = shown_on  # the last one on which ZooKeeper has shown the own znode
+        self._connection: Channel | None = None  # the one on which the place was taken; None while it is looked for
+        self._shown_on: Channel | None = shown_on  # the last one on which ZooKeeper has shown the own znode
         self._look: _Look | None = None  # whose verdict was not taken
         self._rest: asyncio.Future[None] | None = None  # the reading of the answers that the verdict did not need
         self._is_disturbed = False  # an event has come since the last look began
         if outlook is not None:
             outlook.tell(partial(self._see_node, shown_on))
 
-    def ask(self, connection: Connection, predecessor: str | None, *, barrier: bool = False) -> None:
+    def ask(self, connection: Channel, predecessor: str | None, *, barrier: bool = False) -> None:
         """Ask ZooKeeper, in one round trip, what decides and is not known from a watch; list when nobody is named.
 
         A watch counts from when its request is sent: its event can come before the reply. When the one before has
@@ -157,7 +157,7 @@ class Place:
         if needed is not None:
             self._look.asked.tell(needed, self)
 
-    def _awaits_outlook(self, connection: Connection) -> bool:
+    def _awaits_outlook(self, connection: Channel) -> bool:
         """Whether no number is before the own one: then the answer that is on its way will do, or else a list."""
         return (
             self._outlook is not None
@@ -166,7 +166,7 @@ class Place:
             and name_before(self.own.name) is None
         )
 
-    def _list(self, connection: Connection, requests: dict[str, Request]) -> int:
+    def _list(self, connection: Channel, requests: dict[str, Request]) -> int:
         """Return how many of the requests decide: the list shows the own znode and `DONE`, too.
 
         `DONE` is watched from here on all the same: a whole election may end before this process does its next step.
@@ -178,7 +178,7 @@ class Place:
         self._want(connection, self.done, requests, is_known=_is_asked(connection, self.done))
         return needed
 
-    def _look_at(self, connection: Connection, requests: dict[str, Request], followed: str) -> int:
+    def _look_at(self, connection: Channel, requests: dict[str, Request], followed: str) -> int:
         """Return how many decide, all: that the own znode stands is known when it was just made on this connection.
 
         What was asked before is answered before, so what others of this client have just asked for need not be asked
@@ -193,7 +193,7 @@ class Place:
             self._want(connection, self.own.path, requests)
         return len(requests)
 
-    def _send(self, connection: Connection, requests: dict[str, Request]) -> Asked:
+    def _send(self, connection: Channel, requests: dict[str, Request]) -> Batch:
         asked = connection.ask(*requests.values())
         for path in requests:
             if path in self._watched:
@@ -209,7 +209,7 @@ class Place:
         if look.asked.can_take(look.needed):
             self._conclude(look, self._view)
 
-    def _see_node(self, connection: Connection, node: Reply | None) -> None:
+    def _see_node(self, connection: Channel, node: Reply | None) -> None:
         """Hear what the election node has shown right behind the nomination: who was alone there is the first.
 
         Whoever comes later stands behind. So that decides, and the answers of the look, which come later, do not.
@@ -222,7 +222,7 @@ class Place:
         elif look.needed is None:
             self._list_instead(look, connection)
 
-    def _list_instead(self, look: _Look, connection: Connection) -> None:
+    def _list_instead(self, look: _Look, connection: Channel) -> None:
         try:
             self._look = None
             self.ask(connection, None)
@@ -246,7 +246,7 @@ class Place:
         """Whether the answers to the last look have not come: the candidate is woken up when they have."""
         return self._look is not None and not self._look.has_ended
 
-    def has_looked_on(self, connection: Connection) -> bool:
+    def has_looked_on(self, connection: Channel) -> bool:
         """Whether there is a look on this connection whose verdict was not taken."""
         return self._look is not None and self._look.connection is connection
 
@@ -268,7 +268,7 @@ class Place:
         finally:
             del error  # its traceback has this frame: together they would live until the collector comes
 
-    def _want(self, connection: Connection, path: str, requests: dict[str, Request], *, is_known: bool = False) -> None:
+    def _want(self, connection: Channel, path: str, requests: dict[str, Request], *, is_known: bool = False) -> None:
         """Listen to the watch of a znode; add the request that sets it, and shows the znode, if one is needed.
 
         None is when ZooKeeper has shown it to another candidate on this connection, and has set the watch: then it is
@@ -306,7 +306,7 @@ class Place:
             children=[self.own.name],
         )
 
-    def _notice_list(self, connection: Connection, listed: Reply) -> None:
+    def _notice_list(self, connection: Channel, listed: Reply) -> None:
         """See whether a list shows the own znode: only when the election node is made anew do names come again."""
         is_own = not is_missing(listed) and listed.stat.created_zxid < self.own.czxid
         if is_own and self._shown_on is not connection:
@@ -329,7 +329,7 @@ class Place:
         if rest is not None:
             await rest
 
-    async def confirm(self, connection: Connection) -> None:
+    async def confirm(self, connection: Channel) -> None:
         """Watch what the decision did not need to be watched, and read the rest, as :meth:`read_rest` does."""
         requests: dict[str, Request] = {}
         self._want(connection, self.own.path, requests)
@@ -342,7 +342,7 @@ class Place:
         if confirmation is not None:
             await confirmation.end
 
-    def read(self, connection: Connection, path: str, reply: Reply) -> None:
+    def read(self, connection: Channel, path: str, reply: Reply) -> None:
         """Read the answer to a request that sets a watch, unless its event has come already."""
         if path not in self._watched:
             return
@@ -365,7 +365,7 @@ class Place:
         if was_shown and not is_as_it_should:  # deleted before the watch was set: its event would have said the same
             self.on_event(Event.DELETED, path)
 
-    async def verify(self, connection: Connection) -> None:
+    async def verify(self, connection: Channel) -> None:
         """Ask the quorum whether the own znode is gone.
 
         Its deletion is also what a client hears of its own expiry, and a server that lags may not have it yet. Only
@@ -390,16 +390,16 @@ class Place:
             CandidateDeletedError, "was deleted by somebody: make another AsyncElection to stand again"
         )
 
-    def take(self, connection: Connection, followed: str | None) -> None:
+    def take(self, connection: Channel, followed: str | None) -> None:
         """Stand behind ``followed``, as was seen on this connection; None: stand before all others."""
         self.followed = followed
         self._connection = connection
 
-    def is_undisturbed(self, connection: Connection) -> bool:
+    def is_undisturbed(self, connection: Channel) -> bool:
         """Whether no event has come on this connection since the last look began."""
         return connection.is_current and not self._is_disturbed
 
-    def holds(self, connection: Connection) -> bool:
+    def holds(self, connection: Channel) -> bool:
         """Whether the place was taken on this connection, and every watch on which it rests is set, and silent."""
         return (
             self._connection is connection
@@ -410,7 +410,7 @@ class Place:
             and (self.followed is None or self._is_set(connection, self.followed))
         )
 
-    def sees_its_own(self, connection: Connection) -> bool:
+    def sees_its_own(self, connection: Channel) -> bool:
         """Whether the own znode stands: it was shown on this connection, and its watch is silent."""
         return self._shown_on is connection and self._watched.get(self.own.path, False)
 
@@ -419,18 +419,18 @@ class Place:
         """Whether the watch of the own znode was asked for, and its event has not come."""
         return self.own.path in self._watched
 
-    def sees_the_followed(self, connection: Connection) -> bool:
+    def sees_the_followed(self, connection: Channel) -> bool:
         """Whether the watch of the one who is followed is silent."""
         return self.followed is not None and self._is_set(connection, self.followed)
 
-    def _is_set(self, connection: Connection, path: str) -> bool:
+    def _is_set(self, connection: Channel, path: str) -> bool:
         """Whether a watch is set and silent: by a request of this candidate's, or of another one's on this client."""
         is_set = self._watched.get(path)
         if is_set is False and connection.shows(path, WatchKind.DATA) is (path != self.done):
             is_set = self._watched[path] = True
         return bool(is_set)
 
-    def leave_watches(self, connection: Connection) -> None:
+    def leave_watches(self, connection: Channel) -> None:
         """Listen no more."""
         if self._outlook is not None:
             self._outlook.forget()
@@ -454,9 +454,9 @@ class Place:
         return f"{self._resource}/{name}"
 
 
-def _is_known(connection: Connection, path: str) -> bool:
+def _is_known(connection: Channel, path: str) -> bool:
     return connection.shows(path, WatchKind.DATA) is not None
 
 
-def _is_asked(connection: Connection, path: str) -> bool:
+def _is_asked(connection: Channel, path: str) -> bool:
     return _is_known(connection, path) or connection.is_setting_watch(path, WatchKind.DATA)

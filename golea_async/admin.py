@@ -16,7 +16,7 @@ from ._candidates import Candidate, candidate_of, list_ids
 from ._ending import Ending, carry_through
 from ._observer import LeaderObserver
 from ._protocol.standing import DONE, check_candidate_id, check_resource
-from ._shared.channel import Connection, check_client
+from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection
 from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
 from .exceptions import ElectionError, ElectionOverError, election_not_found
@@ -70,7 +70,7 @@ async def depose(zk: aiozk.ZKClient, candidate_id: str) -> None:
     resource, _ = check_candidate_id(candidate_id)
     meant: int | None = None
 
-    async def work(connection: Connection) -> None:
+    async def work(connection: Channel) -> None:
         nonlocal meant
         node, parent = await connection.send(connection.exists(candidate_id), connection.exists(resource))
         if not is_present(parent, path=resource, resource=resource):
@@ -92,7 +92,7 @@ async def list_candidates(zk: aiozk.ZKClient, resource: str) -> list[Candidate]:
     """
     check_resource(resource)
 
-    async def work(connection: Connection) -> list[Candidate]:
+    async def work(connection: Channel) -> list[Candidate]:
         ids = await list_ids(connection, resource)
         replies = await connection.send(*map(connection.get, ids))
         candidates = [candidate_of(path, resource, reply) for path, reply in zip(ids, replies, strict=True)]
@@ -110,7 +110,7 @@ async def get_leader(zk: aiozk.ZKClient, resource: str) -> Candidate | None:
     """
     check_resource(resource)
 
-    async def work(connection: Connection) -> Candidate | None:
+    async def work(connection: Channel) -> Candidate | None:
         while ids := await list_ids(connection, resource):
             (reply,) = await connection.send(connection.get(ids[0]))
             leader = candidate_of(ids[0], resource, reply)
@@ -137,7 +137,7 @@ def observe_leader(zk: aiozk.ZKClient, resource: str) -> AsyncIterator[Candidate
 
 
 async def _create_election(
-    connection: Connection,
+    connection: Channel,
     zk: aiozk.ZKClient,
     resource: str,
     acl: Sequence[aiozk.ACL] | None,
@@ -169,7 +169,7 @@ async def _create_election(
 
 
 async def _create_parents(
-    connection: Connection,
+    connection: Channel,
     zk: aiozk.ZKClient,
     resource: str,
     acl: Sequence[aiozk.ACL] | None,

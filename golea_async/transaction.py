@@ -10,8 +10,8 @@ import aiozk
 from aiozk import exc
 
 from ._shared.batch import ConnectionLostError
-from ._shared.channel import Connection
-from ._shared.client_context import Change, Link
+from ._shared.channel import Channel
+from ._shared.client_context import Change, ClientContext
 from ._zookeeper.replies import accept, first_failure, is_refused
 from ._zookeeper.requests import Request
 from .exceptions import ElectionError
@@ -94,9 +94,9 @@ class Transaction:
         if not self._operations:
             raise ValueError("a transaction without operations: call create(), set_data(), delete() or check_version()")
         self._leadership.check()
-        link = Link.attach(self._client)
+        context = ClientContext.attach(self._client)
         try:
-            connection = await self._connected(link)
+            connection = await self._connected(context)
             (reply,) = await connection.send(self._request(connection))
         except ConnectionLostError:
             raise ElectionError(
@@ -105,21 +105,21 @@ class Transaction:
                 candidate_id=self._path,
             ) from None
         finally:
-            link.detach()
+            context.detach()
         self._judge(reply)
 
-    async def _connected(self, link: Link) -> Connection:
+    async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""
         changed = Change()
-        with link.listening(changed):
-            while (connection := link.connection) is None:
+        with context.listening(changed):
+            while (connection := context.channel) is None:
                 self._leadership.check()
                 changed.clear()
                 await changed.wait()
         self._leadership.check()
         return connection
 
-    def _request(self, connection: Connection) -> Request:
+    def _request(self, connection: Channel) -> Request:
         operations = [operation(connection) for operation in self._operations]
         return connection.multi(connection.check_operation(self._path), *operations)
 

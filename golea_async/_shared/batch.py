@@ -9,7 +9,7 @@ from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply
 
 if TYPE_CHECKING:
-    from .channel import Connection
+    from .channel import Channel
 
 
 class ConnectionLostError(Exception):
@@ -34,13 +34,13 @@ class _Waiter:
             self.end.set_result(None)
 
 
-class Asked:
+class Batch:
     """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
 
-    __slots__ = ("_connection", "_is_lost", "_needed", "_reader", "_replies", "_sent_at", "_unanswered")
+    __slots__ = ("_channel", "_is_lost", "_needed", "_reader", "_replies", "_sent_at", "_unanswered")
 
-    def __init__(self, connection: Connection, count: int) -> None:
-        self._connection = connection
+    def __init__(self, channel: Channel, count: int) -> None:
+        self._channel = channel
         self._sent_at = boottime()
         self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
         self._unanswered = count
@@ -100,11 +100,11 @@ class Asked:
         if self._is_lost:
             return
         try:
-            reply = self._connection.reply(zxid, result)
+            reply = self._channel.reply(zxid, result)
         except ConnectionLostError:
             self.unanswered()
             return
-        self._connection.renew_lease(self._sent_at, reply)
+        self._channel.renew_lease(self._sent_at, reply)
         self._unanswered -= 1
         if self._replies is None:
             self._replies = []
@@ -119,7 +119,7 @@ class Asked:
             asyncio.get_running_loop().call_soon(self._give_up)
 
     def _give_up(self) -> None:
-        self._connection.abandon()
+        self._channel.abandon()
         self._tell()
 
     def _tell(self) -> None:

@@ -1,7 +1,7 @@
 """aiozk's edge, wrapped once: connections, with their requests and watches.
 
 aiozk 0.32's ``Session.send`` sends a create again after a lost reply, waits for ever when there is no connection, and
-hears of a dead one after a whole session timeout. So a request here belongs to one :class:`Connection`: it is written
+hears of a dead one after a whole session timeout. So a request here belongs to one :class:`Channel`: it is written
 at once, never again, and ends with its connection, by :class:`ConnectionLostError`: what was asked may have happened.
 """
 
@@ -20,7 +20,7 @@ from aiozk.states import States
 
 from golea_async._zookeeper import wire as _requests
 from golea_async._zookeeper.clock import boottime
-from golea_async._zookeeper.connection import Connection as TimedConnection
+from golea_async._zookeeper.connection import Connection
 from golea_async._zookeeper.process import this_process
 from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
@@ -28,7 +28,7 @@ from golea_async._zookeeper.touch import is_touch
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 from .aiozk_channel import hear_events
-from .batch import Asked, ConnectionLostError
+from .batch import Batch, ConnectionLostError
 from .lease import Acknowledgements, Lease, proven_touch
 
 # Errors after which a request's outcome is unknown, or the session is not served on this connection any more.
@@ -61,7 +61,7 @@ class Listener(Protocol):
 _EVENTS = {event.value: event for event in Event if event is not Event.LOST}
 
 
-class Connection(Requests):
+class Channel(Requests):
     """One connection of a client's session, from its handshake to its end.
 
     Paths are the application's, within the client's chroot.
@@ -78,7 +78,7 @@ class Connection(Requests):
         self._session = client.session
         self._wire = client.session.conn
         # aiozk matches the replies to its pings last in, first out: of its requests only ours can be timed.
-        is_timed = isinstance(self._wire, TimedConnection)
+        is_timed = isinstance(self._wire, Connection)
         self._connect_sent_at: float | None = self._wire.connect_sent_at if is_timed else None
         self._own_acknowledgements = None if is_timed else Acknowledgements(lease.timeout)
         # aiozk's reader ends silently at the end of the stream, and its session learns of that by its next ping.
@@ -91,7 +91,7 @@ class Connection(Requests):
             hear_events(self._session, self._wire, self.hear)
         self._abandoned = False
         self._process = this_process()
-        self._sent_to_aiozk: dict[Asked, None] = {}  # and not answered: they end with the connection
+        self._sent_to_aiozk: dict[Batch, None] = {}  # and not answered: they end with the connection
         self._watches: dict[WatchKind, dict[str, _Watch]] = {WatchKind.CHILDREN: {}, WatchKind.DATA: {}}  # by path
         self.session_id: int = client.session.session_id
 
@@ -123,21 +123,21 @@ class Connection(Requests):
         """
         return await self.ask(*requests).replies(len(requests))
 
-    def ask(self, *requests: Request) -> Asked:
+    def ask(self, *requests: Request) -> Batch:
         """Send requests together, at once; their replies need not be waited for all at once.
 
         :raises ConnectionLostError: when the connection has ended.
         """
         if not self.is_current:
             raise ConnectionLostError
-        asked = Asked(self, len(requests))
+        batch = Batch(self, len(requests))
         if not requests:
-            return asked
-        if isinstance(self._wire, TimedConnection):
-            self._wire.post(requests, asked)
+            return batch
+        if isinstance(self._wire, Connection):
+            self._wire.post(requests, batch)
         else:
-            self._post_to_aiozk(requests, asked)
-        return asked
+            self._post_to_aiozk(requests, batch)
+        return batch
 
     def renew_lease(self, sent_at: float, reply: Reply) -> None:
         """Take note of an answer; renew the lease when it says that a quorum write has succeeded."""
@@ -165,9 +165,9 @@ class Connection(Requests):
         self._abandoned = True
         if self._reader is not None:
             self._reader.remove_done_callback(self._reader_ended)
-        for asked in self._sent_to_aiozk:
-            asked.unanswered()
-        if isinstance(self._wire, TimedConnection):
+        for batch in self._sent_to_aiozk:
+            batch.unanswered()
+        if isinstance(self._wire, Connection):
             self._wire.give_up_posted()
             if self._wire.watcher is self:
                 self._wire.watcher = None
@@ -203,9 +203,9 @@ class Connection(Requests):
             watch = self._watches[kind][path] = _Watch()
         watch[listener] = None
 
-    def watch_is_asked(self, path: str, kind: WatchKind, asked: Asked) -> None:
+    def watch_is_asked(self, path: str, kind: WatchKind, batch: Batch) -> None:
         """Take note of the request that is to set a watch: who wants it, too, can wait for the reply to that."""
-        self._watches[kind][path].asked = asked
+        self._watches[kind][path].asked = batch
 
     def confirm_watch(self, path: str, kind: WatchKind, *, is_there: bool) -> None:
         """Take note that ZooKeeper has set this watch, and what it has shown: who wants it, too, needs no request.
@@ -244,7 +244,7 @@ class Connection(Requests):
     def _remove_watch(self, absolute_path: str, kind: WatchKind) -> None:
         if self._application_watches(absolute_path, kind):
             return
-        if isinstance(self._wire, TimedConnection):
+        if isinstance(self._wire, Connection):
             self._wire.remove_watch(absolute_path, kind)
         else:  # at once: who comes next sets the watch again, behind that
             self.ask(_requests.RemoveWatches(absolute_path, kind))
@@ -256,18 +256,18 @@ class Connection(Requests):
             callbacks.get((event, absolute_path)) for event, kinds in KINDS_USED_UP.items() if kind in kinds
         )
 
-    def _post_to_aiozk(self, requests: Sequence[Request], asked: Asked) -> None:
+    def _post_to_aiozk(self, requests: Sequence[Request], batch: Batch) -> None:
         """Write requests to aiozk's connection, whose futures end with ZooKeeper's error, or are cancelled."""
         session, sent, come = self._session, deque[asyncio.Future[Any]](), set[asyncio.Future[Any]]()
 
         def pass_on(answered: asyncio.Future[Any]) -> None:
             come.add(answered)  # not all that are done: an event may be due between them
             while sent and sent[0] in come:  # in order, also where one before is missing: aiozk goes by their numbers
-                _pass_on(sent.popleft(), asked)
+                _pass_on(sent.popleft(), batch)
             if not sent:
-                self._sent_to_aiozk.pop(asked, None)
+                self._sent_to_aiozk.pop(batch, None)
 
-        self._sent_to_aiozk[asked] = None
+        self._sent_to_aiozk[batch] = None
         for request in requests:
             session.xid = session.xid + 1 if session.xid < 0x7FFFFFFF else 1
             sent.append(self._wire.send(request, xid=session.xid))
@@ -295,19 +295,19 @@ class _Watch(dict[Listener, None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: Asked | None = None
+        self.asked: Batch | None = None
         self.is_there: bool | None = None
 
 
-def _pass_on(answered: asyncio.Future[Any], asked: Asked) -> None:
+def _pass_on(answered: asyncio.Future[Any], batch: Batch) -> None:
     """Tell what has become of a request to aiozk."""
     error = asyncio.CancelledError() if answered.cancelled() else answered.exception()
     if error is None:
-        asked.answered(*answered.result())
+        batch.answered(*answered.result())
     elif isinstance(error, exc.ResponseError):
-        asked.answered(0, error)
+        batch.answered(0, error)
     else:
-        asked.unanswered()
+        batch.unanswered()
 
 
 def check_client(client: object) -> None:

@@ -17,7 +17,7 @@ from golea_async.exceptions import ElectionError
 
 from .aiozk_channel import BoundedSteps
 from .batch import ConnectionLostError
-from .channel import Connection, check_client
+from .channel import Channel, check_client
 from .keepalive import KeepAlive
 from .lease import Lease
 
@@ -40,7 +40,7 @@ class TaskOwner(Protocol):
 
 
 class ChangeListener(Protocol):
-    """Who hears of a link's changes."""
+    """Who hears of a context's changes."""
 
     def on_change(self) -> None:
         """Hear that the connection, the session or the lease has come or gone."""
@@ -50,11 +50,11 @@ class Change(asyncio.Event):
     """The next one, to be waited for."""
 
     def on_change(self) -> None:
-        """Hear of it; to be called by the link."""
+        """Hear of it; to be called by the context."""
         self.set()
 
 
-class Link:
+class ClientContext:
     """What the users (elections, functions) of one client share: its current connection, and their tasks.
 
     It exists while it has users: afterwards nothing of this library is left on the client.
@@ -67,7 +67,7 @@ class Link:
         self._bounded_steps = BoundedSteps(client)
         self.loop = asyncio.get_running_loop()
         self._process = this_process()
-        self._connection: Connection | None = None
+        self._channel: Channel | None = None
         self._users = 0
         self._tasks: dict[asyncio.Task[Any], TaskOwner | None] = {}
         self._note_end = self._task_has_ended  # one for all of them: there may be thousands
@@ -79,8 +79,8 @@ class Link:
         self.keep_alive = KeepAlive(self)
 
     @classmethod
-    def attach(cls, client: aiozk.ZKClient) -> Link:
-        """Become a user of the client's link; to be ended with :meth:`detach`.
+    def attach(cls, client: aiozk.ZKClient) -> ClientContext:
+        """Become a user of the client's context; to be ended with :meth:`detach`.
 
         :raises TypeError: when it is no aiozk client.
         :raises ValueError: when it was never started, or is closed.
@@ -90,19 +90,19 @@ class Link:
         cls._check_process(client)
         if not client.session.started or client.session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
-        link = _links.get(client)
-        if link is None or link.loop is not asyncio.get_running_loop():
-            link = _links[client] = cls(client)
-        link._users += 1
-        if link._users == 1:
-            link._follow()
-        return link
+        context = _contexts.get(client)
+        if context is None or context.loop is not asyncio.get_running_loop():
+            context = _contexts[client] = cls(client)
+        context._users += 1
+        if context._users == 1:
+            context._follow()
+        return context
 
     @staticmethod
     def _check_process(client: aiozk.ZKClient) -> None:
-        link = _links.get(client)
-        # aiozk's session does not say where it was started: what of it was used there does.
-        known = link._process if link is not None else this_process()
+        context = _contexts.get(client)
+        # aiozk's session does not say where it was started; a context that it had there does.
+        known = context._process if context is not None else this_process()
         process = getattr(client.session, "process", known)
         if client.session.started and (refusal := other_process("the ZooKeeper client", process)):
             raise ElectionError(refusal)
@@ -113,10 +113,10 @@ class Link:
         if self._users:
             return
         self._unfollow()
-        if self._connection is not None:
-            self._connection.lose()
-        if _links.get(self._client) is self:
-            del _links[self._client]
+        if self._channel is not None:
+            self._channel.lose()
+        if _contexts.get(self._client) is self:
+            del _contexts[self._client]
 
     @property
     def is_closed(self) -> bool:
@@ -143,20 +143,20 @@ class Link:
         return float(self._session.timeout)
 
     @property
-    def connection(self) -> Connection | None:
+    def channel(self) -> Channel | None:
         """The live connection, or None while there is none, and in a forked child, whose parent has it."""
         if self._process != this_process():
             return None
-        if self._connection is not None and not self._connection.is_current:
-            lost, self._connection = self._connection, None
+        if self._channel is not None and not self._channel.is_current:
+            lost, self._channel = self._channel, None
             lost.lose()
-        if self._connection is None and self._session.state == States.CONNECTED:
-            fresh = Connection(self._client, self._lease_of_session())
+        if self._channel is None and self._session.state == States.CONNECTED:
+            fresh = Channel(self._client, self._lease_of_session())
             if fresh.is_current:
-                self._connection = fresh
+                self._channel = fresh
             else:
                 fresh.lose()
-        return self._connection
+        return self._channel
 
     def _lease_of_session(self) -> Lease:
         """Return the lease of the client's session; another session begins another one."""
@@ -171,19 +171,19 @@ class Link:
         """Whether this session is over for the client (ZooKeeper may end it later, when the client gave it up)."""
         return bool(self._session.state == States.LOST or self._session.session_id != session_id)
 
-    async def connected(self) -> Connection:
+    async def connected(self) -> Channel:
         """Wait for a live connection.
 
         :raises ElectionError: when the client is closed meanwhile.
         """
         changed = Change()
         with self.listening(changed):
-            while (connection := self.connection) is None:
+            while (channel := self.channel) is None:
                 if self.is_closed:
                     raise ElectionError("the ZooKeeper client was closed before it had answered")
                 changed.clear()
                 await changed.wait()
-            return connection
+            return channel
 
     def listen(self, listener: ChangeListener) -> None:
         """Tell ``listener`` whenever the connection, the session or the lease comes or goes."""
@@ -262,7 +262,7 @@ class Link:
         self._notice()
 
     def _notice(self, _task: object = None) -> None:
-        _ = self.connection  # ends a lost one: its requests and watches
+        _ = self.channel  # ends a lost one: its requests and watches
         self.notify()
 
     def _notice_lease(self) -> None:
@@ -279,18 +279,18 @@ class Link:
             listener.on_change()
 
 
-_links: WeakKeyDictionary[aiozk.ZKClient, Link] = WeakKeyDictionary()
+_contexts: WeakKeyDictionary[aiozk.ZKClient, ClientContext] = WeakKeyDictionary()
 
 
-async def on_connection(client: aiozk.ZKClient, work: Callable[[Connection], Awaitable[_Result]]) -> _Result:
+async def on_connection(client: aiozk.ZKClient, work: Callable[[Channel], Awaitable[_Result]]) -> _Result:
     """Run ``work`` on a live connection, from its start on each new one until it came through whole."""
-    link = Link.attach(client)
+    context = ClientContext.attach(client)
     try:
         while True:
-            connection = await link.connected()
+            channel = await context.connected()
             try:
-                return await work(connection)
+                return await work(channel)
             except ConnectionLostError:
                 continue
     finally:
-        link.detach()
+        context.detach()

@@ -10,11 +10,11 @@ from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply, first_failure
 
 from .batch import ConnectionLostError
-from .channel import Connection
+from .channel import Channel
 from .lease import KEEP_ALIVE_SHARE, Lease
 
 if TYPE_CHECKING:
-    from .client_context import Link
+    from .client_context import ClientContext
 
 
 # A server that is cut off from the ensemble goes on answering reads and pings, so only a write tells who stands behind
@@ -33,11 +33,11 @@ class KeepAlive:
     with jitter: a slow ensemble must not be met with a storm of reconnects.
     """
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
         self._paths: dict[str, None] = {}  # of the candidates that hold it, in the order in which they are checked
         self._elections: list[str] = []  # in which candidates stand, one entry for each
-        self._connection: Connection | None = None  # what that was when it was looked at
+        self._channel: Channel | None = None  # what that was when it was looked at
         self._under_way: _Write | None = None
         self._due: asyncio.TimerHandle | None = None
         self._lapse: asyncio.TimerHandle | None = None
@@ -49,8 +49,8 @@ class KeepAlive:
         self._elections.append(resource)
         if len(self._elections) == 1:
             self._sent_at = boottime()  # its nomination is a quorum write itself: this one is to notice that it hangs
-            self._connection = self._link.connection
-            self._link.listen(self)
+            self._channel = self._context.channel
+            self._context.listen(self)
             self._schedule()
 
     def stand_no_more(self, resource: str) -> None:
@@ -58,7 +58,7 @@ class KeepAlive:
         self._elections.remove(resource)
         if self._elections:
             return
-        self._link.unlisten(self)
+        self._context.unlisten(self)
         if self._under_way is not None:
             self._under_way.forget()
             self._under_way = None
@@ -67,7 +67,7 @@ class KeepAlive:
                 timer.cancel()
 
     def on_change(self) -> None:
-        """Hear that the connection or the lease has come or gone; to be called by the link."""
+        """Hear that the connection or the lease has come or gone; to be called by the context."""
         self._schedule()
 
     def hold(self, path: str) -> None:
@@ -88,16 +88,16 @@ class KeepAlive:
         """Set the timer to the deadline as it is now; when it strikes too early it is set again."""
         if self._lapse is not None:
             self._lapse.cancel()
-        lease = self._link.lease
+        lease = self._context.lease
         if lease is not None and lease.is_valid and self._paths:
             self._lapse = asyncio.get_running_loop().call_later(lease.remaining, self._look_at_the_clock)
 
     def _look_at_the_clock(self) -> None:
-        lease = self._link.lease
+        lease = self._context.lease
         if lease is not None and lease.is_valid:
             self.watch_lapse()
         else:
-            self._link.notify()
+            self._context.notify()
 
     def _schedule(self) -> None:
         """Set the timer to when the next one is due: now, where the connection is a new one and somebody leads."""
@@ -105,32 +105,32 @@ class KeepAlive:
             return  # nobody stands, or one is under way
         if self._due is not None:
             self._due.cancel()
-        former, self._connection = self._connection, self._link.connection
-        if self._connection is None:
+        former, self._channel = self._channel, self._context.channel
+        if self._channel is None:
             return  # one is told of the next connection
-        if self._connection is not former and self._paths:
+        if self._channel is not former and self._paths:
             self._sent_at = 0.0
-        wait = max(0.0, self._due_at(self._connection) - boottime())
-        self._due = asyncio.get_running_loop().call_later(wait, self._send_if_due, self._connection)
+        wait = max(0.0, self._due_at(self._channel) - boottime())
+        self._due = asyncio.get_running_loop().call_later(wait, self._send_if_due, self._channel)
 
-    def _due_at(self, connection: Connection) -> float:
+    def _due_at(self, channel: Channel) -> float:
         # Any other quorum write that has come through on this connection was as good as one.
-        last = max(self._sent_at, connection.written_at)
-        due = last + self._interval(connection.lease)
-        if self._paths and not connection.lease.is_valid and last < connection.renews_from:
-            due = min(due, connection.renews_from)  # who leads first on a plain client waits no longer than it must
+        last = max(self._sent_at, channel.written_at)
+        due = last + self._interval(channel.lease)
+        if self._paths and not channel.lease.is_valid and last < channel.renews_from:
+            due = min(due, channel.renews_from)  # who leads first on a plain client waits no longer than it must
         return due
 
-    def _send_if_due(self, connection: Connection) -> None:
+    def _send_if_due(self, channel: Channel) -> None:
         # Another quorum write may have come through meanwhile.
-        if connection.is_current and self._due_at(connection) <= boottime():
+        if channel.is_current and self._due_at(channel) <= boottime():
             self._sent_at = boottime()
-            self._send(connection)
+            self._send(channel)
         else:
             self._schedule()
 
-    def _send(self, connection: Connection) -> None:
-        self._under_way = _Write(self, connection, next(iter(self._paths), self._elections[0]))
+    def _send(self, channel: Channel) -> None:
+        self._under_way = _Write(self, channel, next(iter(self._paths), self._elections[0]))
 
     def is_waiting_for(self, write: _Write) -> bool:
         return self._under_way is write
@@ -159,14 +159,14 @@ class KeepAlive:
 class _Write:
     """One of them under way. Unanswered for long, it makes the client go to another server."""
 
-    def __init__(self, keep_alive: KeepAlive, connection: Connection, path: str) -> None:
+    def __init__(self, keep_alive: KeepAlive, channel: Channel, path: str) -> None:
         self._keep_alive = keep_alive
-        self._connection = connection
+        self._channel = channel
         self._path = path
-        self._timeout = connection.lease.timeout
+        self._timeout = channel.lease.timeout
         self._patience = KEEP_ALIVE_SHARE * self._timeout * random.uniform(1, 1.5)
         self._loop = asyncio.get_running_loop()
-        self._asked = connection.ask(connection.check(path))
+        self._asked = channel.ask(channel.check(path))
         self._asked.tell(1, self)
         self._timer = self._loop.call_later(self._patience, self._let_read)
 
@@ -191,9 +191,9 @@ class _Write:
         now = boottime()
         # ZooKeeper answers one connection in order: while others are answered (thousands may be joining, and this
         # process may be what is slow) its turn has not come.
-        wait = max(self._connection.answered_at + self._patience, self._keep_alive.moved_at + self._timeout) - now
+        wait = max(self._channel.answered_at + self._patience, self._keep_alive.moved_at + self._timeout) - now
         if wait > 0:
             self._timer = self._loop.call_later(wait, self._let_read)
         else:
             self._keep_alive.moved_at = now
-            self._connection.abandon()
+            self._channel.abandon()

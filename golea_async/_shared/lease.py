@@ -36,7 +36,8 @@ Why that holds (``zookeeper-server`` at 53a78e36f):
   same (CommitProcessor.java:326). Numbers go on through a session, so a write that was left behind on an earlier
   connection has a number that no request of this one has: its commit, which says nothing of touches on this stream,
   is taken for none of them.
-- A follower collects touches and tells ZooKeeper's leader with its next reply to a ping (Learner.java:893), at most half a tick later.
+- A follower collects touches and tells ZooKeeper's leader with its next reply to a ping (Learner.java:893), at most
+  half a tick later.
 - T is at least two ticks (the default of ``minSessionTimeout``), so half a tick is at most T/4: a touch that was
   acknowledged T/4 before the write left its server ahead of the write, on the same stream to ZooKeeper's leader.
 - The write's success proves that a leader with a quorum had that touch when it committed the write: it will not expire

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 
@@ -33,7 +32,6 @@ def _envi(_: Engine, __: int) -> str:
         "os.name": platform.system(),
         "os.arch": platform.machine(),
         "os.version": platform.release(),
-        "user.dir": os.getcwd(),
     }
     return "Environment:\n" + "".join(f"{name}={value}\n" for name, value in values.items())
 

@@ -24,7 +24,7 @@ from golea_async import (
     list_candidates,
     observe_leader,
 )
-from golea_async._shared.channel import Connection
+from golea_async._shared.channel import Channel
 from tests.support.elections import Connect, children, eventually, is_there, soon, sync
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import background_tasks, server_watches, watch_callbacks
@@ -46,9 +46,9 @@ async def owner(ensemble: Ensemble) -> AsyncIterator[WireClient]:
 def every_servers_exists(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Since 3.8.4 and 3.9.2 (CVE-2024-23944) `exists` needs READ on a znode that is there, as `getData` always has."""
     if request.param == "exists needs READ":
-        monkeypatch.setattr(Connection, "exists", Connection.get)
+        monkeypatch.setattr(Channel, "exists", Channel.get)
         monkeypatch.setattr(
-            Connection,
+            Channel,
             "exists_parent",
             lambda _, absolute_path: protocol.GetDataRequest(path=absolute_path, watch=False),
         )

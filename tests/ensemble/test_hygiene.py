@@ -21,8 +21,8 @@ from golea_async import (
     delete_election,
     observe_leader,
 )
-from golea_async._shared.channel import Connection
-from golea_async._shared.client_context import Link, _links
+from golea_async._shared.channel import Channel
+from golea_async._shared.client_context import ClientContext, _contexts
 from tests.support.elections import connected, eventually, next_status, rest_of, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import (
@@ -60,7 +60,7 @@ async def zk(server: Ensemble) -> AsyncIterator[aiozk.ZKClient]:
         assert background_tasks() == set()
         assert watch_callbacks(zk) == {}
         assert state_waiters(zk) == 0
-        assert zk not in _links
+        assert zk not in _contexts
 
 
 def watches_of(zk: aiozk.ZKClient, server: Ensemble, resource: str) -> list[str]:
@@ -240,9 +240,9 @@ async def test_readers_that_break_off(zk: aiozk.ZKClient, resource: str) -> None
 
 async def test_the_last_user_goes_while_the_session_changes_its_state(zk: aiozk.ZKClient) -> None:
     """The news of it is on its way through the event loop: nobody may begin to listen anew."""
-    link = Link.attach(zk)
+    context = ClientContext.attach(zk)
     zk.session.state.transition_to("suspended")
-    link.detach()
+    context.detach()
     await soon(zk.get("/"))
     assert state_waiters(zk) == 0
 
@@ -263,10 +263,10 @@ async def test_who_stands_keeps_no_connection_but_the_present_one(server: Ensemb
             await soon(election.resign())
 
 
-def connections_of(zk: aiozk.ZKClient) -> list[Connection]:
+def connections_of(zk: aiozk.ZKClient) -> list[Channel]:
     """All that live, of this client's session."""
     gc.collect()
-    connections = [each for each in gc.get_objects() if isinstance(each, Connection)]
+    connections = [each for each in gc.get_objects() if isinstance(each, Channel)]
     return [each for each in connections if each.session_id == zk.session.session_id]
 
 

@@ -28,8 +28,8 @@ from golea_async import (
     ZKClient,
     get_leader,
 )
-from golea_async._shared.batch import Asked
-from golea_async._shared.channel import Connection
+from golea_async._shared.batch import Batch
+from golea_async._shared.channel import Channel
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.requests import Request
 from tests.support.elections import eventually, rest_of, soon, status_of
@@ -567,10 +567,10 @@ async def test_a_blocked_loop_is_not_a_silent_server(
     async with client_of(kind, ensemble.hosts, T) as zk:
         election = AsyncElection(zk, resource)
         leadership = await leading(election)
-        server, ask = zk.session.conn, Connection.ask
+        server, ask = zk.session.conn, Channel.ask
         blocked = asyncio.Event()
 
-        def ask_and_block(connection: Connection, *requests: Request) -> Asked:
+        def ask_and_block(connection: Channel, *requests: Request) -> Batch:
             asyncio.get_running_loop().call_soon(block)
             return ask(connection, *requests)
 
@@ -580,7 +580,7 @@ async def test_a_blocked_loop_is_not_a_silent_server(
             blocked.set()
 
         with monkeypatch.context() as patch:
-            patch.setattr(Connection, "ask", ask_and_block)
+            patch.setattr(Channel, "ask", ask_and_block)
             await soon(blocked.wait())
         before = deadline_of(leadership)
         await eventually(lambda: deadline_of(leadership) > before)

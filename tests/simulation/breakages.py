@@ -14,7 +14,7 @@ from golea_async._shared import channel as _zk
 from golea_async._shared import keepalive as _keepalive
 from golea_async._shared import lease as _lease
 from golea_async._shared.batch import ConnectionLostError
-from golea_async._shared.channel import Connection
+from golea_async._shared.channel import Channel
 from golea_async._shared.keepalive import KeepAlive
 from golea_async._zookeeper import connection as _connection
 from golea_async._zookeeper import replies as _replies
@@ -24,14 +24,14 @@ from golea_async.leadership import Leadership
 def _no_owner_check() -> AbstractContextManager[object]:
     """Every ephemeral znode passes for one of this session."""
 
-    def reply(self: Connection, zxid: int, outcome: object) -> Any:
+    def reply(self: Channel, zxid: int, outcome: object) -> Any:
         received = whole_reply(self, zxid, outcome)
         if hasattr(received, "stat") and received.stat.ephemeral_owner:
             received = received._replace(stat=received.stat._replace(ephemeral_owner=self.session_id))
         return received
 
-    whole_reply = Connection.reply
-    return mock.patch.object(Connection, "reply", reply)
+    whole_reply = Channel.reply
+    return mock.patch.object(Channel, "reply", reply)
 
 
 def _lease_of_a_whole_timeout() -> AbstractContextManager[object]:
@@ -42,7 +42,7 @@ def _lease_of_a_whole_timeout() -> AbstractContextManager[object]:
 def _lease_renewed_by_reads() -> Iterator[None]:
     """The keep-alive only reads, and counts all the same."""
 
-    def send(self: KeepAlive, connection: Connection) -> None:
+    def send(self: KeepAlive, connection: Channel) -> None:
         send_properly(self, _without_barriers(connection))
 
     send_properly = KeepAlive._send
@@ -54,7 +54,7 @@ def _lease_renewed_by_reads() -> Iterator[None]:
         yield
 
 
-def _without_barriers(connection: Connection) -> Any:
+def _without_barriers(connection: Channel) -> Any:
     """The same connection, but where a quorum write is asked for it only reads."""
     hasty = copy.copy(connection)
     hasty.check = hasty.exists  # type: ignore[method-assign]
@@ -64,7 +64,7 @@ def _without_barriers(connection: Connection) -> Any:
 def _no_position_after_a_reconnect() -> AbstractContextManager[object]:
     """The place, with the watches on which it rests, passes for what it was on the last connection."""
 
-    async def stand_on(self: Candidacy, connection: Connection) -> None:
+    async def stand_on(self: Candidacy, connection: Channel) -> None:
         if self._place is None:
             await stand_properly_on(self, connection)
             return
@@ -81,7 +81,7 @@ def _no_search_after_a_lost_reply() -> AbstractContextManager[object]:
 
 
 def _search_without_a_barrier() -> AbstractContextManager[object]:
-    async def search(self: Nominations, connection: Connection, name: bytes) -> list[Nomination]:
+    async def search(self: Nominations, connection: Channel, name: bytes) -> list[Nomination]:
         return await careful_search(self, _without_barriers(connection), name)
 
     careful_search = Nominations._search

@@ -13,7 +13,7 @@ from aiozk import exc
 from aiozk.states import States
 
 from golea_async import ZKClient
-from golea_async._shared.client_context import _links
+from golea_async._shared.client_context import _contexts
 from golea_async._zookeeper.hosts import parse_hosts
 from golea_async.testing import MemoryServer
 
@@ -55,7 +55,7 @@ def registries(zk: aiozk.ZKClient) -> dict[str, int]:
     """
     sizes: dict[str, int] = {}
     seen: set[int] = set()
-    waiting: list[tuple[str, Any]] = [("client", zk), ("link", _links.get(zk))]
+    waiting: list[tuple[str, Any]] = [("client", zk), ("link", _contexts.get(zk))]
     while waiting:
         name, value = waiting.pop()
         if id(value) in seen:

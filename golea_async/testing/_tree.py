@@ -10,7 +10,8 @@ References are to ZooKeeper's `PrepRequestProcessor` (the checks) and `DataTree`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 from . import _acl
@@ -349,13 +350,13 @@ class Tree:
 
     def _set(self, change: NewData | NewAcl, event: Event | None, new: Mapping[str, object]) -> Applied:
         znode = self._znodes[change.path]
-        before = replace(znode)
+        before = {name: getattr(znode, name) for name in new}
         for name, value in new.items():
             setattr(znode, name, value)
 
         def undo() -> None:
-            for name in new:
-                setattr(znode, name, getattr(before, name))
+            for name, value in before.items():
+                setattr(znode, name, value)
 
         return Applied(change, znode.stat(), event, undo)
 
@@ -397,13 +398,18 @@ def _name(path: str) -> str:
 
 
 def _validate(path: str) -> None:
-    """ZooKeeper's `PathUtils.validatePath`."""
+    if not _is_valid(path):
+        raise RequestError(ErrorCode.BAD_ARGUMENTS)
+
+
+@lru_cache(maxsize=1024)
+def _is_valid(path: str) -> bool:
+    """ZooKeeper's `PathUtils.validatePath`. The same paths come again and again, thousands of times in one multi."""
     if path == "/":
-        return
+        return True
     parts = path.split("/")
     is_absolute = parts[0] == "" and len(parts) > 1
-    if not is_absolute or any(part in ("", ".", "..") for part in parts[1:]) or any(map(_is_forbidden, path)):
-        raise RequestError(ErrorCode.BAD_ARGUMENTS)
+    return is_absolute and not any(part in ("", ".", "..") for part in parts[1:]) and not any(map(_is_forbidden, path))
 
 
 def _is_forbidden(character: str) -> bool:

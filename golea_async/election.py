@@ -244,6 +244,7 @@ class AsyncElection:
                 _logger.warning("%s", error)
             raise
         await self._withdraw_again(deadline)
+        await self._candidacy.closed()
         if self._candidacy.withdrawal_error is not None:
             raise self._candidacy.withdrawal_error
 
@@ -292,3 +293,4 @@ class AsyncElection:
         await end_election(self._zk, self.resource)
         self._candidacy.end()
         await asyncio.wait({self._candidacy.task})
+        await self._candidacy.closed()

@@ -43,6 +43,7 @@ _FAILED = (OSError, GarbageError, exc.SessionLost, AuthenticationError)
 class Taker(Owner, Protocol):
     """Whom the connections are for."""
 
+    def check_process(self) -> None: ...
     def session_granted(self, reply: ConnectReply) -> None: ...
     def session_outlived(self, seconds: float) -> None: ...
     def established(self, connection: Connection, reply: ConnectReply) -> None: ...
@@ -167,6 +168,7 @@ class Connecting:
 
     async def _try(self, address: Address, timeout: float, leaving: Connection | None) -> Connection:
         """Try one address, bounded; a connection that failed is closed when this raises."""
+        self._taker.check_process()
         connection = Connection(address.host.name, address.host.port, self._taker)
         try:
             async with asyncio.timeout(timeout):

@@ -39,6 +39,7 @@ from .events import SessionEvent, SessionEventPublisher, SessionState
 from .hosts import parse_hosts
 from .idempotent import send_until_answered
 from .loops import check_loop, running_loop
+from .process import other_process, this_process
 from .states import SessionStates
 from .suspects import Suspects
 from .waiting import Waiting
@@ -49,6 +50,7 @@ log = logging.getLogger("golea_async.client")
 
 CLOSE_TIMEOUT = 1.0
 
+LAST_XID = 0x7FFFFFFF
 _CONNECTED_STATES = (States.CONNECTED, States.READ_ONLY)
 
 
@@ -58,6 +60,8 @@ class Session:
     :ivar state: the state machine: ``state == States.CONNECTED``, ``await state.wait_for(...)``.
     :ivar conn: the latest connection, a new object for each; set before the state becomes CONNECTED. None at first.
     :ivar loop: the event loop in which it was started; None before.
+    :ivar process: that has started it; in another one, forked from it, nothing is sent.
+    :ivar xid: the latest request's number. Numbers go on from connection to connection: see :meth:`next_xid`.
     :ivar waiting: what the client waits for while no server serves it.
     :ivar suspects: which request ends the connection each time.
     """
@@ -78,7 +82,7 @@ class Session:
         self.allow_read_only = check_flag("allow_read_only", allow_read_only)
         self.conn: Connection | None = None
         self.state = SessionStates(session=self)
-        self.xid = 0  # For aiozk's code that counts it up; connections number their requests themselves.
+        self.xid = 0  # of the latest request
         self.repair_loop_task: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.started = False
@@ -105,6 +109,7 @@ class Session:
         self._start_returned = False
         self._starting = 0
         self._close_lock = asyncio.Lock()
+        self.process = this_process()
 
     def __repr__(self) -> str:
         return f"<Session {hexadecimal(self.session_id)}, {self.state.current_state}>"
@@ -153,9 +158,10 @@ class Session:
 
         :raises ssl.SSLError: TLS refused every server or was refused by it (wrong authority, wrong host name, ...).
         :raises AuthenticationError: every server refused a credential.
-        :raises NotSentError: the client was closed meanwhile.
+        :raises NotSentError: the client was closed meanwhile, or this process was forked from the one that started it.
         :raises RuntimeError: another event loop runs than the one in which it was started, or none of asyncio's.
         """
+        self.check_process()
         if not self.started:
             self._begin()
         check_loop(self.loop, "the ZooKeeper client")
@@ -178,6 +184,7 @@ class Session:
         self.loop = running_loop()
         self._close_lock = asyncio.Lock()  # of this event loop
         self.started = True
+        self.process = this_process()
         self._failure = None
         self._connecting.was_connected = self._start_returned = self.has_ended = False
         # In a context of its own: what it logs or traces does not belong to the request that happened to start it.
@@ -193,8 +200,10 @@ class Session:
 
         Requests that wait for a connection end with :class:`NotSentError`.
 
+        :raises NotSentError: this process was forked from the one that started the client: the session is not its own.
         :raises RuntimeError: it was started in another event loop.
         """
+        self.check_process()
         if not self.started:
             return
         check_loop(self.loop, "the ZooKeeper client")
@@ -241,6 +250,24 @@ class Session:
 
     # --- requests --------------------------------------------------------------------------------------------------
 
+    def check_process(self) -> None:
+        """Refuse a forked child.
+
+        :raises NotSentError: the client was started in another process.
+        """
+        if self.started and (refusal := other_process("the ZooKeeper client", self.process)):
+            raise NotSentError(refusal)
+
+    def next_xid(self) -> int:
+        """Return the next request's number.
+
+        They go on through a session, whatever connection they travel on: a server matches a commit with what it has
+        pending by session and number alone (CommitProcessor.java:326), so a request that had the number of a write
+        which is still under way from an earlier connection would get that one's answer.
+        """
+        self.xid = self.xid % LAST_XID + 1
+        return self.xid
+
     async def ensure_safe_state(self, writing: bool = False) -> None:
         """Wait until a request can be sent.
 
@@ -280,6 +307,7 @@ class Session:
         :raises NotSentError: when it never can.
         :raises RuntimeError: in another event loop.
         """
+        self.check_process()
         check_loop(self.loop, "the ZooKeeper client")
         if self._failure is not None:
             raise NotSentError(f"the client has given up: {self._failure}") from self._failure

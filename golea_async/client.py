@@ -20,6 +20,7 @@ from typing import Any, Self
 import aiozk
 from aiozk.features import Features
 
+from ._shared.before_close import finish_unfinished
 from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
 from ._zookeeper.session import Session
@@ -129,8 +130,15 @@ class ZKClient(aiozk.ZKClient):
                 continue
 
     async def close(self) -> None:
-        """End the session, within about a second. In any state, any number of times."""
-        await self.session.close()
+        """End the session, within about a second. In any state, any number of times.
+
+        An ending of an election that has begun on this client is waited for, at most the session timeout: given up
+        half-way it would leave an election in which nobody can stand.
+        """
+        try:
+            await finish_unfinished(self)
+        finally:
+            await self.session.close()
 
     @property
     def features(self) -> Features:

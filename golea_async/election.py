@@ -14,12 +14,12 @@ from typing import Self, TypeVar
 import aiozk
 
 from ._candidacy import Candidacy
+from ._ender import end
 from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
 from ._shared.shielded import completion
-from .admin import end_election
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError, ResignError
-from .leadership import Body, Leadership, current_bodies
+from .leadership import Body, Leadership, OwnWork, current_bodies
 from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")
@@ -173,13 +173,15 @@ class AsyncElection:
 
     async def _work_until_done(self, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
         while True:
-            leadership = None
+            leadership, body = None, Body(self.wait_for_leadership)
             try:
-                async with self.leadership() as leadership:
+                async with body as leadership:
                     return await work(leadership)
             except LeadershipLostError:
                 if leadership is None or leadership.is_valid:
                     raise  # another candidate's
+                if body.ends_its_election:
+                    raise  # it was cancelled by the ending that it asked for, and there is nothing to stand in
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -262,8 +264,9 @@ class AsyncElection:
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
 
-        The last status of every candidate, this one too, has an :class:`ElectionOverError`. Cancelled: as
-        :func:`end_election`.
+        As :func:`end_election`. The last status of every candidate, this one too, has an :class:`ElectionOverError`.
+        Called from this leader's own work, that goes on until the ending is through, and is cancelled then, at its
+        next ``await``: let it return.
 
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
@@ -273,6 +276,7 @@ class AsyncElection:
                 NotStandingError,
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",
             )
-        await end_election(self._zk, self.resource)
-        self._candidacy.end()
-        await asyncio.wait({self._candidacy.task})
+        with OwnWork.here(self._zk, self.resource) as work:
+            await end(self._zk, self.resource, work, deletes_election=False)
+            self._candidacy.end()
+            await asyncio.wait({self._candidacy.task})

@@ -13,12 +13,13 @@ import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+import aiozk
 import anyio
 
 from ._shared.lease import Lease
-from .exceptions import ElectionError, LeadershipLostError
+from .exceptions import ElectionError, ElectionOverError, LeadershipLostError
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -110,6 +111,25 @@ class Leadership:
         while self._bodies:
             await asyncio.wait([body.ended for body in self._bodies])
 
+    @property
+    def is_over_within_lease(self) -> bool:
+        """Whether this was lost by the end of the election alone, and nobody else can lead yet."""
+        return isinstance(self._cause, ElectionOverError) and self.is_leased
+
+    @property
+    def lease_remaining(self) -> float:
+        """Seconds for which the lease holds if it is not renewed."""
+        return self._lease.remaining
+
+    @property
+    def candidate(self) -> str:
+        """The name of the candidate's znode."""
+        return self._path.rpartition("/")[2]
+
+    def is_in(self, absolute_path: str) -> bool:
+        """Whether this is the leadership of that election, by its path without a chroot."""
+        return bool(self._candidacy.client.normalize_path(self._path.rpartition("/")[0]) == absolute_path)
+
     def is_of(self, candidacy: Candidacy) -> bool:
         """Whether this is that candidate's."""
         return self._candidacy is candidacy
@@ -147,6 +167,8 @@ class Body:
         self._cancelling = 0  # how many cancellations of others were pending at the entry
         self._own_cancellations = 0
         self._is_released = False
+        self._holds = 0  # calls within it that are ending its election
+        self.ends_its_election = False
         self._timer: asyncio.TimerHandle | None = None
         self._token: Token[tuple[Body, ...]] | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -183,7 +205,7 @@ class Body:
                 "leadership() must be left in the task that entered it; a fixture or a lifespan that yields inside "
                 "may be driven by another one: start a task there"
             )
-        is_lost = not self._is_released and not leadership.is_valid
+        is_lost = not self._is_released and not self.ends_its_election and not leadership.is_valid
         self._stop_timer()
         if self._token is not None:
             current_bodies.reset(self._token)
@@ -226,11 +248,52 @@ class Body:
         task, leadership = self._task, self._leadership
         if task is None or leadership is None or self._is_released or task.done():
             return
+        if self._holds and leadership.is_over_within_lease:
+            self.ends_its_election = True
+            self._timer = task.get_loop().call_later(leadership.lease_remaining, self.stop)
+            return
         if self._own_cancellations:
             _logger.warning("a body of leadership() goes on although leadership was lost; it is cancelled once more")
         self._own_cancellations += 1
         task.cancel()
         self._timer = task.get_loop().call_later(leadership.retry_interval, self.stop)
+
+    def stands_in(self, absolute_path: str) -> bool:
+        """Whether this is a body of a leader of that election, and goes on."""
+        return self._leadership is not None and not self.ended.done() and self._leadership.is_in(absolute_path)
+
+    @property
+    def candidate(self) -> str:
+        """The name of the candidate's znode."""
+        return "" if self._leadership is None else self._leadership.candidate
+
+    def hold(self) -> None:
+        """Do not cancel the body for the end of its election, which it is ending itself, as long as its lease holds."""
+        self._holds += 1
+
+    def let_go(self, caller: asyncio.Task[object] | None) -> None:
+        """Have the candidate leave, since all others have.
+
+        A body that ends its election in its own task goes on, and is not waited for; any other is stopped first.
+        """
+        self.ends_its_election = True
+        if caller is self._task and self._leadership is not None:
+            self._leadership.leave(self)
+        elif self._holds:
+            self._holds = 0
+            self._stop_if_lost()
+
+    def unhold(self) -> None:
+        """Cancel the body when its election is over: the ending is through, or was given up."""
+        if self._holds:
+            self._holds -= 1
+            if not self._holds and self.ends_its_election:
+                self._stop_if_lost()
+
+    def _stop_if_lost(self) -> None:
+        if self._leadership is not None and not self._leadership.is_valid:
+            self._stop_timer()
+            self.stop()
 
     def guards(self, candidacy: Candidacy) -> bool:
         """Whether this is a body of that candidate's leadership."""
@@ -247,3 +310,39 @@ class Body:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class OwnWork:
+    """The work of leaders from which their own election is ended: it goes on until the ending is through.
+
+    ``with OwnWork.here(zk, resource) as work: ...`` is around the ending.
+    """
+
+    def __init__(self, bodies: list[Body]) -> None:
+        self._bodies = bodies
+        self._caller = asyncio.current_task()
+
+    @classmethod
+    def here(cls, zk: aiozk.ZKClient, resource: str) -> Self:
+        """Return the work within which this is called."""
+        absolute_path = str(zk.normalize_path(resource))
+        return cls([body for body in current_bodies.get() if body.stands_in(absolute_path)])
+
+    def __enter__(self) -> Self:
+        for body in self._bodies:
+            body.hold()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for body in self._bodies:
+            body.unhold()
+
+    @property
+    def candidates(self) -> list[str]:
+        """The names of the leaders' znodes."""
+        return [body.candidate for body in self._bodies]
+
+    def let_go(self) -> None:
+        """Have these leaders leave, since all others have: a body that ends its election in its own task goes on."""
+        for body in self._bodies:
+            body.let_go(self._caller)

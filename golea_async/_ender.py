@@ -1,0 +1,171 @@
+"""Carrying an ending through, in the background of a client: what `_protocol/teardown.py` asks for is done here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import aiozk
+
+from ._protocol.steps import Ask, NextEvent, Pause, Step, WorkStopped
+from ._protocol.teardown import Teardown
+from ._shared.batch import ConnectionLostError
+from ._shared.before_close import finish_before_close
+from ._shared.channel import Channel, Event
+from ._shared.client_context import ClientContext
+from ._shared.shielded import completion
+from ._zookeeper.wire import WatchKind, kind_of_watch
+from .exceptions import ElectionError
+from .leadership import OwnWork
+
+_logger = logging.getLogger("golea_async.admin")
+
+
+async def end(
+    zk: aiozk.ZKClient, resource: str, work: OwnWork, *, deletes_election: bool, force_after: float | None = None
+) -> None:
+    """End an election in a background task: half an ending would leave an election that is over for ever.
+
+    Cancelled before anybody was told: nothing has happened. Cancelled later: it is carried through in the background.
+    """
+    context = ClientContext.attach(zk)
+    teardown = Teardown(resource, deletes_election=deletes_election, force_after=force_after, own=work.candidates)
+    ender = Ender(context, teardown, work)
+    ender.task = context.spawn(ender.run(), f"golea_async end {resource}")
+    finish_before_close(zk, ender)
+    try:
+        await asyncio.shield(ender.task)
+    except asyncio.CancelledError:
+        if not teardown.has_begun:
+            ender.task.cancel()
+            await completion(ender.task, None)
+        ender.task.add_done_callback(_log_failure)
+        raise
+
+
+class Ender:
+    """Steps a teardown over one connection after the other.
+
+    :ivar task: the background task.
+    """
+
+    task: asyncio.Task[None]
+
+    def __init__(self, context: ClientContext, teardown: Teardown, work: OwnWork) -> None:
+        self._context = context
+        self._teardown = teardown
+        self._work = work
+        self._began = context.loop.time()
+        self._event = asyncio.Event()
+        self._is_given_up = False
+
+    async def run(self) -> None:
+        """Carry it through; to be run in the background task."""
+        try:
+            while True:
+                channel = await self._context.connected()
+                try:
+                    return await self._run_on(channel)
+                except ConnectionLostError:
+                    if self._is_given_up:
+                        raise self._given_up() from None
+        finally:
+            self._context.detach()
+
+    def give_up(self) -> None:
+        """Take `DONE` away, since the client is to be closed, and end."""
+        self._is_given_up = True
+        self._event.set()
+        if self._context.channel is None:
+            self.task.cancel()
+
+    def _given_up(self) -> ElectionError:
+        resource = self._teardown.resource
+        return ElectionError(
+            f"the ending of {resource} was given up, since its client was closed before all candidates had left: "
+            "those that are left stand on; end it again",
+            resource=resource,
+        )
+
+    async def _run_on(self, channel: Channel) -> None:
+        """Step it from its beginning to its end.
+
+        :raises ConnectionLostError: when the connection ended before that.
+        """
+        steps, watches = self._teardown.run(channel), _Watches(channel, self._teardown.resource, self._event)
+        told: Any = None
+        try:
+            step: Step = steps.send(None)
+            while True:
+                if self._is_given_up and isinstance(step, NextEvent):
+                    step = steps.throw(self._given_up())
+                else:
+                    told = await self._do(step, channel, watches)
+                    step = steps.send(told)
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+            watches.remove()
+
+    async def _do(self, step: Step, channel: Channel, watches: _Watches) -> Any:
+        """Do what it waits for, and return what it is to be told."""
+        match step:
+            case Ask(requests):
+                watches.listen(requests)
+                return await channel.send(*requests)
+            case NextEvent(limit):
+                return await self._next_event(channel, limit)
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
+            case WorkStopped():
+                self._work.let_go()
+                return None
+
+    async def _next_event(self, channel: Channel, limit: float | None) -> float:
+        """Wait for a watch's event, or until the limit; return for how many seconds this ending has been going on."""
+        if limit != 0:
+            try:
+                async with asyncio.timeout(limit):
+                    await self._event.wait()
+            except TimeoutError:
+                pass
+            self._event.clear()
+        if not channel.is_current:
+            raise ConnectionLostError
+        return self._context.loop.time() - self._began
+
+
+class _Watches:
+    """The watches that a teardown has asked for on one connection."""
+
+    def __init__(self, channel: Channel, resource: str, event: asyncio.Event) -> None:
+        self._channel = channel
+        self._resource = resource
+        self._event = event
+        self._keys: set[tuple[str, WatchKind]] = set()
+
+    def listen(self, requests: tuple[Any, ...]) -> None:
+        """Listen to the watches that requests are to set; to be called before they are sent."""
+        for request in requests:
+            kind = kind_of_watch(request)
+            if kind is not None:
+                key = (f"{self._resource}/{request.path.rpartition('/')[2]}", kind)
+                self._channel.watch(*key, self)
+                self._keys.add(key)
+
+    def on_event(self, _event: Event, path: str) -> None:
+        """Hear of an event; to be called by the channel."""
+        self._keys -= {(path, kind) for kind in WatchKind}
+        self._event.set()
+
+    def remove(self) -> None:
+        """Have none left."""
+        self._channel.unwatch(self, *self._keys)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Say what nobody waits for any more."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _logger.warning("ending an election in the background failed: %s", error)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 import aiozk
 
-from ._protocol.steps import Ask, NextEvent, Pause, Step, WorkStopped
+from ._protocol.steps import Ask, Pause, Step, WorkStopped
 from ._protocol.teardown import Teardown
 from ._shared.batch import ConnectionLostError
 from ._shared.before_close import finish_before_close
@@ -56,7 +57,6 @@ class Ender:
         self._context = context
         self._teardown = teardown
         self._work = work
-        self._began = context.loop.time()
         self._event = asyncio.Event()
         self._is_given_up = False
 
@@ -94,15 +94,15 @@ class Ender:
         :raises ConnectionLostError: when the connection ended before that.
         """
         steps, watches = self._teardown.run(channel), _Watches(channel, self._teardown.resource, self._event)
-        told: Any = None
         try:
             step: Step = steps.send(None)
             while True:
-                if self._is_given_up and isinstance(step, NextEvent):
+                if self._is_given_up and isinstance(step, Pause):
                     step = steps.throw(self._given_up())
-                else:
-                    told = await self._do(step, channel, watches)
-                    step = steps.send(told)
+                    continue
+                told = await self._do(step, channel, watches)
+                self._teardown.now = self._context.loop.time()
+                step = steps.send(told)
         except StopIteration:
             return
         finally:
@@ -115,26 +115,19 @@ class Ender:
             case Ask(requests):
                 watches.listen(requests)
                 return await channel.send(*requests)
-            case NextEvent(limit):
-                return await self._next_event(channel, limit)
             case Pause(seconds):
-                return await asyncio.sleep(seconds)
+                await self._pause(channel, seconds)
             case WorkStopped():
                 self._work.let_go()
-                return None
 
-    async def _next_event(self, channel: Channel, limit: float | None) -> float:
-        """Wait for a watch's event, or until the limit; return for how many seconds this ending has been going on."""
-        if limit != 0:
-            try:
-                async with asyncio.timeout(limit):
-                    await self._event.wait()
-            except TimeoutError:
-                pass
-            self._event.clear()
+    async def _pause(self, channel: Channel, seconds: float) -> None:
+        """Wait so many seconds, or until a watch's event."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        self._event.clear()
         if not channel.is_current:
             raise ConnectionLostError
-        return self._context.loop.time() - self._began
 
 
 class _Watches:

@@ -25,9 +25,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class NextEvent:
-    """Wait for a watch's event, or a change of connection, session or lease; no longer than so many seconds."""
-
-    limit: float | None = None
+    """Wait for a watch's event, or a change of connection, session or lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,9 @@ def ask(*requests: Request) -> Generator[Ask, list[Reply], list[Reply]]:
 
 
 @coroutine
-def next_event(limit: float | None = None) -> Generator[NextEvent, Any, Any]:
-    """Wait for the next event, at most ``limit`` seconds, and return what the driver says of it."""
-    return (yield NextEvent(limit))
+def next_event() -> Generator[NextEvent, Any, Any]:
+    """Wait for the next event, and return what the driver says of it."""
+    return (yield NextEvent())
 
 
 @coroutine

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from aiozk import exc
 
 from golea_async._protocol.standing import DONE, DONE_DATA, in_order, strangers
-from golea_async._protocol.steps import ask, next_event, work_stopped
+from golea_async._protocol.steps import ask, pause, work_stopped
 from golea_async._zookeeper.replies import Reply, accept, first_failure, is_missing, is_refused
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async.exceptions import ElectionError, election_not_found
@@ -44,6 +44,7 @@ class Teardown:
 
     :ivar resource: the election node.
     :ivar has_begun: whether candidates may have been told.
+    :ivar now: seconds on some clock; to be kept up to date by whoever steps this.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Teardown:
         """
         self.resource = resource
         self.has_begun = False
+        self.now = 0.0
         self._deletes_election = deletes_election
         self._done = f"{resource}/{DONE}"
         self._own = frozenset(own)
@@ -68,7 +70,6 @@ class Teardown:
         self._czxid: int | None = None  # of the election node that is meant
         self._done_was_there = False  # for certain: when it is not any more, somebody has finished
         self._force_after = math.inf if force_after is None else force_after
-        self._now = 0.0  # by the driver's clock, as it was last told
         self._force_at = self._warn_at = math.inf  # known when `DONE` is there
 
     async def run(self, zk: Requests) -> None:
@@ -110,7 +111,7 @@ class Teardown:
             (made,) = await ask(zk.create(self._done, DONE_DATA))
             accept(made, exc.NodeExists, exc.NoNode, path=self._done, resource=self.resource)
             if not is_missing(made):
-                await self._note_done()
+                self._note_done()
                 return True
 
     def _is_finished(self, node: Reply, done: Reply) -> bool:
@@ -167,11 +168,10 @@ class Teardown:
         accept(probed, exc.NoNode, exc.NodeExists, exc.BadVersion, path=path, resource=self.resource)
         return False
 
-    async def _note_done(self) -> None:
+    def _note_done(self) -> None:
         self._done_was_there = True
         if self._warn_at == math.inf:
-            self._now = await next_event(0)
-            self._force_at, self._warn_at = self._now + self._force_after, self._now + WARNING_INTERVAL
+            self._force_at, self._warn_at = self.now + self._force_after, self.now + WARNING_INTERVAL
 
     # ------------------------------------------------------------------ the candidates
 
@@ -191,21 +191,21 @@ class Teardown:
             if not left:
                 self._own_may_leave = True
                 await work_stopped()
-            elif self._now >= self._force_at:
+            elif self.now >= self._force_at:
                 await self._delete(zk, left)
             else:
                 await self._wait_for(zk, left)
 
     async def _wait_for(self, zk: Requests, left: list[str]) -> None:
         """Wait until the first of those that are left has gone, or `DONE` has, or it is time for something else."""
-        if self._now >= self._warn_at:
-            self._warn_at = self._now + WARNING_INTERVAL
+        if self.now >= self._warn_at:
+            self._warn_at = self.now + WARNING_INTERVAL
             _logger.warning("%s", await self._who_is_left(zk, left))
         first = f"{self.resource}/{left[0]}"
         node, done = await ask(zk.exists(first, watch=True), zk.exists(self._done, watch=True))
         self._refuse_lasting(left[:1], [node])
         if not is_missing(node) and not is_missing(done):
-            self._now = await next_event(max(0.0, min(self._warn_at, self._force_at) - self._now))
+            await pause(max(0.0, min(self._warn_at, self._force_at) - self.now))  # or until one of them is gone
 
     async def _who_is_left(self, zk: Requests, left: list[str]) -> str:
         paths = [f"{self.resource}/{name}" for name in left[:_NAMED]]

@@ -119,6 +119,7 @@ class Ender:
                 await self._pause(channel, seconds)
             case WorkStopped():
                 self._work.let_go()
+        return None
 
     async def _pause(self, channel: Channel, seconds: float) -> None:
         """Wait so many seconds, or until a watch's event."""

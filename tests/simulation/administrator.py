@@ -42,6 +42,7 @@ class Administrator:
             "depose the leader": self._depose,
             "delete a candidate": self._delete_candidate,
             "end the election": self._end,
+            "end the election by force": self._end_by_force,
             "make the election anew": self._make_anew,
             "look": self._look,
         }
@@ -82,6 +83,9 @@ class Administrator:
 
     async def _end(self, client: ZKClient) -> None:
         await golea_async.end_election(client, RESOURCE)
+
+    async def _end_by_force(self, client: ZKClient) -> None:
+        await golea_async.end_election(client, RESOURCE, force_after=self._generator.choice((0, 1)))
 
     async def _make_anew(self, client: ZKClient) -> None:
         await golea_async.delete_election(client, RESOURCE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from golea_async.testing._model import OpCode
 
 from .network import Path
-from .plan import ADMINISTRATION, Deed
+from .plan import ADMINISTRATION, ENDINGS, Deed
 from .server import Server
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Deeds:
             "slow down a server's writes": lambda deed: self._delay(self._paths_from(self._follower(deed)), deed),
             "let a server lag": lambda deed: self._lag(self._server(deed), deed.amount, deed.duration),
             "administrate": lambda deed: episode.administrator.do(ADMINISTRATION[round(deed.amount)]),
+            "end it with the leading member cut off": self._end_with_it_cut_off,
+            "end it with the leading member frozen": self._end_with_it_frozen,
         }
 
     def do(self, deed: Deed) -> None:
@@ -138,6 +140,14 @@ class Deeds:
         member = self._leading(deed)
         _reset(member)
         self._later(deed.amount, lambda: self._imprison(member, deed.duration))
+
+    def _end_with_it_cut_off(self, deed: Deed) -> None:
+        self._cut(_all_paths(self._leading(deed)), deed.duration)
+        self._episode.administrator.do(ENDINGS[round(deed.amount)])
+
+    def _end_with_it_frozen(self, deed: Deed) -> None:
+        self._freeze_member(self._leading(deed), deed.duration)
+        self._episode.administrator.do(ENDINGS[round(deed.amount)])
 
     def _lose_reply(self, member: Member, opcode: OpCode, then: Callable[[], None] = lambda: None) -> None:
         for wire in member.wires:

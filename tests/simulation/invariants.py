@@ -53,7 +53,10 @@ class Invariants:
             self._newest_token = token
 
     def _believing(self, member: Member) -> list[tuple[AsyncElection, Leadership]]:
-        """Who believes to lead; but not whose znode was deleted by hand, which is beyond the lease (section 4)."""
+        """Who believes to lead; but not whose znode was deleted by hand or by force, which is beyond the lease.
+
+        Endings delete none, so they are held to the rule: two must not lead, whoever ends the election, and how.
+        """
         believing = member.believing()
         if not self._deposed:
             return believing

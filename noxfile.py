@@ -42,6 +42,10 @@ import nox  # noqa: E402 - it is not there before the hand-over
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_venv = "yes"
 
+IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Each worker, and each process that a test starts, would compile the library again."""
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -56,10 +60,30 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, on real ZooKeeper ensembles that they start themselves."""
+    """All tests, several at a time, on real ZooKeeper ensembles that they start themselves."""
     install(session, "test")
     install_zookeeper(session)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, "--durations=10", *session.posargs, env=WITH_BYTECODE)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of the library by all tests, with the processes that they start."""
+    install(session, "coverage")
+    install_zookeeper(session)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=WITH_BYTECODE)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def system(session: nox.Session) -> None:
+    """The library beside other programs, such as PostgreSQL, which are installed from Debian."""
+    install(session, "test")
+    install_zookeeper(session)
+    session.run("python", "-m", "tests.system")
+    session.run("pytest", "tests/system", "-m", "system", "--durations=10", *session.posargs, env=WITH_BYTECODE)
 
 
 @nox.session

@@ -30,7 +30,6 @@ from golea_async import (
     delete_election,
     observe_leader,
 )
-from tests.conftest import ASYNCIO
 from tests.support.elections import Connect, connected, eventually, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.interruption import INTERRUPTIONS, Fuse, Work
@@ -50,11 +49,7 @@ ROOT = Path(__file__).parents[2]
 every_way = pytest.mark.parametrize("interrupted", INTERRUPTIONS, ids=lambda way: way.__name__)
 _names = itertools.count()
 
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Always asyncio's own event loop: uvloop's steps cannot be counted."""
-    return ASYNCIO
+pytestmark = pytest.mark.asyncios_loop  # the steps of uvloop cannot be counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from .run import Run
 from .scenarios import ROWS, play
 from .timeline import draw
 
+pytestmark = pytest.mark.asyncio(loop_scope="package")  # as the cluster's
+
 LONGEST_OUTAGE = (LEASE_SHARE - TOUCH_TRAVELS - KEEP_ALIVE_SHARE) * SESSION_TIMEOUT
 """Without a quorum for longer, a leader may have to give up: its lease, less what travels and what is just due."""
 

@@ -269,11 +269,9 @@ class TestFromTheLeadersOwnWork:
         await usable(zk)
 
     @each_way
-    async def test_a_task_of_it_ends_the_election(
-        self, zookeeper: MemoryZooKeeper, new_client: NewClient, how: str
-    ) -> None:
+    async def test_a_task_of_it_ends_the_election(self, new_client: NewClient, how: str) -> None:
         """Then the work is stopped, and awaited, before the candidate leaves: a handler may go on beside it else."""
-        zk = await new_client()
+        zk, other = await new_client(), await new_client()
         election, there = AsyncElection(zk, RESOURCE, "leader"), list[bool]()
 
         async def work(_: Leadership) -> None:
@@ -282,7 +280,7 @@ class TestFromTheLeadersOwnWork:
                 await asyncio.sleep(60)
             finally:
                 await asyncio.sleep(0.05)
-                there.append(f"{RESOURCE}/le_0000000000" in zookeeper.znodes())
+                there.append(await other.exists(f"{RESOURCE}/le_0000000000"))
                 await asyncio.wait({task}, timeout=0)
 
         with pytest.raises(LeadershipLostError):

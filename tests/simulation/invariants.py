@@ -86,7 +86,8 @@ class Invariants:
         if transaction.proposal.origin is None:
             return  # its session is over
         visitor, pending = transaction.proposal.origin
-        if visitor.transport.process is self._episode.administrator.process:
+        administrator = self._episode.administrator
+        if visitor.transport.process is administrator.process and administrator.deletes:
             self._deposed.add(token)
         for member in self._episode.members:
             is_its_own = visitor.transport.process is member.process

@@ -33,7 +33,12 @@ async def end(
     context = ClientContext.attach(zk)
     teardown = Teardown(resource, deletes_election=deletes_election, force_after=force_after, own=work.candidates)
     ender = Ender(context, teardown, work)
-    ender.task = context.spawn(ender.run(), f"golea_async end {resource}")
+    try:
+        ender.task = context.spawn(ender.run(), f"golea_async end {resource}")
+    except BaseException:
+        context.detach()
+        raise
+    ender.task.add_done_callback(lambda _: context.detach())  # also where it is cancelled before it begins
     finish_before_close(zk, ender)
     try:
         await asyncio.shield(ender.task)
@@ -62,23 +67,18 @@ class Ender:
 
     async def run(self) -> None:
         """Carry it through; to be run in the background task."""
-        try:
-            while True:
-                channel = await self._context.connected()
-                try:
-                    return await self._run_on(channel)
-                except ConnectionLostError:
-                    if self._is_given_up:
-                        raise self._given_up() from None
-        finally:
-            self._context.detach()
+        while True:
+            channel = await self._context.connected()
+            try:
+                return await self._run_on(channel)
+            except ConnectionLostError:
+                if self._is_given_up:
+                    raise self._given_up() from None
 
     def give_up(self) -> None:
-        """Take `DONE` away, since the client is to be closed, and end."""
+        """Take `DONE` away, since the client is to be closed, and end; out of touch it ends with the client."""
         self._is_given_up = True
         self._event.set()
-        if self._context.channel is None:
-            self.task.cancel()
 
     def _given_up(self) -> ElectionError:
         resource = self._teardown.resource

@@ -334,6 +334,25 @@ class TestInterrupted:
         await usable(theirs)
 
     @each_ending
+    async def test_out_of_touch(self, zookeeper: MemoryZooKeeper, new_client: NewClient, end: End) -> None:
+        """The caller, whom nobody has cancelled, is told."""
+        theirs = await new_client()
+        await theirs.create(f"{RESOURCE}/le_", b"stuck", ephemeral=True, sequential=True)
+        zk = ZKClient(zookeeper.hosts, session_timeout=0.5)
+        await zk.start()
+        ending = asyncio.create_task(end(zk, RESOURCE))
+        await eventually(lambda: DONE in zookeeper.znodes())
+        for server in zookeeper.servers:
+            server.stop()
+        await soon(zk.close())
+        with pytest.raises(ElectionError, match="closed"):
+            await soon(ending)
+        for server in zookeeper.servers:
+            server.start()
+        await soon(end(theirs, RESOURCE, force_after=0))
+        await usable(theirs)
+
+    @each_ending
     async def test_but_not_for_ever(self, zookeeper: MemoryZooKeeper, new_client: NewClient, end: End) -> None:
         """It gives up, and takes `DONE` away: who is left stands on, and others can stand."""
         theirs = await new_client()

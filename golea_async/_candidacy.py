@@ -28,8 +28,9 @@ from ._outlook import Outlook
 from ._place import Place
 from ._protocol.standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
 from ._shared.batch import ConnectionLostError
-from ._shared.channel import Channel, Event
+from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
+from ._shared.watch_table import Event
 from ._zookeeper.replies import accept
 from .exceptions import (
     CandidateDeletedError,
@@ -104,7 +105,7 @@ class Candidacy:
         if self._deletion is None:
             self.wake()
         else:
-            self._deletion.tell(self)  # until then there is nothing to do
+            self._deletion.tell(self.told)  # until then there is nothing to do
 
     def end(self) -> None:
         """Stand no longer, since the election was ended: also where the nomination came only after that."""
@@ -125,17 +126,22 @@ class Candidacy:
         self._link = ClientContext.attach(self.client)
         self._spawn(self._withdraw(), f"golea_async resign {self.identity.resource}")
 
+    async def closed(self) -> None:
+        """Wait until nothing is left on the client, if this was the last that used it."""
+        if self._link is not None and self.task is not None and self.task.done():
+            await self._link.closed()
+
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run the background task; what has to be done at its end is done also when it is cancelled before it began."""
-        self.task = self._linked.spawn(work, name, self)
-        self._linked.listen(self)
+        self.task = self._linked.spawn(work, name, self.has_ended)
+        self._linked.listen(self.on_change)
         self._linked.keep_alive.stand(self.identity.resource)
 
     def has_ended(self, task: asyncio.Task[None]) -> None:
         """Take leave of the client; to be called at the end of the background task."""
         self._end(None)
         if task is self.task:  # else resign() was faster, and has begun to withdraw again
-            self._linked.unlisten(self)
+            self._linked.unlisten(self.on_change)
         self._detach()
         if task.cancelled() and not self.is_leaving:  # last: where warnings are errors it raises
             what = self.identity.about("was cancelled and has not resigned")

@@ -13,9 +13,10 @@ from ._protocol.steps import Ask, Pause, Step, WorkStopped
 from ._protocol.teardown import Teardown
 from ._shared.batch import ConnectionLostError
 from ._shared.before_close import finish_before_close
-from ._shared.channel import Channel, Event
+from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
 from ._shared.shielded import completion
+from ._shared.watch_table import Event
 from ._zookeeper.wire import WatchKind, kind_of_watch
 from .exceptions import ElectionError
 from .leadership import OwnWork
@@ -34,31 +35,35 @@ async def end(
     teardown = Teardown(resource, deletes_election=deletes_election, force_after=force_after, own=work.candidates)
     ender = Ender(context, teardown, work)
     try:
-        ender.task = context.spawn(ender.run(), f"golea_async end {resource}")
+        ender.task = context.spawn(ender.run(), f"golea_async end {resource}", ender.has_ended)
     except BaseException:
         context.detach()
         raise
-    ender.task.add_done_callback(lambda _: context.detach())  # also where it is cancelled before it begins
     finish_before_close(zk, ender)
     try:
-        await asyncio.shield(ender.task)
+        await asyncio.shield(ender.outcome)
     except asyncio.CancelledError:
         if not teardown.has_begun:
             ender.task.cancel()
             await completion(ender.task, None)
-        ender.task.add_done_callback(_log_failure)
+        ender.outcome.add_done_callback(_log_failure)
         raise
+    finally:
+        if ender.outcome.done():
+            await context.closed()
 
 
 class Ender:
     """Steps a teardown over one connection after the other.
 
     :ivar task: the background task.
+    :ivar outcome: is done when it is through, or has failed.
     """
 
     task: asyncio.Task[None]
 
     def __init__(self, context: ClientContext, teardown: Teardown, work: OwnWork) -> None:
+        self.outcome: asyncio.Future[None] = context.loop.create_future()
         self._context = context
         self._teardown = teardown
         self._work = work
@@ -67,13 +72,23 @@ class Ender:
 
     async def run(self) -> None:
         """Carry it through; to be run in the background task."""
-        while True:
-            channel = await self._context.connected()
-            try:
-                return await self._run_on(channel)
-            except ConnectionLostError:
-                if self._is_given_up:
-                    raise self._given_up() from None
+        try:
+            while not self.outcome.done():
+                channel = await self._context.connected()
+                try:
+                    await self._run_on(channel)
+                except ConnectionLostError:
+                    if self._is_given_up:
+                        raise self._given_up() from None
+                else:
+                    self.outcome.set_result(None)
+        except Exception as error:  # noqa: BLE001  # raised where the outcome is awaited
+            self.outcome.set_exception(error)
+
+    def has_ended(self, _task: asyncio.Task[None]) -> None:
+        """Take leave of the client; to be called at the end of the background task."""
+        self._context.detach()
+        self.outcome.cancel()  # the task was cancelled, unless it has an outcome
 
     def give_up(self) -> None:
         """Take `DONE` away, since the client is to be closed, and end; out of touch it ends with the client."""
@@ -146,7 +161,7 @@ class _Watches:
             kind = kind_of_watch(request)
             if kind is not None:
                 key = (f"{self._resource}/{request.path.rpartition('/')[2]}", kind)
-                self._channel.watch(*key, self)
+                self._channel.watches.listen(*key, self.on_event)
                 self._keys.add(key)
 
     def on_event(self, _event: Event, path: str) -> None:
@@ -156,10 +171,10 @@ class _Watches:
 
     def remove(self) -> None:
         """Have none left."""
-        self._channel.unwatch(self, *self._keys)
+        self._channel.unwatch(self.on_event, *self._keys)
 
 
-def _log_failure(task: asyncio.Task[None]) -> None:
+def _log_failure(outcome: asyncio.Future[None]) -> None:
     """Say what nobody waits for any more."""
-    if not task.cancelled() and (error := task.exception()) is not None:
+    if not outcome.cancelled() and (error := outcome.exception()) is not None:
         _logger.warning("ending an election in the background failed: %s", error)

@@ -231,6 +231,7 @@ class AsyncElection:
                 _logger.warning("%s", error)
             raise
         await self._withdraw_again(deadline)
+        await self._candidacy.closed()
         if self._candidacy.withdrawal_error is not None:
             raise self._candidacy.withdrawal_error
 
@@ -280,3 +281,4 @@ class AsyncElection:
             await end(self._zk, self.resource, work, deletes_election=False)
             self._candidacy.end()
             await asyncio.wait({self._candidacy.task})
+            await self._candidacy.closed()

@@ -79,7 +79,7 @@ class Leadership:
 
     def transaction(self) -> Transaction:
         """Return a ZooKeeper transaction that commits only while this candidate's znode stands."""
-        return Transaction(self, self._candidacy.client, self._path)
+        return Transaction(self._candidacy.client, self._path, self.check, self.lost_error)
 
     def lost_error(self) -> LeadershipLostError:
         """Say that this is lost, and why."""

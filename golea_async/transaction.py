@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import aiozk
 from aiozk import exc
 
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
-from ._shared.client_context import Change, ClientContext
+from ._shared.client_context import ClientContext
 from ._zookeeper.replies import accept, first_failure, is_refused
 from ._zookeeper.requests import Request
-from .exceptions import ElectionError
-
-if TYPE_CHECKING:
-    from .leadership import Leadership
+from .exceptions import ElectionError, LeadershipLostError
 
 
 class Transaction:
@@ -39,10 +37,17 @@ class Transaction:
     Cancelled while it commits: it may have been written or not.
     """
 
-    def __init__(self, leadership: Leadership, client: aiozk.ZKClient, path: str) -> None:
-        self._leadership = leadership
+    def __init__(
+        self,
+        client: aiozk.ZKClient,
+        path: str,
+        check_leadership: Callable[[], None],
+        lost_error: Callable[[], LeadershipLostError],
+    ) -> None:
         self._client = client
         self._path = path
+        self._check_leadership = check_leadership
+        self._lost_error = lost_error
         self._operations: list[Any] = []
         self.results: list[Any] = []
         """What ZooKeeper answered to each operation, in order, after the commit (aiozk's responses)."""
@@ -78,7 +83,7 @@ class Transaction:
         self._operations.append(lambda connection: connection.check_operation(path, version))
 
     async def __aenter__(self) -> Self:
-        self._leadership.check()
+        self._check_leadership()
         return self
 
     async def __aexit__(
@@ -93,7 +98,7 @@ class Transaction:
     async def _commit(self) -> None:
         if not self._operations:
             raise ValueError("a transaction without operations: call create(), set_data(), delete() or check_version()")
-        self._leadership.check()
+        self._check_leadership()
         context = ClientContext.attach(self._client)
         try:
             connection = await self._connected(context)
@@ -110,13 +115,13 @@ class Transaction:
 
     async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""
-        changed = Change()
-        with context.listening(changed):
+        changed = asyncio.Event()
+        with context.listening(changed.set):
             while (connection := context.channel) is None:
-                self._leadership.check()
+                self._check_leadership()
                 changed.clear()
                 await changed.wait()
-        self._leadership.check()
+        self._check_leadership()
         return connection
 
     def _request(self, connection: Channel) -> Request:
@@ -132,7 +137,7 @@ class Transaction:
             accept(reply, path=self._path, candidate_id=self._path)
         own = reply.responses[0]
         if isinstance(own, exc.NoNode):
-            raise self._leadership.lost_error()
+            raise self._lost_error()
         if isinstance(own, exc.NoAuth):
             accept(own, path=self._path, candidate_id=self._path)
         raise failure

@@ -19,6 +19,7 @@ from blockbuster import blockbuster_ctx
 
 from golea_async.testing import MemoryZooKeeper
 
+from .support.elections import LONG_SESSION_TIMEOUT
 from .support.ensemble import Ensemble, SharedEnsemble
 from .support.wire import WireClient
 
@@ -48,6 +49,11 @@ def pytest_xdist_auto_num_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = min(MEMORY_OF_ALL_SERVERS, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
     return max(1, min(max(FEWEST_WORKERS, WORKERS_PER_CORE * cores), memory // MEMORY_OF_A_WORKERS_SERVERS))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    workers = config.getoption("numprocesses", None) or 1
+    return f"workers: {workers}, each of which starts the ZooKeeper servers that its tests need"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -110,7 +116,8 @@ def own_ensemble() -> Iterator[Callable[..., Ensemble]]:
 @pytest.fixture
 async def wire(ensemble: SharedEnsemble) -> AsyncIterator[WireClient]:
     """Somebody else's session, on the first server of the shared ensemble."""
-    async with await WireClient.connect(ensemble.servers[0].port) as client:
+    port = ensemble.servers[0].port
+    async with await WireClient.connect(port, session_timeout=LONG_SESSION_TIMEOUT) as client:
         yield client
 
 

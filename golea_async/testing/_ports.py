@@ -7,6 +7,7 @@ import os
 import random
 import re
 import socket
+import zlib
 from collections.abc import Iterator
 
 LOOPBACK = "127.0.0.1"
@@ -35,21 +36,21 @@ def choose_free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _ports_of(worker: str | None) -> Iterator[int]:
+def _ports_of(run: str, worker: str) -> Iterator[int]:
     """Return the ports in the order in which this process tries them.
 
     A killed server leaves its port free until it is back. So no process offers a port again before it has offered all
-    its others, and the workers of pytest-xdist (`gw0`, `gw1`, ...) offer different ones. The order is not drawn from
-    the module's generator: pytest-randomly seeds that one alike in all workers, before each test.
+    its others, and the workers of one run of pytest-xdist (`gw0`, `gw1`, ...) offer different ones. The order is not
+    drawn from the module's generator: pytest-randomly seeds that one alike in all workers, before each test.
     """
     first, count = FIRST_PORT, LAST_PORT - FIRST_PORT
-    number = re.fullmatch(r"gw(\d+)", worker or "")
+    number = re.fullmatch(r"gw(\d+)", worker)
     if number is not None:
         count //= PARTS
-        first += int(number[1]) % PARTS * count
+        first += (zlib.crc32(run.encode()) + int(number[1])) % PARTS * count
     start = random.SystemRandom().randrange(count)
     ports = range(first, first + count)
     return itertools.cycle([*ports[start:], *ports[:start]])
 
 
-_candidates = _ports_of(os.environ.get("PYTEST_XDIST_WORKER"))
+_candidates = _ports_of(os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), os.environ.get("PYTEST_XDIST_WORKER", ""))

@@ -39,6 +39,7 @@ from tests.support.leftovers import (
     out_of_touch,
     server_watches,
     state_waiters,
+    tasks_of_elections,
     watch_callbacks,
 )
 from tests.support.proxy import Action, Frame, Proxy
@@ -172,7 +173,7 @@ async def test_the_background_task_before_its_first_step(scene: Scene) -> None:
     election = scene.candidate()
     starting = asyncio.create_task(election.start())
     await asyncio.sleep(0)
-    (task,) = background_tasks() - scene.tasks
+    (task,) = tasks_of_elections() - scene.tasks
     task.cancel()
     with pytest.warns(ResourceWarning), pytest.raises(NotStandingError):
         await soon(starting)
@@ -436,7 +437,7 @@ class TestResigning:
         """So ends `asyncio.run`: all tasks are cancelled at once. `resign()` tries all the same."""
         election = scene.candidate()
         await election.start()
-        (background,) = background_tasks() - scene.tasks
+        (background,) = tasks_of_elections() - scene.tasks
         goes_on = asyncio.Event()
 
         async def lead() -> None:
@@ -549,7 +550,7 @@ async def test_while_an_answer_is_awaited(
         if what == "the start":
             starting.cancel()
         elif what == "the background task":
-            (task,) = background_tasks() - theirs
+            (task,) = tasks_of_elections() - theirs
             task.cancel()
         else:
             resigning = asyncio.create_task(election.resign())
@@ -582,7 +583,7 @@ async def test_who_was_not_alone_lists_nothing_once_it_is_cancelled(scene: Scene
             await scene.wire.create(f"{scene.resource}/stranger")
             nominated.release()
             await eventually(lambda: election._candidacy._place is not None)
-            (task,) = background_tasks() - theirs
+            (task,) = tasks_of_elections() - theirs
             task.cancel()
             await soon(asyncio.gather(starting, return_exceptions=True))
             await soon(background_to_end(theirs))

@@ -1,7 +1,7 @@
 """Each row of the table of faults, on three ZooKeeper servers, with every candidate a process behind its own proxies.
 
 Here stands what is right and what is wrong: no two leaders ever, and no move and no pause where none is called for.
-How long things take, `benchmarks/faults.py` measures.
+How long things take, `tests/benchmarks/faults.py` measures.
 """
 
 from __future__ import annotations

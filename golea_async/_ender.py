@@ -9,6 +9,7 @@ from typing import Any
 
 import aiozk
 
+from ._own_work import OwnWork
 from ._protocol.steps import Ask, Pause, Step, WorkStopped
 from ._protocol.teardown import Teardown
 from ._shared.batch import ConnectionLostError
@@ -19,7 +20,6 @@ from ._shared.shielded import completion
 from ._shared.watch_table import Event
 from ._zookeeper.wire import WatchKind, kind_of_watch
 from .exceptions import ElectionError
-from .leadership import OwnWork
 
 _logger = logging.getLogger("golea_async.admin")
 

@@ -16,12 +16,12 @@ from aiozk import exc
 from ._candidates import Candidate, candidate_of, list_ids
 from ._ender import end
 from ._observer import LeaderObserver
+from ._own_work import OwnWork
 from ._protocol.standing import DONE, check_candidate_id, check_resource
 from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection
 from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
 from .exceptions import ElectionError, ElectionOverError, election_not_found
-from .leadership import OwnWork
 
 
 async def create_election(zk: aiozk.ZKClient, resource: str, *, acl: Sequence[aiozk.ACL] | None = None) -> None:

@@ -15,11 +15,12 @@ import aiozk
 
 from ._candidacy import Candidacy
 from ._ender import end
+from ._own_work import OwnWork
 from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
 from ._shared.shielded import completion
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError, ResignError
-from .leadership import Body, Leadership, OwnWork, current_bodies
+from .leadership import Body, Leadership, current_bodies
 from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")

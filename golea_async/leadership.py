@@ -13,9 +13,8 @@ import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-import aiozk
 import anyio
 
 from ._shared.lease import Lease
@@ -310,39 +309,3 @@ class Body:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class OwnWork:
-    """The work of leaders from which their own election is ended: it goes on until the ending is through.
-
-    ``with OwnWork.here(zk, resource) as work: ...`` is around the ending.
-    """
-
-    def __init__(self, bodies: list[Body]) -> None:
-        self._bodies = bodies
-        self._caller = asyncio.current_task()
-
-    @classmethod
-    def here(cls, zk: aiozk.ZKClient, resource: str) -> Self:
-        """Return the work within which this is called."""
-        absolute_path = str(zk.normalize_path(resource))
-        return cls([body for body in current_bodies.get() if body.stands_in(absolute_path)])
-
-    def __enter__(self) -> Self:
-        for body in self._bodies:
-            body.hold()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for body in self._bodies:
-            body.unhold()
-
-    @property
-    def candidates(self) -> list[str]:
-        """The names of the leaders' znodes."""
-        return [body.candidate for body in self._bodies]
-
-    def let_go(self) -> None:
-        """Have these leaders leave, since all others have: a body that ends its election in its own task goes on."""
-        for body in self._bodies:
-            body.let_go(self._caller)

@@ -32,6 +32,7 @@ class OwnWork:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._caller = None  # which may have given up waiting: then its body is to be waited for as any other
         for body in self._bodies:
             body.unhold()
 

@@ -290,22 +290,27 @@ class TestFromTheLeadersOwnWork:
         await usable(zk)
 
     @each_way
-    async def test_a_time_limit_of_its_own(self, zookeeper: MemoryZooKeeper, new_client: NewClient, how: str) -> None:
+    async def test_a_time_limit_of_its_own(self, new_client: NewClient, how: str) -> None:
         """The ending goes on in the background, and the work, which is not part of it any more, is cancelled."""
         theirs, zk = await new_client(), await new_client()
-        election, late = AsyncElection(zk, RESOURCE, "leader"), list[str]()
+        election, late, there = AsyncElection(zk, RESOURCE, "leader"), list[str](), list[bool]()
 
         async def work(_: Leadership) -> None:
             late.append(await theirs.create(f"{RESOURCE}/le_", b"late", ephemeral=True, sequential=True))
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await end_in_place(zk, election, how)
-            await asyncio.sleep(60)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                assert await theirs.exists(DONE)
+                await theirs.delete(late[0], force=True)
+                await asyncio.sleep(0.05)
+                there.append(await theirs.exists(f"{RESOURCE}/le_0000000000"))
 
         with pytest.raises(LeadershipLostError):
             await soon(election.run(work))
-        assert DONE in zookeeper.znodes()
-        await theirs.delete(late[0], force=True)
+        assert there == [True]  # until the work has stopped
         await soon(background_to_end())
         await usable(zk)
 

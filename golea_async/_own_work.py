@@ -33,8 +33,9 @@ class OwnWork:
 
     def __exit__(self, *_: object) -> None:
         self._caller = None  # which may have given up waiting: then its body is to be waited for as any other
+        # In the next turn: a time limit of the caller's becomes a TimeoutError first, and work that returns is done.
         for body in self._bodies:
-            body.unhold()
+            asyncio.get_running_loop().call_soon(body.unhold)
 
     @property
     def candidates(self) -> list[str]:

@@ -173,7 +173,7 @@ class Body:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Leadership:
-        if self._task is not None:
+        if self._leadership is not None:
             raise RuntimeError("one `leadership()` guards one body: call leadership() again for another one")
         leadership = await self._wait_for_leadership()
         task = asyncio.current_task()
@@ -212,6 +212,7 @@ class Body:
             is_ours = await self._take_back_cancellations(error)
         finally:
             leadership.leave(self)
+            self._task = None  # from now on there is nothing to be cancelled
         if is_ours or (is_lost and error is None):
             lost = leadership.lost_error()
             raise lost from lost.__cause__

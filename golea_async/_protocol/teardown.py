@@ -36,6 +36,8 @@ _BYTES_BESIDE_THE_PATH = 17  # of a deletion in a transaction: opcode, "done", e
 # Versions count from 0 on, and -1 means any: with this one a check always fails, and its transaction with it.
 NO_VERSION = -(2**31)
 
+_UNREADABLE_INTERVAL = 1.0
+
 _NAMED = 5  # of those that an error or a warning is about
 
 
@@ -202,7 +204,12 @@ class Teardown:
             self._warn_at = self.now + WARNING_INTERVAL
             _logger.warning("%s", await self._who_is_left(zk, left))
         first = f"{self.resource}/{left[0]}"
-        node, done = await ask(zk.exists(first, watch=True), zk.exists(self._done, watch=True))
+        # Not `exists`: behind the event of one's own earlier watch it leaves another one on what is gone, for good.
+        node, done = await ask(zk.get(first, watch=True), zk.get(self._done, watch=True))
+        accept(done, exc.NoNode, exc.NoAuth, path=self._done, resource=self.resource)
+        if isinstance(node, exc.NoAuth):
+            await pause(_UNREADABLE_INTERVAL)  # it stands, as a list tells, and who may not read it hears no event
+            return
         self._refuse_lasting(left[:1], [node])
         if not is_missing(node) and not is_missing(done):
             await pause(max(0.0, min(self._warn_at, self._force_at) - self.now))  # or until one of them is gone

@@ -137,7 +137,7 @@ def begun(*candidates: str, deletes: bool = False) -> list[tuple[object, object]
 
 
 def wait_for(name: str, pause: float = 10.0, node: object = STANDS) -> list[tuple[object, object]]:
-    return [([f"exists /e/{name} (w)", "exists /e/DONE (w)"], [node, DONE_IS_THERE]), (Pause(pause), None)]
+    return [([f"get /e/{name} (w)", "get /e/DONE (w)"], [node, DONE_IS_THERE]), (Pause(pause), None)]
 
 
 def ending(**options: Any) -> Teardown:
@@ -176,8 +176,16 @@ def test_nothing_is_deleted_but_done_and_the_election_node() -> None:
 
 
 def test_one_that_goes_before_it_is_watched_is_not_waited_for() -> None:
-    gone = (["exists /e/le_0000000000 (w)", "exists /e/DONE (w)"], [NOT_THERE, DONE_IS_THERE])
+    gone = (["get /e/le_0000000000 (w)", "get /e/DONE (w)"], [NOT_THERE, DONE_IS_THERE])
     play(ending().run(ZK), [*begun(A), (LIST, listed("DONE", A)), gone, (LIST, listed("DONE")), (CLOSE_END, [FINE])])
+
+
+def test_one_that_may_not_be_read_is_looked_for_in_the_list() -> None:
+    unreadable = wait_for(A, pause=1.0, node=exc.NoAuth())
+    play(
+        ending().run(ZK),
+        [*begun(), (LIST, listed("DONE", A)), *unreadable, (LIST, listed("DONE")), (CLOSE_END, [FINE])],
+    )
 
 
 class TestBeginning:
@@ -355,7 +363,7 @@ class TestAnotherHasFinished:
         play(ending().run(ZK), [*begun(A), (LIST, seen), (LOOK, [NOT_THERE] * 5) if is_gone else again])
 
     def test_while_it_waits(self) -> None:
-        asked = (["exists /e/le_0000000000 (w)", "exists /e/DONE (w)"], [STANDS, NOT_THERE])
+        asked = (["get /e/le_0000000000 (w)", "get /e/DONE (w)"], [STANDS, NOT_THERE])
         play(ending().run(ZK), [*begun(A), (LIST, listed("DONE", A)), asked, (LIST, listed(A)), look(A)])
 
     def test_at_the_last_moment(self) -> None:

@@ -24,6 +24,7 @@ from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
 from ._shared.held import held
 from ._shared.shielded import completion
+from ._zookeeper.process import other_process, this_process
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError
 from .leadership import Body, Leadership
 from .status import Role, Status
@@ -63,6 +64,7 @@ class AsyncElection:
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
+        self._process = this_process()  # that has started it
         self._resign_timeout = resign_timeout
         self._resignations = 0
         self._new_candidacy = partial(Candidacy, zk, resource, self.name, check_name(self.name), rejoin=rejoin)
@@ -101,7 +103,17 @@ class AsyncElection:
         two followers may merge, a stretch of leading that was never read may vanish, but a loss is always read after
         its gain, and the last thing read is the truth.
         """
+        self._check_process()
         return self._candidacy.belief.board.reader()
+
+    def _check_process(self) -> None:
+        """Refuse a forked child: the candidate, its session and its tasks are its parent's.
+
+        :raises ElectionError: when it stands, or is leaving, in another process.
+        """
+        task, refusal = self._candidacy.task, other_process("this election", self._process)
+        if refusal is not None and task is not None and not task.done():
+            raise self._candidacy.identity.error(ElectionError, f"cannot be used here: {refusal}")
 
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
@@ -119,11 +131,12 @@ class AsyncElection:
         :raises NotStandingError: when it resigns meanwhile.
         :raises ValueError: when the client was never started, or is closed.
         """
+        self._check_process()
         if self._stands:
             raise self._stands_already()
         if self._candidacy.has_ended_for_good:
             await self._begin_anew(self._candidacy)
-        candidacy = self._candidacy
+        candidacy, self._process = self._candidacy, this_process()
         candidacy.start()
         try:
             status = await candidacy.belief.board.decision()
@@ -170,6 +183,7 @@ class AsyncElection:
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
         """
+        self._check_process()
         return await _leading(self._candidacy)
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
@@ -201,6 +215,7 @@ class AsyncElection:
         :raises ResignError: as :meth:`resign`; when ``work`` raised, that is a note on its exception.
         """
         check_work(work)
+        self._check_process()
         candidacy = None
         with held():
             try:
@@ -258,6 +273,7 @@ class AsyncElection:
         await self._withdraw(self._candidacy, timeout)
 
     async def _withdraw(self, candidacy: Candidacy, timeout: float | None) -> None:
+        self._check_process()
         self._resignations += 1
         deadline = None
         if timeout is not None and timeout < math.inf:
@@ -318,6 +334,7 @@ class AsyncElection:
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
         """
+        self._check_process()
         if not self._stands:
             raise self._candidacy.identity.error(
                 NotStandingError,

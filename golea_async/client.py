@@ -21,10 +21,12 @@ from typing import Any, Self
 import aiozk
 from aiozk.features import Features
 
+from ._shared.before_close import finish_unfinished
 from ._zookeeper.arguments import check_acl, check_chroot
 from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
 from ._zookeeper.hosts import parse_hosts
+from ._zookeeper.loops import check_loop
 from ._zookeeper.session import Session
 
 __all__ = [
@@ -155,10 +157,19 @@ class ZKClient(aiozk.ZKClient):
     async def close(self) -> None:
         """End the session, within about a second. In any state, any number of times.
 
+        An ending of an election that has begun on this client is waited for, at most the session timeout: given up
+        half-way it would leave an election in which nobody can stand.
+
         :raises RuntimeError: it was started in another event loop.
         :raises NotSentError: when this process was forked from the one that started the client.
         """
-        await self.session.close()
+        self.session.check_process()
+        if self.session.started:
+            check_loop(self.session.loop, "the ZooKeeper client")
+        try:
+            await finish_unfinished(self)
+        finally:
+            await self.session.close()
 
     @property
     def features(self) -> Features:

@@ -13,9 +13,10 @@ from ._protocol.identity import Identity
 from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Notice
 from ._shared.lease import Lease
 from ._shared.said import warn_once
+from ._status_board import StatusBoard
 from .exceptions import ElectionError
 from .leadership import Body, Leadership
-from .status import Role, Status, StatusBoard
+from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")
 

@@ -66,7 +66,10 @@ class Caller:
 
         A timer of this task's own, or a stranger, does not. Timers run in no task.
         """
-        canceller, around = asyncio.current_task(), current_bodies.get()
+        if self._task is None:
+            return
+        # Of this loop: at the end of `asyncio.run` it does not run, and all tasks are cancelled from outside of it.
+        canceller, around = asyncio.current_task(self._task.get_loop()), current_bodies.get()
         is_a_task = canceller is not None and canceller is not self._task
         for body in self._bodies:
             if body.is_cancelling or (is_a_task and body in around):

@@ -16,10 +16,11 @@ from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Notice
 from ._shared.keepalive import Stall
 from ._shared.lease import Lease
 from ._shared.said import warn_once
+from ._status_board import StatusBoard
 from .exceptions import ElectionError, LeaseExpiredError
 from .leadership import Body, Leadership
 from .report import LeadershipLoss, Reason
-from .status import Role, Status, StatusBoard
+from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")
 

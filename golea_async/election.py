@@ -17,14 +17,19 @@ import aiozk
 
 from ._arguments import check_awaitable, check_timeout, check_work
 from ._caller import Caller, release_own
+from ._ender import end
 from ._history import History
+from ._own_work import OwnWork
 from ._protocol.standing import check_name, check_resource
 from ._reporting import report_on
 from ._runner import Runner
 from ._shared.channel import check_client
+from ._shared.client_context import waiting_noted
 from ._shared.held import held
 from ._shared.shielded import completion
-from .admin import end_election
+from ._zookeeper.arguments import check_flag
+from ._zookeeper.loops import check_loop, running_loop
+from ._zookeeper.process import other_process, this_process
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError
 from .leadership import Body, Leadership
 from .report import ElectionReport
@@ -61,10 +66,12 @@ class AsyncElection:
         resign_timeout: float | None = 10,
     ) -> None:
         check_client(zk)
+        check_flag("rejoin", rejoin)
         check_timeout(resign_timeout, "resign_timeout")
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
+        self._process = this_process()  # that has started it
         self._resign_timeout = resign_timeout
         self._resignations = 0
         self._history = History()
@@ -112,7 +119,17 @@ class AsyncElection:
         two followers may merge, a stretch of leading that was never read may vanish, but a loss is always read after
         its gain, and the last thing read is the truth.
         """
+        self._check_process()
         return self._runner.public.board.reader()
+
+    def _check_process(self) -> None:
+        """Refuse a forked child: the candidate, its session and its tasks are its parent's.
+
+        :raises ElectionError: when it stands, or is leaving, in another process.
+        """
+        task, refusal = self._runner.task, other_process("this election", self._process)
+        if refusal is not None and task is not None and not task.done():
+            raise self._runner.identity.error(ElectionError, f"cannot be used here: {refusal}")
 
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
@@ -130,14 +147,16 @@ class AsyncElection:
         :raises NotStandingError: when it resigns meanwhile.
         :raises ValueError: when the client was never started, or is closed.
         """
+        self._check_process()
         if self._stands:
             raise self._stands_already()
         if self._runner.has_ended_for_good:
             await self._begin_anew(self._runner)
-        runner = self._runner
+        runner, self._process = self._runner, this_process()
         runner.start()
         try:
-            status = await runner.public.board.decision()
+            with waiting_noted(self._zk):
+                status = await runner.public.board.decision()
         except asyncio.CancelledError:
             runner.leave()
             raise
@@ -181,7 +200,10 @@ class AsyncElection:
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
         """
-        return await _leading(self._runner)
+        self._check_process()
+        self._check_loop()
+        with waiting_noted(self._zk):
+            return await _leading(self._runner)
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
         """Run a body as the leader: ``async with election.leadership() as leadership: ...``.
@@ -212,6 +234,7 @@ class AsyncElection:
         :raises ResignError: as :meth:`resign`; when ``work`` raised, that is a note on its exception.
         """
         check_work(work)
+        self._check_process()
         runner = None
         with held():
             try:
@@ -266,9 +289,18 @@ class AsyncElection:
             session.
         """
         check_timeout(timeout)
+        self._check_process()
+        self._check_loop()
         await self._withdraw(self._runner, timeout)
 
+    def _check_loop(self) -> None:
+        """Refuse another event loop than the one in which this was started: nothing would be heard of there."""
+        running_loop()
+        if self._runner.task is not None:
+            check_loop(self._runner.task.get_loop(), f"the election of {self.name!r} in {self.resource}")
+
     async def _withdraw(self, runner: Runner, timeout: float | None) -> None:
+        self._check_process()
         self._resignations += 1
         deadline = None
         if timeout is not None and timeout < math.inf:
@@ -282,9 +314,9 @@ class AsyncElection:
             if (error := self._what_is_left(runner)) is not None:
                 _logger.warning("%s", error)  # nobody else says it: the cancellation propagates
             raise
-        await runner.closed()
         if (error := self._what_is_left(runner)) is not None:
             raise error
+        await runner.closed()
 
     async def _see_withdrawn(self, runner: Runner, caller: Caller, deadline: float | None) -> None:
         """Wait for the background task; where that was cancelled or refused, try once more, in this task's time.
@@ -322,22 +354,25 @@ class AsyncElection:
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
 
-        The last status of every candidate, this one too, has an :class:`ElectionOverError`. Cancelled: as
-        :func:`end_election`.
+        As :func:`end_election`. The last status of every candidate, this one too, has an :class:`ElectionOverError`.
+        Called from this leader's own work, that goes on until the ending is through, and is cancelled then, at its
+        next ``await``: let it return.
 
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
         """
+        self._check_process()
         if not self._stands:
             raise self._runner.identity.error(
                 NotStandingError,
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",
             )
         runner = self._runner
-        await end_election(self._zk, self.resource)
-        runner.end()
-        if runner.task is not None:
-            await asyncio.wait({runner.task})
+        with OwnWork.here(self._zk, self.resource) as work:
+            await end(self._zk, self.resource, work, deletes_election=False)
+            runner.end()
+            if runner.task is not None:
+                await asyncio.wait({runner.task})
             await runner.closed()
 
 
@@ -354,13 +389,14 @@ async def _leading(runner: Runner) -> Leadership:
 
 async def _work_until_done(runner: Runner, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
     while True:
-        leadership = None
+        leadership, body = None, Body(partial(_leading, runner))
         try:
-            async with Body(partial(_leading, runner)) as leadership:
+            async with body as leadership:
                 return await check_awaitable(work(leadership), work)
         except Exception as error:
-            if isinstance(error, LeadershipLostError) and leadership is not None and not leadership.is_valid:
+            is_our_loss = isinstance(error, LeadershipLostError) and leadership is not None and not leadership.is_valid
+            if is_our_loss and not body.ends_its_election:
                 continue
-            if leadership is not None:  # else that is what ended the election
+            if leadership is not None and not is_our_loss:  # else that is what ended the election
                 runner.public.history.dead_work = error
             raise

@@ -144,6 +144,8 @@ def accept(reply: Reply, *tolerated: type[ResponseError], path: str, **about: st
         return reply
     require_done(reply)
     code = error.error_code
+    if code == AUTHENTICATION_REQUIRED:
+        raise NotAuthorizedError(f"ZooKeeper refused a request on {path}: {error}", path=path, **about)
     if code in _NOT_AUTHORIZED:
         raise NotAuthorizedError(
             f"ZooKeeper does not let this client work on {path}: its access control list, or its parent's, says no; "

@@ -6,7 +6,7 @@ test) resumes it with ``send()`` or ``throw()``.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from types import coroutine
 from typing import Any, TypeAlias
@@ -17,7 +17,12 @@ Reply: TypeAlias = Any
 
 
 class ConnectionLostError(Exception):
-    """The connection ended before the reply: what was asked may have happened, or may still happen."""
+    """The connection ended before the reply: what was asked may have happened, or may still happen.
+
+    :ivar requests: those that were sent together, where they are known.
+    """
+
+    requests: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True)

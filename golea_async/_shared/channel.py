@@ -20,6 +20,7 @@ from golea_async._protocol.refusals import is_elsewhere
 from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.process import this_process
 from golea_async._zookeeper.replies import Reply, first_failure, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
@@ -63,6 +64,7 @@ class Channel(Requests):
         self._wire = client.session.conn
         self._is_abandoned = False
         self._catching_up: asyncio.Future[bool] | None = None
+        self._process = this_process()
         self._begin()
 
     def _begin(self) -> None:
@@ -72,10 +74,11 @@ class Channel(Requests):
 
     @property
     def is_current(self) -> bool:
-        """Whether the session is connected, through this connection, and not being closed."""
+        """Whether the session is connected, through this connection, and not being closed; never in a forked child."""
         session = self._session
         return bool(
             not self._is_abandoned
+            and self._process == this_process()
             and session.conn is self._wire
             and session.state.current_state == States.CONNECTED
             and session.session_id == self.session_id
@@ -143,7 +146,11 @@ class Channel(Requests):
 
         :raises ConnectionLostError: when the connection ended before the last reply.
         """
-        return await self.ask(*requests).replies(len(requests))
+        try:
+            return await self.ask(*requests).replies(len(requests))
+        except ConnectionLostError as error:
+            error.requests = requests
+            raise
 
     def ask(self, *requests: Request) -> Batch:
         """Send requests together, at once; their replies need not be waited for all at once.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,8 @@ from aiozk.states import States
 
 from golea_async._protocol.refusals import NotDoneError, pause_before
 from golea_async._protocol.steps import ConnectionLostError
+from golea_async._zookeeper.loops import check_loop, running_loop
+from golea_async._zookeeper.process import other_process, this_process
 from golea_async._zookeeper.session import Session
 from golea_async.exceptions import ElectionError
 
@@ -42,6 +44,7 @@ class ClientContext:
         self._bounded_steps = BoundedSteps(client.session) if is_plain else None
         self._channel_class = AiozkChannel if is_plain else Channel
         self.loop = asyncio.get_running_loop()
+        self._process = this_process()
         self._channel: Channel | None = None
         self._users = 0
         self._background = Background()
@@ -57,8 +60,14 @@ class ClientContext:
 
         :raises TypeError: when it is no aiozk client.
         :raises ValueError: when it was never started, or is closed.
+        :raises ElectionError: when it was started in another process, from which this one was forked.
+        :raises RuntimeError: when it was started in another event loop, or none of asyncio's runs.
         """
         check_client(client)
+        running_loop()
+        cls._check_process(client)
+        if client.session.started:
+            check_loop(client.session.repair_loop_task.get_loop(), "the ZooKeeper client")
         if not client.session.started or client.session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
         context = _contexts.get(client)
@@ -68,6 +77,15 @@ class ClientContext:
         if context._users == 1:
             context._follow()
         return context
+
+    @staticmethod
+    def _check_process(client: aiozk.ZKClient) -> None:
+        context = _contexts.get(client)
+        # aiozk's session does not say where it was started; a context that it had there does.
+        known = context._process if context is not None else this_process()
+        process = getattr(client.session, "process", known)
+        if client.session.started and (refusal := other_process("the ZooKeeper client", process)):
+            raise ElectionError(refusal)
 
     def detach(self) -> None:
         """Stop being a user; the last one leaves nothing behind."""
@@ -106,7 +124,9 @@ class ClientContext:
 
     @property
     def channel(self) -> Channel | None:
-        """The live connection, or None while there is none."""
+        """The live connection, or None while there is none, and in a forked child, whose parent has it."""
+        if self._process != this_process():
+            return None
         if self._channel is not None and not self._channel.is_current:
             lost, self._channel = self._channel, None
             lost.lose()
@@ -226,6 +246,26 @@ class ClientContext:
             listener()
 
 
+def waiting_noted(client: aiozk.ZKClient) -> AbstractContextManager[None]:
+    """Have a time limit that strikes in the block say what the client waits for; a plain aiozk client does not know."""
+    waiting = getattr(client.session, "waiting", None)
+    return nullcontext() if waiting is None else waiting.noted()
+
+
+def _refuse_hopeless(client: aiozk.ZKClient, requests: Sequence[Any]) -> None:
+    """Give up what has ended the connection each time that it was sent; a plain aiozk client does not notice that.
+
+    :raises ElectionError: when one of these requests has.
+    """
+    if not isinstance(client.session, Session):
+        return
+    suspects = client.session.suspects
+    for request in requests:
+        if (verdict := suspects.verdict(request)) is not None:
+            suspects.answered(request)  # whoever sends it again later may try as often
+            raise ElectionError(verdict)
+
+
 _contexts: WeakKeyDictionary[aiozk.ZKClient, ClientContext] = WeakKeyDictionary()
 
 
@@ -237,14 +277,15 @@ async def on_connection(client: aiozk.ZKClient, work: Callable[[Channel], Awaita
     context = ClientContext.attach(client)
     tries = 0
     try:
-        while True:
-            channel = await context.connected()
-            try:
-                return await work(channel)
-            except ConnectionLostError:
-                continue
-            except NotDoneError:
-                tries += 1
-                await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
+        with waiting_noted(client):
+            while True:
+                channel = await context.connected()
+                try:
+                    return await work(channel)
+                except ConnectionLostError as error:
+                    _refuse_hopeless(client, error.requests)
+                except NotDoneError:
+                    tries += 1
+                    await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
     finally:
         context.detach()

@@ -7,7 +7,7 @@ How it works, from the outside in:
 - A connection is used once. Whatever goes wrong with it (end of stream, reset, silence, a frame that makes no sense)
   ends in :meth:`Connection.fail`: all requests in flight get their error in that very call, and the owner is told.
 - Silence is watched by one timer. As in ZooKeeper's own client a ping goes out when nothing was sent for a third of
-  the session timeout, and the server counts as dead when no byte came from it for two thirds: early enough to find
+  the session timeout, and the server counts as dead when no answer came from it for two thirds: early enough to find
   another server before the session expires.
 - Watches that nobody needs any more are removed by the same timer, in a quiet moment: see
   :mod:`golea_async._zookeeper.stale_watches`.
@@ -29,9 +29,12 @@ from aiozk import exc, protocol
 
 from .acknowledgements import Acknowledgements
 from .clock import boottime
+from .process import other_process, this_process
 from .stale_watches import UnneededWatches
+from .suspects import is_large
+from .touch import is_touch
 from .unread import has_unread
-from .wire import ReadsItsReply, WatchKind, read_watch_event, response_error
+from .wire import AuthenticationRequiredError, ReadsItsReply, WatchKind, read_watch_event, response_error
 
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
 """A longer frame is taken for garbage. ZooKeeper does not bound its replies; a million children fit in this."""
@@ -51,6 +54,11 @@ _GRACE = 0.001
 _CLOCK_TICK = 0.001
 """uvloop's clock and timers know no less."""
 
+_SOON = 1.0
+"""A connection that ends so many seconds after a request was sent, or fewer, may have ended for it."""
+
+_FOREIGN_WORDS = {b"\x15\x03": "it speaks TLS: give ssl=", b"HT": "it speaks HTTP: this is no ZooKeeper port"}
+
 _SESSION_IS_ELSEWHERE = (exc.SessionExpired, exc.SessionMoved, exc.UnknownSession)
 
 
@@ -58,11 +66,14 @@ class OutcomeUnknownError(exc.ConnectError):
     """The request was sent, then the connection died: nobody knows whether ZooKeeper carried it out.
 
     A subclass of :class:`aiozk.exc.ConnectError`.
+
+    :ivar is_final: whether it is no use to send it again: the server has ended the connection at it each time.
     """
 
-    def __init__(self, host: str, port: int, reason: str) -> None:
+    def __init__(self, host: str, port: int, reason: str, *, is_final: bool = False) -> None:
         super().__init__(host, port)
         self.reason = reason
+        self.is_final = is_final
 
     def __str__(self) -> str:
         return f"outcome unknown: the connection to {self.host}:{self.port} ended before the reply ({self.reason})"
@@ -115,6 +126,9 @@ class ConnectReply:
 
 class Owner(Protocol):
     """Who is told what happens on a connection; all calls are made from within the event loop and must not block."""
+
+    def next_xid(self) -> int:
+        """Return the next request's number: no other request of the session has it, on whatever connection it went."""
 
     def reply_received(self, request: Any, zxid: int, result: Any) -> None: ...
     def watch_fired(self, event: Any) -> None: ...
@@ -187,17 +201,21 @@ class _Nobody:
     def unanswered(self) -> None: ...
 
 
-_NOBODY = _Nobody()
+NOBODY = _Nobody()
 
 
 class Connection(asyncio.Protocol):
     """A connection to the server ``host:port``, for one session.
 
     :ivar connect_sent_at: when the ConnectRequest was sent (:func:`boottime`), or None.
-    :ivar acknowledgements: when requests were sent and answered.
+    :ivar acknowledgements: when requests were sent and answered for which ZooKeeper touches the session (see
+        :mod:`golea_async._zookeeper.touch`).
     :ivar closed: a future that is done once the socket is closed.
     :ivar failure: why the connection is over, or None while it is not.
     :ivar watcher: who sets watches by :meth:`post`; hears of each event before the owner does.
+    :ivar was_hung_up: whether the other side closed it.
+    :ivar has_answered: whether a request or a ping was answered.
+    :ivar ended_at: the request at which the server closed the connection, soon after it was sent; else None.
     """
 
     def __init__(self, host: str, port: int, owner: Owner) -> None:
@@ -207,6 +225,9 @@ class Connection(asyncio.Protocol):
         self.start_read_only = False
         self.watcher: Watcher | None = None
         self.failure: str | None = None
+        self.was_hung_up = False
+        self.has_answered = False
+        self.ended_at: Any | None = None
         self._error: OSError | None = None  # The same for who waits.
         self.connect_sent_at: float | None = None
         self.acknowledgements = Acknowledgements()
@@ -216,7 +237,7 @@ class Connection(asyncio.Protocol):
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._xid = 0
+        self._process = this_process()
         self._handshake: asyncio.Future[ConnectReply] | None = None
         # Replies keep the order of requests within each queue. Pings and auth packets have their own fixed xids, and
         # the server answers an auth packet out of turn.
@@ -227,7 +248,8 @@ class Connection(asyncio.Protocol):
         self._session_timeout = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
-        self._last_sent = self._last_heard = self._loop.time()
+        self._last_sent = self._last_byte = self._loop.time()
+        self._last_heard = self._last_sent  # the latest answer
         self._heard_at = boottime()
         self._unneeded = UnneededWatches()
 
@@ -268,6 +290,19 @@ class Connection(asyncio.Protocol):
             except OutcomeUnknownError as error:
                 raise ConnectionError(error.reason) from None
 
+    async def ping(self) -> None:
+        """Have the server answer a ping.
+
+        :raises ConnectionError: the connection ended.
+        """
+        self._raise_if_failed()
+        try:
+            await self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
+        except OutcomeUnknownError as error:
+            raise ConnectionError(error.reason) from None
+        except exc.ResponseError as error:
+            raise ConnectionError(str(error)) from None
+
     def watch_over(self, session_timeout: float) -> None:
         """Begin to ping the server and to notice its silence. ``session_timeout`` is the negotiated one in seconds.
 
@@ -286,18 +321,18 @@ class Connection(asyncio.Protocol):
         (:class:`aiozk.exc.ResponseError`), with :class:`OutcomeUnknownError` when the connection dies first, or with
         :class:`NotSentError` when it is over already.
         """
-        if self.failure is not None:
+        if self.is_over:
             return _failed(self._loop.create_future(), self._not_sent())
-        return self._transmit_one(self._pending, request, self._next_xid())
+        return self._transmit_one(self._pending, request, self._owner.next_xid())
 
     def post(self, requests: Sequence[Any], asker: Asker) -> None:
         """Send requests in this order, in one write; ``asker`` is told of their answers."""
-        if self.failure is not None:
+        if self.is_over:
             asker.unanswered()
             return
         sent_at, payloads, posted = boottime(), [], []
         for request in requests:
-            xid = self._next_xid()
+            xid = self._owner.next_xid()
             payloads.append(request.serialize(xid))
             posted.append(_Posted(request, xid, sent_at, asker))
         # Only now: a request that cannot be written must not leave a trace.
@@ -322,12 +357,14 @@ class Connection(asyncio.Protocol):
         self._write(payload)
         return future
 
-    def _next_xid(self) -> int:
-        self._xid = self._xid % 0x7FFFFFFF + 1
-        return self._xid
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be sent: it has failed, or this is a forked child, which has a copy of its parent's."""
+        return self.failure is not None or self._process != this_process()
 
     def _not_sent(self) -> NotSentError:
-        return NotSentError(f"the connection is over ({self.failure})", self.host, self.port)
+        reason = other_process("the connection", self._process) or f"the connection is over ({self.failure})"
+        return NotSentError(reason, self.host, self.port)
 
     def _write(self, *payloads: bytes) -> None:
         assert self._transport is not None
@@ -347,7 +384,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._last_heard, self._heard_at = self._loop.time(), boottime()
+        self._last_byte, self._heard_at = self._loop.time(), boottime()
         try:
             if self._buffer:
                 self._buffer += data
@@ -359,6 +396,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         reason = "the server closed the connection" if error is None else str(error) or type(error).__name__
+        self.was_hung_up = self.failure is None
+        if self.was_hung_up and self._pending and boottime() - self._pending[0].sent_at < _SOON:
+            self.ended_at = self._pending[0].request
+            size = len(self.ended_at.serialize(1))
+            if is_large(size):
+                reason += f" at a request of {size} bytes, which is more than jute.maxbuffer lets it take by default"
         self.fail(reason, error if isinstance(error, ssl.SSLError) else None)
         if not self.closed.done():
             self.closed.set_result(None)
@@ -369,7 +412,8 @@ class Connection(asyncio.Protocol):
         while len(data) - start >= _LENGTH.size and self.failure is None:
             (length,) = _LENGTH.unpack_from(data, start)
             if not 0 <= length <= MAX_FRAME_LENGTH:
-                raise GarbageError(f"the server sent a frame of {length} bytes")
+                foreign = _FOREIGN_WORDS.get(bytes(data[start : start + 2]))
+                raise GarbageError(foreign or f"it sent a frame of {length} bytes")
             end = start + _LENGTH.size + length
             if len(data) < end:
                 break
@@ -404,13 +448,24 @@ class Connection(asyncio.Protocol):
         request = queue[0].request
         result = response_error(error_code) if error_code else _understood(_read_reply, request, frame)
         answered = queue.popleft()
-        self.acknowledgements.record(answered.sent_at, self._heard_at)
+        # Only answers are life: a server that drips bytes or floods events, and answers no ping, serves nobody.
+        self._last_heard = self._loop.time()
+        self.has_answered = self.has_answered or queue is not self._auths
+        if is_touch(request.opcode, error_code):
+            self.acknowledgements.record(answered.sent_at, self._heard_at)
         if queue is self._pending:
             self._owner.reply_received(request, zxid, result)
             watch = self._unneeded.answered(request, result)
             if watch is not None and not self._is_awaited(*watch):
                 self.remove_watch(*watch)
         answered.answer(zxid, result)
+        if isinstance(result, AuthenticationRequiredError):
+            # The server does not look at what is behind it, and closes the connection.
+            behind = list(self._pending)
+            self._pending.clear()
+            for each in behind:
+                each.answer(0, AuthenticationRequiredError())
+            self.fail(str(result))
         if isinstance(result, _SESSION_IS_ELSEWHERE):
             # What has become of the session, only a new ConnectRequest tells.
             self.fail(f"the server answered {type(result).__name__}")
@@ -424,9 +479,11 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_at(self._timer_due, self._watch_silence)
 
     def _watch_silence(self) -> None:
+        if self.is_over:
+            return  # in a forked child: a ping from here would keep the parent's session alive
         now = self._loop.time()
         if now >= self._next_removal - _CLOCK_TICK:
-            self.post(self._unneeded.take(), _NOBODY)
+            self.post(self._unneeded.take(), NOBODY)
         if now >= self._last_sent + self._session_timeout / 3:
             self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
         if now >= self._last_heard + self._session_timeout * 2 / 3:
@@ -447,7 +504,7 @@ class Connection(asyncio.Protocol):
 
     def remove_watch(self, path: str, kind: WatchKind) -> None:
         """Have the server forget a watch: soon, when the connection is quiet, unless it is set again before."""
-        if self.failure is not None:
+        if self.is_over:
             return  # it has gone with the connection
         self._unneeded.add(path, kind, self._loop.time())
         if self._timer is not None and self._timer_due > self._next_removal:
@@ -456,7 +513,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _next_removal(self) -> float:
-        return self._unneeded.due(self._loop.time() if self._pending else max(self._last_sent, self._last_heard))
+        return self._unneeded.due(self._loop.time() if self._pending else max(self._last_sent, self._last_byte))
 
     def _is_awaited(self, path: str, kind: WatchKind) -> bool:
         return (self.watcher is not None and self.watcher.listens(path, kind)) or self._owner.awaits_event(path)
@@ -465,8 +522,8 @@ class Connection(asyncio.Protocol):
 
     def fail(self, reason: str, tls_refusal: ssl.SSLError | None = None) -> None:
         """End the connection at once. Requests in flight end with :class:`OutcomeUnknownError`; idempotent."""
-        if self.failure is not None:
-            return
+        if self.is_over:
+            return  # in a forked child: to close the transport takes the parent's socket off the epoll that both share
         self.failure = reason
         self._error = tls_refusal or ConnectionError(reason)
         if self._timer is not None:
@@ -475,7 +532,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         if self._handshake is not None and not self._handshake.done():
             self._handshake.set_exception(self._error)
-        for pending in (*self._pending, *self._auths):
+        for pending in (*self._pending, *self._auths, *self._pings):
             pending.fail(OutcomeUnknownError(self.host, self.port, reason))
         for queue in (self._pending, self._auths, self._pings):
             queue.clear()

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -33,6 +33,7 @@ from tests.support.leftovers import background_to_end
 
 RESOURCE = "/election"
 T = 4.0
+LONG = 30.0  # whoever takes a third of it to stop is cancelled again, and a busy machine must not come near
 
 
 class Pair:
@@ -52,7 +53,7 @@ class Pair:
             while True:
                 await self.step()
         finally:
-            for _ in range(20):
+            for _ in range(10):
                 await self.step()
             self.has_stopped = True
 
@@ -75,22 +76,29 @@ class Pair:
         return run
 
 
-@pytest.fixture
-async def clients(zookeeper: MemoryZooKeeper) -> AsyncIterator[tuple[ZKClient, ZKClient]]:
+@asynccontextmanager
+async def two_clients(hosts: str, session_timeout: float) -> AsyncIterator[tuple[ZKClient, ZKClient]]:
     async with (
-        ZKClient(zookeeper.hosts, session_timeout=T) as zk,
-        ZKClient(zookeeper.hosts, session_timeout=T) as other,
+        ZKClient(hosts, session_timeout=session_timeout) as zk,
+        ZKClient(hosts, session_timeout=session_timeout) as other,
     ):
         await create_election(zk, RESOURCE)
         yield zk, other
 
 
 @pytest.fixture
-async def pair(clients: tuple[ZKClient, ZKClient]) -> AsyncIterator[Pair]:
-    pair = Pair(*clients)
-    yield pair
-    await soon(pair.second.resign())
-    await soon(pair.first.resign())
+async def clients(zookeeper: MemoryZooKeeper) -> AsyncIterator[tuple[ZKClient, ZKClient]]:
+    async with two_clients(zookeeper.hosts, T) as clients:
+        yield clients
+
+
+@pytest.fixture
+async def pair(zookeeper: MemoryZooKeeper) -> AsyncIterator[Pair]:
+    async with two_clients(zookeeper.hosts, LONG) as clients:
+        pair = Pair(*clients)
+        yield pair
+        await soon(pair.second.resign())
+        await soon(pair.first.resign())
 
 
 class TestResigningFromWhatWasSetUpInside:
@@ -296,6 +304,42 @@ async def test_a_swallowed_cancellation_is_repeated_with_a_warning(
     assert str(election.status.candidate_id) in warning.message
     assert "asyncio.timeout" in warning.message
     await soon(election.resign())
+
+
+def test_the_program_ends_while_work_is_being_stopped(zookeeper: MemoryZooKeeper) -> None:
+    """`asyncio.run` cancels all tasks when its loop does not run: the work and who resigns hear of it."""
+    stopped = list[bool]()
+
+    async def be_connected(client: asyncio.Future[ZKClient]) -> None:
+        async with ZKClient(zookeeper.hosts, session_timeout=LONG) as zk:
+            client.set_result(zk)
+            await asyncio.Event().wait()
+
+    async def program() -> None:
+        client = asyncio.get_running_loop().create_future()
+        connected = asyncio.create_task(be_connected(client))
+        zk = await soon(client)
+        await create_election(zk, RESOURCE)
+        election, is_stopping = AsyncElection(zk, RESOURCE), asyncio.Event()
+
+        async def work(_: Leadership) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_stopping.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    stopped.append(True)
+
+        run = asyncio.create_task(election.run(work))
+        await eventually(lambda: election.is_leader)
+        resigning = asyncio.create_task(election.resign())
+        await soon(is_stopping.wait())
+        assert not any(task.done() for task in (connected, run, resigning))
+
+    asyncio.run(program())
+    assert stopped == [True]
 
 
 class TestReasons:
@@ -598,12 +642,8 @@ class TestTaskFactories:
 
 async def test_on_a_real_ensemble_a_successor_never_overlaps_with_work_that_stops(ensemble: Ensemble) -> None:
     """The resignation comes from a task that was set up inside the work."""
-    async with (
-        ZKClient(ensemble.hosts, session_timeout=T) as zk,
-        ZKClient(ensemble.hosts, session_timeout=T) as other,
-    ):
-        await create_election(zk, RESOURCE)
-        pair, resigned, fire, tasks = Pair(zk, other), asyncio.Event(), asyncio.Event(), list[asyncio.Task[None]]()
+    async with two_clients(ensemble.hosts, LONG) as clients:
+        pair, resigned, fire, tasks = Pair(*clients), asyncio.Event(), asyncio.Event(), list[asyncio.Task[None]]()
 
         async def leave() -> None:
             await fire.wait()

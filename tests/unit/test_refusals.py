@@ -65,7 +65,7 @@ def test_only_a_server_that_failed_leaves_a_write_in_doubt() -> None:
 
 @pytest.mark.parametrize("code", [-102, -115, -124])
 def test_what_may_not_be_done_says_so(code: int) -> None:
-    with pytest.raises(NotAuthorizedError, match="authenticate the client") as raised:
+    with pytest.raises(NotAuthorizedError, match="authenticat") as raised:
         accept(response_error(code), path="/e/le_0000000001", resource="/e")
     assert raised.value.path == "/e/le_0000000001"
 

@@ -89,9 +89,7 @@ class Publication:
     def _gain(self, own: Nomination, lease: Lease) -> None:
         self.history.gain()
         identity = self._identity
-        self.leadership = Leadership(
-            self._client, lease, own.path, own.czxid, identity.about, self._unnoticed_loss, identity.lapse
-        )
+        self.leadership = Leadership(self._client, lease, own.path, own.czxid, identity, self._unnoticed_loss)
         self._leaderships = (*(each for each in self._leaderships if each.bodies), self.leadership)
 
     def _cease(self, cause: ElectionError | None, stall: Callable[[], Stall], *, is_in_doubt: bool) -> None:
@@ -123,15 +121,7 @@ class Publication:
             _logger.log(level, "lost leadership of %s %s: %s", self._identity.resource, led, why, extra=extra)
 
     def _fields(self, role: Role, reason: Reason | None, fencing_token: int | None) -> dict[str, object]:
-        """Return what a log line carries for machines."""
-        identity = self._identity
-        return {
-            "election": identity.resource,
-            "candidate": identity.name[:100],
-            "role": role.value,
-            "reason": None if reason is None else reason.value,
-            "fencing_token": fencing_token,
-        }
+        return self._identity.fields(role.value, None if reason is None else reason.value, fencing_token)
 
     def _publish(self, status: Status) -> None:
         before = self.board.latest.role

@@ -246,7 +246,8 @@ class Runner:
         except StopIteration:
             self._life = self._step = None
         except Exception as crash:
-            _logger.exception("%s", self.identity.about("has crashed: this is a bug in golea_async"))
+            fields = self.identity.fields(self.public.board.latest.role, "crashed", None)
+            _logger.exception("%s", self.identity.about("has crashed: this is a bug in golea_async"), extra=fields)
             self._life = self._step = None
             self._candidate.withdrawal_error = self.identity.crashed(crash)
         finally:

@@ -32,7 +32,7 @@ from ._zookeeper.loops import check_loop, running_loop
 from ._zookeeper.process import other_process, this_process
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError
 from .leadership import Body, Leadership
-from .report import ElectionReport
+from .report import ElectionReport, Reason
 from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")
@@ -269,7 +269,7 @@ class AsyncElection:
             await self._withdraw(runner, self._resign_timeout)
         except ElectionError as failure:
             error.add_note(f"and then: {failure}")
-            _logger.warning("%s", failure)
+            _logger.warning("%s", failure, extra=runner.identity.fields(Role.NONE, Reason.RESIGNED, None))
 
     async def resign(self, *, timeout: float | None = 10) -> None:
         """Leave the election; when this returns, the candidate's znode is gone.
@@ -312,7 +312,8 @@ class AsyncElection:
             await self._see_withdrawn(runner, caller, deadline)
         except asyncio.CancelledError:
             if (error := self._what_is_left(runner)) is not None:
-                _logger.warning("%s", error)  # nobody else says it: the cancellation propagates
+                # Nobody else says it: the cancellation propagates.
+                _logger.warning("%s", error, extra=runner.identity.fields(Role.NONE, Reason.RESIGNED, None))
             raise
         if (error := self._what_is_left(runner)) is not None:
             raise error

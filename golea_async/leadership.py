@@ -18,6 +18,7 @@ from typing import Any
 import aiozk
 import anyio
 
+from ._protocol.identity import Identity
 from ._shared.held import hold, let_go
 from ._shared.lease import Lease
 from .exceptions import ElectionError, ElectionOverError, LeadershipLostError
@@ -34,7 +35,7 @@ class Leadership:
 
     :ivar fencing_token: the candidate znode's ``czxid``: never smaller than an earlier leader's of this election. What
         reaches other systems carries it, so that they can refuse a leader of the past.
-    :ivar about: says something of the candidate.
+    :ivar identity: the candidate's.
     """
 
     def __init__(
@@ -43,15 +44,13 @@ class Leadership:
         lease: Lease,
         path: str,
         fencing_token: int,
-        about: Callable[[str], str],
+        identity: Identity,
         unnoticed_loss: Callable[[], ElectionError | None],
-        lapse: Callable[[], ElectionError],
     ) -> None:
         self.fencing_token = fencing_token
-        self.about = about
+        self.identity = identity
         self._client = client
         self._unnoticed_loss = unnoticed_loss
-        self._lapse = lapse
         self._lease = lease
         self._stretch = lease.stretch
         self._path = path
@@ -98,9 +97,9 @@ class Leadership:
 
     def lost_error(self) -> LeadershipLostError:
         """Say that this is lost, and why."""
-        cause = self._cause or self._unnoticed_loss() or self._lapse()
+        cause = self._cause or self._unnoticed_loss() or self.identity.lapse()
         what = f"does not lead any more (fencing token {self.fencing_token}): stop the work"
-        error = LeadershipLostError(self.about(what), resource=cause.resource, candidate_id=self._path)
+        error = LeadershipLostError(self.identity.about(what), resource=cause.resource, candidate_id=self._path)
         error.__cause__ = cause
         return error
 
@@ -338,7 +337,8 @@ class Body:
         seconds = self._own_cancellations * leadership.retry_interval
         what = f"lost leadership {seconds:.1f} s ago, and its work goes on; it is cancelled once more"
         hint = "asyncio.wait_for() of Python 3.11 can swallow a cancellation: use asyncio.timeout() there"
-        _logger.warning("%s (%s)", leadership.about(what), hint)
+        identity, token = leadership.identity, leadership.fencing_token
+        _logger.warning("%s (%s)", identity.about(what), hint, extra=identity.fields(None, None, token))
         if self.is_waited_for_once:
             self.wait_no_more()
 

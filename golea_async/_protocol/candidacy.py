@@ -53,7 +53,8 @@ async def live(me: Candidate) -> None:
     except ElectionError as error:
         me.belief.end(error)
     except Exception as crash:
-        _logger.exception("%s", me.identity.about("has crashed: this is a bug in golea_async"))
+        fields = me.identity.fields(me.belief.latest.role, "crashed", me.belief.latest.fencing_token)
+        _logger.exception("%s", me.identity.about("has crashed: this is a bug in golea_async"), extra=fields)
         me.belief.end(me.identity.crashed(crash))
     else:
         me.belief.end(None)

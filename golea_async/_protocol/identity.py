@@ -34,6 +34,16 @@ class Identity:
         """What an error says of whom it is about."""
         return {"resource": self.resource, "candidate_id": self.candidate_id}
 
+    def fields(self, role: str | None, reason: str | None, fencing_token: int | None) -> dict[str, object]:
+        """Return what a log line about this candidate carries for machines, as ``extra=``."""
+        return {
+            "election": self.resource,
+            "candidate": self.name[:100],
+            "role": role,
+            "reason": reason,
+            "fencing_token": fencing_token,
+        }
+
     def about(self, what: str) -> str:
         """Say something of this candidate."""
         return f"candidate {self.name[:100]!r} ({self.candidate_id or self.resource}) {what}"

@@ -8,7 +8,7 @@ import aiozk
 
 from golea_async import AsyncElection
 
-from ._answers import METHODS, PATHS, Source, answer
+from ._answers import PATHS, Source, answer
 from ._candidates import source_of
 
 if TYPE_CHECKING:
@@ -37,4 +37,4 @@ def routes(source: Source, prefix: str) -> list[web.RouteDef]:
 
         return Handler
 
-    return [web.route(method, f"{prefix.rstrip('/')}{path}", handler(path)) for path in PATHS for method in METHODS]
+    return [web.view(f"{prefix.rstrip('/')}{path}", handler(path)) for path in PATHS]

@@ -117,7 +117,7 @@ class Publication:
         level = logging.INFO if cause is None else logging.WARNING
         if _logger.isEnabledFor(level):
             led = f"after {_duration(lost.led_for)} (token {token})"
-            extra = self._fields(self.board.latest.role, reason, token)
+            extra = self._fields(Role.LEADER, reason, token)  # which it is no longer
             _logger.log(level, "lost leadership of %s %s: %s", self._identity.resource, led, why, extra=extra)
 
     def _fields(self, role: Role, reason: Reason | None, fencing_token: int | None) -> dict[str, object]:

@@ -106,9 +106,9 @@ class Leading:
         """The present leadership: a request handler that must act as the leader declines when it is None."""
         return None if self._stay is None else self._stay.election.current_leadership
 
-    def report(self) -> ElectionReport:
-        """Return a snapshot of the candidate; see :meth:`golea_async.AsyncElection.report`."""
-        return self.election.report()
+    def report(self) -> ElectionReport | None:
+        """Return a snapshot of the candidate; None before the application starts."""
+        return None if self._stay is None else self._stay.election.report()
 
     def asgi(self) -> ASGI:
         """Return an ASGI application to be mounted: `/leader`, `/healthz`, `/readyz`, `/election`, `/` for people."""

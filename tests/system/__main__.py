@@ -7,7 +7,12 @@ from pathlib import Path
 
 from tests.support import debian
 
-PROGRAMS = {"postgresql": "usr/lib/postgresql/*/bin/initdb"}
+PROGRAMS = {
+    "chromium": "usr/bin/chromium",
+    "haproxy": "usr/sbin/haproxy",
+    "postgresql": "usr/lib/postgresql/*/bin/initdb",
+    "prometheus": "usr/bin/promtool",
+}
 """Debian's packages, and where a program of each is, below the root."""
 
 if __name__ == "__main__":

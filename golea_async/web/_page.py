@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 
@@ -20,13 +20,13 @@ body { margin: 0 auto; max-width: 60rem; padding: 1.25rem; background: var(--bac
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
 h1 { font-size: 1.35rem; margin: 0 0 .25rem } h2 { font-size: 1rem; margin: 1.75rem 0 .5rem }
 p { margin: .25rem 0 } .soft { color: var(--soft) } .good { color: var(--good) } .bad { color: var(--bad) }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1rem 0 }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .75rem; margin: 1rem 0 }
 dl div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem }
 dt { color: var(--soft); font-size: .85rem } dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums }
 table { width: 100%; border-collapse: collapse } th { text-align: left; font-weight: 500; color: var(--soft);
   font-size: .85rem } th, td { padding: .4rem .6rem .4rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top } td { font-variant-numeric: tabular-nums } .me { font-weight: 600 }
-.what { min-width: 7rem }
+  vertical-align: top; white-space: nowrap } td { font-variant-numeric: tabular-nums }
+td.name { width: 100%; white-space: normal } .me { font-weight: 600 }
 @media (max-width: 34rem) { body { padding: .9rem } .wide { display: none } dl { grid-template-columns: 1fr 1fr } }
 """
 
@@ -34,6 +34,7 @@ _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 RELOAD = 2
 """Seconds after which the page loads itself again."""
+MINE = ' class="me"'
 
 
 def page(
@@ -92,34 +93,31 @@ def _line(
     if candidates is None:
         return ""
     rows = [
-        _row(
-            [str(place), _name(shortened(each.name)), each.id.rpartition("/")[2], str(each.fencing_token)],
-            is_own=each.id == report.candidate_id,
-        )
+        f"<tr{MINE if each.id == report.candidate_id else ''}><td>{place}</td>"
+        f'<td class="name">{_name(shortened(each.name))}</td>'
+        f'<td class="wide">{each.id.rpartition("/")[2]}</td><td>{each.fencing_token}</td></tr>'
         for place, each in enumerate(candidates[:most], 1)
     ]
     more = f'<p class="soft">and {len(candidates) - most} more</p>' if len(candidates) > most else ""
-    return f"<h2>In line</h2>{_table(('', 'Name', 'Candidate', 'Fencing token'), rows)}{more}"
+    table = _table({"": "", "Name": "", "Candidate": ' class="wide"', "Fencing token": ""}, rows)
+    return f"<h2>In line</h2>{table}{more}"
 
 
 def _changes(report: ElectionReport, now: datetime) -> str:
-    changes = [
-        _row([f"{_ago(now, each.when)} ago", each.role.value, (each.reason or "").replace("_", " ")])
+    rows = [
+        f"<tr><td>{_ago(now, each.when)} ago</td><td>{each.role}</td>"
+        f'<td class="name">{(each.reason or "").replace("_", " ")}</td></tr>'
         for each in reversed(report.recent_changes)
     ]
     loss = report.last_loss
     lost = "" if loss is None else f"<p>Lost leadership {_ago(now, loss.when)} ago: {escape(loss.why)}.</p>"
-    return f"<h2>Last changes here</h2>{lost}{_table(('When', 'Role', 'Reason'), changes)}"
+    table = _table({"When": "", "Role": "", "Reason": ""}, rows)
+    return f"<h2>Last changes here</h2>{lost}{table}"
 
 
-def _table(heads: Iterable[str], rows: Iterable[str]) -> str:
-    head = "".join(f'<th scope="col">{each}</th>' for each in heads)
+def _table(heads: Mapping[str, str], rows: Iterable[str]) -> str:
+    head = "".join(f'<th scope="col"{attributes}>{text}</th>' for text, attributes in heads.items())
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _row(cells: Iterable[str], *, is_own: bool = False) -> str:
-    style = ' class="me"' if is_own else ""
-    return f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _name(name: str) -> str:

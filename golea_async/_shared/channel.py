@@ -22,7 +22,7 @@ from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 from .batch import Batch, ConnectionLostError
-from .lease import Lease, proven_touch, proves_from
+from .lease import Lease, Write, proven_touch, proves_from
 from .watch_table import Event, Listener, Watch, WatchTable
 
 # Errors after which a request's outcome is unknown, or the session is not served on this connection any more.
@@ -76,12 +76,13 @@ class Channel(Requests):
             and not session.closing
         )
 
-    @property
-    def renews_from(self) -> float:
-        """From when on a quorum write that is sent renews the lease; those before it have proved nothing yet."""
-        return (
-            -math.inf if self._connect_sent_at is not None else proves_from(self.lease.timeout, self._acknowledgements)
-        )
+    def proves_from(self, last: float) -> float:
+        """Return from when on a quorum write proves more than the one that was sent at ``last``."""
+        return proves_from(self.lease.timeout, self._acknowledgements, last)
+
+    def touch(self, _path: str) -> None:
+        """Send what touches the session and costs no quorum."""
+        self._wire.ping()
 
     async def send(self, *requests: Request) -> list[Reply]:
         """Send requests together and return their replies in order; one that ZooKeeper refused is its error.
@@ -116,8 +117,10 @@ class Channel(Requests):
         reply = self.reply(result)
         self.answered_at = boottime()
         if is_quorum_write(reply):
+            previous = max(self.written_at, self._connect_sent_at or -math.inf)
             self.written_at = max(self.written_at, sent_at)
-            touched_at = proven_touch(sent_at, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
+            write = Write(sent_at, self.answered_at, previous)
+            touched_at = proven_touch(write, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
             if touched_at is not None:
                 self.lease.renew(touched_at)
         self.watches.answered(request, reply)

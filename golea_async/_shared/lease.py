@@ -24,6 +24,11 @@ Why that holds (``zookeeper-server`` at 53a78e36f):
   acknowledged T/4 before the write left its server ahead of the write, on the same stream to ZooKeeper's leader.
 - The write's success proves that a leader with a quorum had that touch when it committed the write: it will not expire
   the session before A + T. A leader elected later starts the time of every session anew.
+- ZooKeeper's leader itself may stand still (SIGSTOP, a pause of its machine) before it commits a write. It asks for no
+  touches then, so that it may have none since T/4 before it stopped; and when it goes on it may end the session at
+  once, just after the write. It ran when it committed the write before that one, so the session lives until 3/4 T
+  after that was sent. Hence a write whose answer took long (T/8) moves the deadline no further than that. A
+  ConnectRequest touches the session at the leader, and counts in any case.
 - Reads, pings, ``sync`` and refusals prove nothing of that kind, and renew nothing.
 - 5/6: two machines' clocks may run at rates 10 % apart, and something is left for who acts on the answer.
 
@@ -39,6 +44,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
@@ -48,6 +54,7 @@ CLOCK_RATES = 1.1
 """How much faster one machine's clock may run than another's."""
 TOUCH_TRAVELS = CLOCK_RATES / 4
 KEEP_ALIVE_SHARE = 1 / 8
+_SAFE_BEFORE_A_HALT = 3 / 4 / CLOCK_RATES
 
 
 class _Process:
@@ -62,6 +69,23 @@ def _count_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
+
+
+class Write(NamedTuple):
+    """A quorum write that has succeeded.
+
+    :ivar previous_sent_at: when the one before it on this connection was sent; minus infinity for the first.
+    """
+
+    sent_at: float
+    answered_at: float
+    previous_sent_at: float
+
+    def latest_touch(self, timeout: float) -> float:
+        """Return the latest touch that it proves also when ZooKeeper's leader has stood still before the answer."""
+        if self.answered_at - self.sent_at <= KEEP_ALIVE_SHARE * timeout:
+            return math.inf
+        return self.previous_sent_at + (_SAFE_BEFORE_A_HALT - LEASE_SHARE) * timeout
 
 
 class Lease:
@@ -118,18 +142,20 @@ class Lease:
 
 
 def proven_touch(
-    write_sent_at: float, timeout: float, connect_sent_at: float | None, acknowledgements: Acknowledgements
+    write: Write, timeout: float, connect_sent_at: float | None, acknowledgements: Acknowledgements
 ) -> float | None:
     """Return when the newest touch was sent that the success of a quorum write proves; None without one.
 
     All on one connection.
     """
-    acknowledged = acknowledgements.newest_acknowledged(write_sent_at - TOUCH_TRAVELS * timeout)
+    acknowledged = acknowledgements.newest_acknowledged(write.sent_at - TOUCH_TRAVELS * timeout)
+    if acknowledged is not None:
+        acknowledged = min(acknowledged, write.latest_touch(timeout))
     if connect_sent_at is None or acknowledged is None:
         return connect_sent_at if acknowledged is None else acknowledged
     return max(connect_sent_at, acknowledged)
 
 
-def proves_from(timeout: float, acknowledgements: Acknowledgements) -> float:
-    """Return from when on a write that is sent proves one of these touches; infinity without any."""
-    return acknowledgements.oldest_at + TOUCH_TRAVELS * timeout
+def proves_from(timeout: float, acknowledgements: Acknowledgements, last: float) -> float:
+    """Return from when on a write proves more than the one that was sent at ``last``; infinity without a touch."""
+    return acknowledgements.first_after(last - TOUCH_TRAVELS * timeout) + TOUCH_TRAVELS * timeout

@@ -6,14 +6,14 @@ import math
 from collections import deque
 from collections.abc import Iterator
 
-_PER_TIMEOUT = 32
-_KEPT = 3 * _PER_TIMEOUT
+_PER_TIMEOUT = 64
+_KEPT = 2 * _PER_TIMEOUT
 
 
 class Acknowledgements:
     """A bounded sample of the requests that were answered, oldest first, in :func:`boottime` seconds.
 
-    Answers lie at least T/32 apart; those of the last three T are kept.
+    Answers lie at least T/64 apart; those of the last two T are kept.
 
     :ivar timeout: T in seconds; 0 before it is negotiated.
     """
@@ -33,10 +33,14 @@ class Acknowledgements:
         if not self._known or answered_at - self._known[-1][1] >= self.timeout / _PER_TIMEOUT:
             self._known.append((sent_at, answered_at))
 
-    @property
-    def oldest_at(self) -> float:
-        """When the oldest of them was answered; infinity without any."""
-        return self._known[0][1] if self._known else math.inf
+    def first_after(self, moment: float) -> float:
+        """Return when the first request was answered after a moment; infinity when none was."""
+        first = math.inf
+        for _, answered_at in reversed(self._known):
+            if answered_at <= moment:
+                break
+            first = answered_at
+        return first
 
     def newest_acknowledged(self, before: float) -> float | None:
         """Return when the newest request was sent that was answered at ``before`` or earlier; None without one."""

@@ -422,7 +422,7 @@ class Connection(asyncio.Protocol):
         if now >= self._next_removal - _CLOCK_TICK:
             self.post(self._unneeded.take(), _NOBODY)
         if now >= self._last_sent + self._session_timeout / 3:
-            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
+            self.ping()
         if now >= self._last_heard + self._session_timeout * 2 / 3:
             # After a blocked event loop the answer may lie in the socket: uvloop runs timers before it reads. So let
             # it read once, and judge then.
@@ -436,6 +436,11 @@ class Connection(asyncio.Protocol):
             self.fail(f"no word from the server for {silence:.1f} s")
         else:
             self._set_timer()
+
+    def ping(self) -> None:
+        """Send a ping: it touches the session."""
+        if self.failure is None:
+            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
 
     # --- watches that nobody needs ---------------------------------------------------------------------------------
 

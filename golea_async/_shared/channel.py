@@ -44,6 +44,7 @@ class Channel(Requests):
 
     :ivar watches: what is watched on it. Whoever listens there leaves by :meth:`unwatch`.
     :ivar written_at: when the newest quorum write was sent that has come through.
+    :ivar write_took: how long its answer took.
     :ivar answered_at: when the newest answer was read.
     """
 
@@ -53,6 +54,7 @@ class Channel(Requests):
         self.session_id: int = client.session.session_id
         self.watches = WatchTable(self._chroot)
         self.written_at = self.answered_at = -math.inf
+        self.write_took = 0.0
         self._session = client.session
         self._wire = client.session.conn
         self._is_abandoned = False
@@ -119,6 +121,7 @@ class Channel(Requests):
         if is_quorum_write(reply):
             previous = max(self.written_at, self._connect_sent_at or -math.inf)
             self.written_at = max(self.written_at, sent_at)
+            self.write_took = self.answered_at - sent_at
             write = Write(sent_at, self.answered_at, previous)
             touched_at = proven_touch(write, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
             if touched_at is not None:

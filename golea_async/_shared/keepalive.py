@@ -146,9 +146,9 @@ class KeepAlive:
         now = boottime()
         if len(self._under_way) < UNDER_WAY and self._write_due(channel) <= now:
             self._send(channel)
-        if self._paths and self._touch_due(channel) <= now:
+        if self._touch_due(channel) <= now:
             self._pace.touched(now)
-            channel.touch(next(iter(self._paths)))
+            channel.touch(self._elections[0])
 
     def _send(self, channel: Channel) -> None:
         path = next(iter(self._paths), self._elections[0])
@@ -182,7 +182,8 @@ class KeepAlive:
         return self._pace.write_due(lease.timeout, leads=leads, last=last, proves_from=proves_from, remaining=remaining)
 
     def _touch_due(self, channel: Channel) -> float:
-        return self._pace.touch_due(channel.lease.timeout, self._pace.latest(channel.written_at))
+        last = self._pace.latest(channel.written_at)
+        return self._pace.touch_due(channel.lease.timeout, leads=bool(self._paths), last=last, took=channel.write_took)
 
     def _silent_from(self) -> float:
         oldest = self._under_way[0]
@@ -195,7 +196,7 @@ class KeepAlive:
             moments += [boottime() + lease.remaining, boottime() + _LONGEST_SLEEP]
         if channel is not None and len(self._under_way) < UNDER_WAY:
             moments.append(self._write_due(channel))
-        if channel is not None and self._paths:
+        if channel is not None:
             moments.append(self._touch_due(channel))
         if self._suspected_at is not None:
             moments.append(self._suspected_at + _READING_SHARE * self._under_way[0].channel.lease.timeout)

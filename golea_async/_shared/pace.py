@@ -59,12 +59,12 @@ class Pace:
         self._sent: deque[float] = deque(maxlen=_REMEMBERED)  # when the latest writes were sent
         self._took: deque[float] = deque(maxlen=_REMEMBERED)  # how long the latest answers took
         self._last = -math.inf  # when the last write on this connection was sent
-        self._touched_at = -math.inf
+        self._begun_at = self._touched_at = -math.inf
         self._jitter = random.uniform(1, JITTER)
 
     def begin(self, now: float) -> None:
         """Begin with a nomination, which is a write itself: the first keep-alive is to notice that it hangs."""
-        self._last = now
+        self._begun_at = self._last = now
 
     def restart(self) -> None:
         """On a new connection nothing was proved yet: a write is due at once."""
@@ -112,14 +112,18 @@ class Pace:
         within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf
         return max(due, within_eight)
 
-    def touch_due(self, timeout: float, last: float) -> float:
+    def touch_due(self, timeout: float, *, leads: bool, last: float, took: float) -> float:
         """Return when something is to be sent that one of the next writes proves; infinity when that was done.
 
+        Whoever has just been nominated may be about to lead.
+
         :param last: when the last write was sent.
+        :param took: how long the last one took whose answer has come.
         """
-        if self._touched_at >= last:
+        is_about_to_lead = last < self._begun_at + timeout / 2
+        if self._touched_at >= last or not (leads or is_about_to_lead):
             return math.inf
-        slowest = min(max(self._took, default=0.0), _LONGEST_ESTIMATE * timeout)
+        slowest = min(max([took, *self._took]), _LONGEST_ESTIMATE * timeout)
         ahead = (TOUCH_TRAVELS + _MARGIN) * timeout + slowest
         behind_write = -ahead % (KEEP_ALIVE_SHARE * timeout)
         # The write itself touches the session, and does for what would be sent just behind it.

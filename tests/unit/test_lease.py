@@ -295,6 +295,17 @@ FAST_CLOCK = World(
 )
 
 
+# A leader that stands still just after a report, and commits just before the session's time is over.
+HALTED = World(
+    timeout=2.0,
+    rate=1.0,
+    phase=0.99,
+    connect_took=0.0,
+    reports=[0.5],
+    requests=[Sent(0.505, False), Sent(0.005, True, halt=1.4), Sent(0.55, True)],
+)
+
+
 def next_interval(moment: float) -> float:
     """When ZooKeeper's leader expires what is due at this moment (ExpiryQueue.java:53)."""
     return moment // 1 + 1
@@ -364,6 +375,7 @@ def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[i
 
 @given(worlds)
 @example(FAST_CLOCK)
+@example(HALTED)
 @settings(max_examples=1000)
 def test_the_deadline_is_before_the_earliest_expiry(world: World) -> None:
     """Also when ZooKeeper's leader hears nothing of the client from the moment on at which it committed the write."""

@@ -182,8 +182,10 @@ class KeepAlive:
         return self._pace.write_due(lease.timeout, leads=leads, last=last, proves_from=proves_from, remaining=remaining)
 
     def _touch_due(self, channel: Channel) -> float:
-        last = self._pace.latest(channel.written_at)
-        return self._pace.touch_due(channel.lease.timeout, leads=bool(self._paths), last=last, took=channel.write_took)
+        last, took = self._pace.latest(channel.written_at), channel.write_took
+        if self._under_way:
+            took = max(took, boottime() - self._under_way[0].sent_at)
+        return self._pace.touch_due(channel.lease.timeout, leads=bool(self._paths), last=last, took=took)
 
     def _silent_from(self) -> float:
         oldest = self._under_way[0]

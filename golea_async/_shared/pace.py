@@ -44,6 +44,11 @@ _REMEMBERED = 8
 _MARGIN = 1 / 128
 """For timers that are late, of what is sent to be acknowledged in time."""
 
+_SLOW_SHARE = 1 / 16
+"""Where one of the latest answers took longer, the session is touched more often."""
+
+_TOUCH_SHARE = 1 / 32
+
 _LONGEST_ESTIMATE = 1 / 4
 """What was answered later than that says how long a stall was, and not how long the next answer takes."""
 
@@ -113,7 +118,7 @@ class Pace:
         return max(due, within_eight)
 
     def touch_due(self, timeout: float, *, leads: bool, last: float, took: float) -> float:
-        """Return when something is to be sent that one of the next writes proves; infinity when that was done.
+        """Return when something is to be sent that the next writes can prove; infinity when that was done.
 
         Whoever has just been nominated may be about to lead.
 
@@ -121,13 +126,18 @@ class Pace:
         :param took: how long the last one took whose answer has come.
         """
         is_about_to_lead = last < self._begun_at + timeout / 2
-        if self._touched_at >= last or not (leads or is_about_to_lead):
+        if not (leads or is_about_to_lead):
             return math.inf
-        slowest = min(max([took, *self._took]), _LONGEST_ESTIMATE * timeout)
-        ahead = (TOUCH_TRAVELS + _MARGIN) * timeout + slowest
+        slowest = max([took, *self._took])
+        again = math.inf
+        if slowest > _SLOW_SHARE * timeout:  # when the next stall begins, the newest touch is to be a new one
+            again = max(self._touched_at, last) + _TOUCH_SHARE * timeout
+        if self._touched_at >= last:
+            return again
+        ahead = (TOUCH_TRAVELS + _MARGIN) * timeout + min(slowest, _LONGEST_ESTIMATE * timeout)
         behind_write = -ahead % (KEEP_ALIVE_SHARE * timeout)
         # The write itself touches the session, and does for what would be sent just behind it.
-        return math.inf if behind_write < _MARGIN * timeout else last + behind_write
+        return again if behind_write < _MARGIN * timeout else min(again, last + behind_write)
 
     def silent_from(self, timeout: float, sent_at: float, answered_at: float) -> float:
         """Return from when on a server is to be left for not having answered a write.

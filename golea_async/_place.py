@@ -22,7 +22,6 @@ from ._shared.watch_table import Event
 from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
 from ._zookeeper.requests import Request
 from ._zookeeper.wire import WatchKind
-from .exceptions import CandidateDeletedError
 
 
 class Candidate(Protocol):
@@ -382,9 +381,7 @@ class Place:
             return
         if self.has_seen_done or is_missing(parent) or is_present(done, path=self.done, **names):
             raise self._identity.over()
-        raise self._identity.error(
-            CandidateDeletedError, "was deleted by somebody: make another AsyncElection to stand again"
-        )
+        raise self._identity.deleted()
 
     def take(self, connection: Channel, followed: str | None) -> None:
         """Stand behind ``followed``, as was seen on this connection; None: stand before all others."""

@@ -100,7 +100,12 @@ class ZKClient(aiozk.ZKClient):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        try:
+            await self.close()
+        except NotSentError as refused:  # in a forked child: the session is its parent's
+            if error is None:
+                raise
+            error.add_note(str(refused))
 
     async def start(self) -> None:
         """Connect, for as long as it takes; the time limit is the caller's. A second call waits too.
@@ -109,6 +114,7 @@ class ZKClient(aiozk.ZKClient):
 
         :raises ssl.SSLError: TLS refused a server, or was refused by one.
         :raises AuthenticationError: a server refused what was given as ``auth=``.
+        :raises NotSentError: when this process was forked from the one that started the client.
         """
         started_here = not self.session.started
         await self.session.start()
@@ -129,7 +135,10 @@ class ZKClient(aiozk.ZKClient):
                 continue
 
     async def close(self) -> None:
-        """End the session, within about a second. In any state, any number of times."""
+        """End the session, within about a second. In any state, any number of times.
+
+        :raises NotSentError: when this process was forked from the one that started the client.
+        """
         await self.session.close()
 
     @property
@@ -142,6 +151,7 @@ class ZKClient(aiozk.ZKClient):
 
         None is missed, however fast they follow each other; it ends when the client is closed.
         """
+        self.session.check_process()
         return self.session.events.subscribe()
 
     def wait_for_events(self, event_types: Iterable[int], path: str) -> asyncio.Future[None]:
@@ -150,6 +160,7 @@ class ZKClient(aiozk.ZKClient):
         Call it before the request that sets the watch (``exists(path, watch=True)``). Cancel it, or nothing is left
         to be done: either way nothing stays registered.
         """
+        self.session.check_process()
         absolute = self.normalize_path(path)
         waited_for = tuple(event_types)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -19,6 +19,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
+from golea_async._zookeeper.background import tasks_of_asyncios_own
+
 _logger = logging.getLogger("golea_async.client")
 
 OnEnd: TypeAlias = Callable[[asyncio.Task[None]], None]
@@ -48,18 +50,19 @@ class Background:
         """
         if self.is_ending:
             self._host = self._group = None  # that one ends by itself
-        if self._group is not None:
-            task = self._group.create_task(_contained(work), name=name, context=self._context)
-        else:
-            task = asyncio.get_running_loop().create_task(_contained(work), name=name, context=self._context)
-            self._first.append(task)
-            if self._host is None:
-                hosting = self._hold_group()
-                self._host = asyncio.get_running_loop().create_task(
-                    hosting, name="golea_async tasks", context=self._context
-                )
+        with tasks_of_asyncios_own():
+            task = self._make(work, name)
         self._tasks[task] = (work, on_end)
         task.add_done_callback(self._note_end, context=self._context)
+        return task
+
+    def _make(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        if self._group is not None:
+            return self._group.create_task(_contained(work), name=name, context=self._context)
+        task = asyncio.create_task(_contained(work), name=name, context=self._context)
+        self._first.append(task)
+        if self._host is None:
+            self._host = asyncio.create_task(self._hold_group(), name="golea_async tasks", context=self._context)
         return task
 
     async def ended(self) -> None:

@@ -26,11 +26,13 @@ from typing import Any
 from aiozk import RetryPolicy, exc, protocol
 from aiozk.states import States
 
+from .background import tasks_of_asyncios_own
 from .backoff import Backoff
 from .connection import AuthenticationError, Connection, ConnectReply, GarbageError, NotSentError, OutcomeUnknownError
 from .events import SessionEvent, SessionEventPublisher, SessionState
 from .hosts import Address, Host, in_random_order, parse_hosts
 from .idempotent import only_reads
+from .process import other_process, this_process
 from .states import SessionStates
 from .watches import WatchCallback, Watches
 
@@ -44,6 +46,7 @@ SHORT_LIFE = 1.0
 """A connection that lived for less (seconds) does not end the backoff: a server that takes us in only to hang up."""
 
 NO_PASSWORD = bytes(16)
+LAST_XID = 0x7FFFFFFF
 
 _CONNECTED_STATES = (States.CONNECTED, States.READ_ONLY)
 
@@ -58,6 +61,8 @@ class Session:
     :ivar conn: the latest connection, a new object for each; set before the state becomes CONNECTED. None at first.
     :ivar session_id: 0 when there is none.
     :ivar timeout: the negotiated session timeout in seconds; before that, the one to be asked for.
+    :ivar process: that has started it; in another one, forked from it, nothing is sent.
+    :ivar xid: the latest request's number. Numbers go on from connection to connection: see :meth:`next_xid`.
     """
 
     def __init__(
@@ -80,7 +85,7 @@ class Session:
         self.session_id = 0
         self.password = NO_PASSWORD
         self.timeout = self._requested_timeout = timeout
-        self.xid = 0  # For aiozk's code that counts it up; connections number their requests themselves.
+        self.xid = 0  # of the latest request
         self._last_zxid = 0
         self.repair_loop_task: asyncio.Task[None] | None = None
         self.started = False
@@ -100,6 +105,7 @@ class Session:
         self._local = False
         self._starting = 0
         self._close_lock = asyncio.Lock()
+        self.process = this_process()
 
     def __repr__(self) -> str:
         return f"<Session {_hex(self.session_id)}, {self.state.current_state}>"
@@ -133,8 +139,9 @@ class Session:
 
         :raises ssl.SSLError: TLS refused a server or was refused by one (wrong authority, wrong host name, ...).
         :raises AuthenticationError: a server refused a credential.
-        :raises NotSentError: the client was closed meanwhile.
+        :raises NotSentError: the client was closed meanwhile, or this process was forked from the one that started it.
         """
+        self.check_process()
         if not self.started:
             self._begin()
         self._starting += 1
@@ -154,18 +161,23 @@ class Session:
 
     def _begin(self) -> None:
         self.started = True
+        self.process = this_process()
         self._failure = None
         self._was_connected = self._start_returned = self.has_ended = False
         # In a context of its own: what it logs or traces does not belong to the request that happened to start it.
         context = contextvars.Context()
-        self.repair_loop_task = asyncio.create_task(self._stay_connected(), name="golea-session", context=context)
+        with tasks_of_asyncios_own():
+            self.repair_loop_task = asyncio.create_task(self._stay_connected(), name="golea-session", context=context)
         self.repair_loop_task.add_done_callback(self._stopped)
 
     async def close(self) -> None:
         """End the session and everything of it here, within about a second. In any state, any number of times.
 
         Requests that wait for a connection end with :class:`NotSentError`.
+
+        :raises NotSentError: this process was forked from the one that started the client: the session is not its own.
         """
+        self.check_process()
         async with self._close_lock:
             if not self.started:
                 return
@@ -207,6 +219,24 @@ class Session:
             await asyncio.sleep(0)
 
     # --- requests --------------------------------------------------------------------------------------------------
+
+    def check_process(self) -> None:
+        """Refuse a forked child.
+
+        :raises NotSentError: the client was started in another process.
+        """
+        if self.started and (refusal := other_process("the ZooKeeper client", self.process)):
+            raise NotSentError(refusal)
+
+    def next_xid(self) -> int:
+        """Return the next request's number.
+
+        They go on through a session, whatever connection they travel on: a server matches a commit with what it has
+        pending by session and number alone (CommitProcessor.java:326), so a request that had the number of a write
+        which is still under way from an earlier connection would get that one's answer.
+        """
+        self.xid = self.xid % LAST_XID + 1
+        return self.xid
 
     async def ensure_safe_state(self, writing: bool = False) -> None:
         """Wait until a request can be sent.
@@ -256,6 +286,7 @@ class Session:
             self.retry_policy.clear(request)
 
     def _raise_if_unusable(self) -> None:
+        self.check_process()
         if self._failure is not None:
             raise NotSentError(f"the client has given up: {self._failure}") from self._failure
         if not self.started or self.closing:
@@ -370,6 +401,7 @@ class Session:
 
     async def _try(self, address: Address, timeout: float) -> Connection:
         """One bounded try at one address; a connection that failed is closed when this raises."""
+        self.check_process()
         connection = Connection(address.host.name, address.host.port, self)
         try:
             async with asyncio.timeout(timeout):

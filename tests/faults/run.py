@@ -158,12 +158,14 @@ class Run:
         self._stack = AsyncExitStack()
         self._standing: dict[str, Band] = {}
         self._logs = Path(tempfile.mkdtemp(prefix="golea-run-"))
-        self._guardian = Guardian(self._logs)
+        self._guardian: Guardian
         self._last_log: str | None = None
 
     async def __aenter__(self) -> Self:
-        async with await self.cluster.connect() as wire:
+        await self.cluster.until_whole()
+        async with await WireClient.connect(self.cluster.servers[0].port) as wire:
             await wire.create(self.resource)
+        self._guardian = Guardian(self._logs)
         for server in self.cluster.servers:
             observer = asyncio.create_task(Observer(server, self.resource, self.record).run())
             self._stack.push_async_callback(_cancelled, observer)

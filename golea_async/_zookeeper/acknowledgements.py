@@ -13,7 +13,7 @@ _KEPT = 2 * _PER_TIMEOUT
 class Acknowledgements:
     """A bounded sample of the requests that were answered, oldest first, in :func:`boottime` seconds.
 
-    Answers lie at least T/64 apart; those of the last two T are kept.
+    One stands for all that were answered within T/64: the newest of them. Those of the last two T are kept.
 
     :ivar timeout: T in seconds; 0 before it is negotiated.
     """
@@ -21,6 +21,7 @@ class Acknowledgements:
     def __init__(self, timeout: float = 0.0) -> None:
         self.timeout = timeout
         self._known: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        self._full_at = -math.inf  # until then the last one stands for what is answered
 
     def __len__(self) -> int:
         return len(self._known)
@@ -30,8 +31,11 @@ class Acknowledgements:
 
     def record(self, sent_at: float, answered_at: float) -> None:
         """Take note of a request that was answered."""
-        if not self._known or answered_at - self._known[-1][1] >= self.timeout / _PER_TIMEOUT:
-            self._known.append((sent_at, answered_at))
+        if answered_at >= self._full_at:
+            self._full_at = answered_at + self.timeout / _PER_TIMEOUT
+        else:
+            sent_at = max(sent_at, self._known.pop()[0])
+        self._known.append((sent_at, answered_at))
 
     def first_after(self, moment: float) -> float:
         """Return when the first request was answered after a moment; infinity when none was."""

@@ -56,6 +56,7 @@ class Channel(Requests):
         self.watches = WatchTable(self._chroot)
         self.written_at = self.answered_at = -math.inf
         self.write_took = 0.0
+        self._writes = Acknowledgements(lease.timeout)  # that have succeeded
         self._session = client.session
         self._wire = client.session.conn
         self._is_abandoned = False
@@ -66,6 +67,8 @@ class Channel(Requests):
         self._connect_sent_at: float | None = self._wire.connect_sent_at
         self._acknowledgements: Acknowledgements = self._wire.acknowledgements
         self._wire.watcher = self
+        if boottime() - self._wire.connect_sent_at < self.lease.timeout:  # the leader has answered it, as a write
+            self._writes.record(self._wire.connect_sent_at, boottime())
 
     @property
     def is_current(self) -> bool:
@@ -122,10 +125,10 @@ class Channel(Requests):
         reply = self.reply(result)
         self.answered_at = boottime()
         if is_quorum_write(reply):
-            previous = max(self.written_at, self._connect_sent_at or -math.inf)
             self.written_at = max(self.written_at, sent_at)
             self.write_took = self.answered_at - sent_at
-            write = Write(sent_at, self.answered_at, previous)
+            write = Write(sent_at, self._writes.newest_acknowledged(sent_at))
+            self._writes.record(sent_at, self.answered_at)
             touched_at = proven_touch(write, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
             if touched_at is not None:
                 self.lease.renew(touched_at)

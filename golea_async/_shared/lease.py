@@ -42,11 +42,11 @@ Why that holds (``zookeeper-server`` at 53a78e36f):
   acknowledged T/4 before the write left its server ahead of the write, on the same stream to ZooKeeper's leader.
 - The write's success proves that a leader with a quorum had that touch when it committed the write: it will not expire
   the session before A + T. A leader elected later starts the time of every session anew.
-- ZooKeeper's leader itself may stand still (SIGSTOP, a pause of its machine) before it commits a write. It asks for no
-  touches then, so that it may have none since T/4 before it stopped; and when it goes on it may end the session at
-  once, just after the write. It ran when it committed the write before that one, so the session lives until 3/4 T
-  after that was sent. Hence a write whose answer took long (T/8) moves the deadline no further than that. A
-  ConnectRequest touches the session at the leader, and counts in any case.
+- That leader is taken to ask for touches each half tick. When it stands still (SIGSTOP, a pause of its machine) it
+  asks for none; when it goes on it ends what is overdue at once, maybe just after it has committed a write. To make
+  little of that, a write moves the deadline to 3/4 T after the sending of the write that was answered before it, at the
+  latest: that leader ran when it committed this one, and had then asked for touches within T/4. A halt before the first
+  write on a connection, or one that began before the write that was answered, is not noticed.
 - Reads, pings, ``sync`` and refusals prove nothing of that kind, and renew nothing.
 - 5/6: two machines' clocks may run at rates 10 % apart, and something is left for who acts on the answer.
 
@@ -80,16 +80,16 @@ _SAFE_BEFORE_A_HALT = 3 / 4 / CLOCK_RATES
 class Write(NamedTuple):
     """A quorum write that has succeeded.
 
-    :ivar previous_sent_at: when the one before it on this connection was sent; minus infinity for the first.
+    :ivar previous_sent_at: when the newest one on this connection was sent that was answered before this one was sent;
+        None without one.
     """
 
     sent_at: float
-    answered_at: float
-    previous_sent_at: float
+    previous_sent_at: float | None = None
 
     def latest_touch(self, timeout: float) -> float:
-        """Return the latest touch that it proves also when ZooKeeper's leader has stood still before the answer."""
-        if self.answered_at - self.sent_at <= KEEP_ALIVE_SHARE * timeout:
+        """Return the latest touch that it proves also when ZooKeeper's leader has stood still before it."""
+        if self.previous_sent_at is None:
             return math.inf
         return self.previous_sent_at + (_SAFE_BEFORE_A_HALT - LEASE_SHARE) * timeout
 

@@ -13,7 +13,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from golea_async._shared.lease import (
-    KEEP_ALIVE_SHARE,
     LEASE_SHARE,
     Lease,
     Write,
@@ -165,22 +164,18 @@ def test_a_forked_child_holds_no_lease() -> None:
 # ---------------------------------------------------------------------- which touch a write proves
 
 
-def write(sent_at: float, *, took: float = 0.0, previous_sent_at: float = -math.inf) -> Write:
-    return Write(sent_at, sent_at + took, previous_sent_at)
-
-
 def test_without_a_request_that_could_be_timed_a_write_proves_nothing() -> None:
-    assert proven_touch(write(100.0), T, None, Acknowledgements(T)) is None
+    assert proven_touch(Write(100.0), T, None, Acknowledgements(T)) is None
 
 
 def test_the_connect_request_is_a_touch_at_once() -> None:
-    assert proven_touch(write(100.0), T, 99.9, Acknowledgements(T)) == 99.9
+    assert proven_touch(Write(100.0), T, 99.9, Acknowledgements(T)) == 99.9
 
 
 def test_an_acknowledged_request_counts_when_it_is_old_enough() -> None:
     acknowledgements = Acknowledgements(T)
     acknowledgements.record(10.0, 11.0)
-    early, late = write(11.0 + T / 4 - 0.01), write(11.0 + T / 3)
+    early, late = Write(11.0 + T / 4 - 0.01), Write(11.0 + T / 3)
     assert proven_touch(early, T, None, acknowledgements) is None
     assert proven_touch(early, T, 5.0, acknowledgements) == 5.0
     assert proven_touch(late, T, None, acknowledgements) == 10.0
@@ -188,16 +183,14 @@ def test_an_acknowledged_request_counts_when_it_is_old_enough() -> None:
     assert proven_touch(late, T, 12.0, acknowledgements) == 12.0  # this connection's own is newer
 
 
-def test_a_write_that_took_long_proves_no_more_than_a_leader_that_stood_still_lets_it() -> None:
+def test_a_write_proves_no_more_than_a_leader_lets_it_that_has_stood_still_since_the_one_before() -> None:
     acknowledgements = Acknowledgements(T)
     acknowledgements.record(10.0, 11.0)
-    long = T * KEEP_ALIVE_SHARE + 0.01
-    assert proven_touch(write(14.0, took=long), T, None, acknowledgements) == -math.inf
-    cautious = proven_touch(write(14.0, took=long, previous_sent_at=10.5), T, None, acknowledgements)
+    cautious = proven_touch(Write(14.0, previous_sent_at=10.5), T, None, acknowledgements)
     assert cautious is not None
     assert cautious + LEASE_SHARE * T == pytest.approx(10.5 + T * 3 / 4 / 1.1)
-    assert proven_touch(write(14.0, took=long, previous_sent_at=13.0), T, None, acknowledgements) == 10.0
-    assert proven_touch(write(14.0, took=long, previous_sent_at=5.0), T, 13.5, acknowledgements) == 13.5
+    assert proven_touch(Write(14.0, previous_sent_at=13.0), T, None, acknowledgements) == 10.0
+    assert proven_touch(Write(14.0, previous_sent_at=5.0), T, 13.5, acknowledgements) == 13.5
 
 
 def test_it_is_known_from_when_on_a_write_proves_more() -> None:
@@ -206,11 +199,11 @@ def test_it_is_known_from_when_on_a_write_proves_more() -> None:
     acknowledgements.record(10.0, 11.0)
     acknowledgements.record(12.0, 12.5)
     begin = proves_from(T, acknowledgements, 0.0)
-    assert proven_touch(write(begin - 0.001), T, None, acknowledgements) is None
-    assert proven_touch(write(begin + 0.001), T, None, acknowledgements) == 10.0
+    assert proven_touch(Write(begin - 0.001), T, None, acknowledgements) is None
+    assert proven_touch(Write(begin + 0.001), T, None, acknowledgements) == 10.0
     more = proves_from(T, acknowledgements, begin + 0.001)
-    assert proven_touch(write(more - 0.001), T, None, acknowledgements) == 10.0
-    assert proven_touch(write(more + 0.001), T, None, acknowledgements) == 12.0
+    assert proven_touch(Write(more - 0.001), T, None, acknowledgements) == 10.0
+    assert proven_touch(Write(more + 0.001), T, None, acknowledgements) == 12.0
     assert proves_from(T, acknowledgements, more + 0.001) == math.inf
 
 
@@ -398,7 +391,8 @@ def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[i
     lease = Lease(1, world.timeout, lambda: None)
     acknowledgements = Acknowledgements(world.timeout)
     sent, arrived, answered = 0.0, world.connect_took, world.connect_took
-    previous, concluded = start, {}
+    writes, concluded = Acknowledgements(world.timeout), {}
+    writes.record(start, start + world.connect_took * world.rate)
     for number, request in enumerate(world.requests):
         sent += request.pause
         arrived = max(arrived, sent + request.to_server)
@@ -407,11 +401,12 @@ def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[i
         answered = max(answered, (committed[number][0] if request.is_write else arrived) + request.back)
         sent_at = start + sent * world.rate
         if request.is_write:
-            succeeded = Write(sent_at, start + answered * world.rate, previous)
-            touch = proven_touch(succeeded, world.timeout, start, acknowledgements)
+            touch = proven_touch(
+                Write(sent_at, writes.newest_acknowledged(sent_at)), world.timeout, start, acknowledgements
+            )
             assert touch is not None
             lease.renew(touch)
-            previous = sent_at
+            writes.record(sent_at, start + answered * world.rate)
             concluded[number] = (deadline_of(lease) - start) / world.rate
         if is_touch(request.opcode, 0):
             acknowledgements.record(sent_at, start + answered * world.rate)

@@ -19,9 +19,9 @@ EARLY = 0.2
 """Of the time of trouble: that deed takes a while."""
 SLOW, FAST = 1.0, 1.1
 """The rates of clocks; bounds are tight where members' and servers' are at the ends."""
-SLOWEST_DISK = 0.195
+SLOWEST_DISK = 0.18
 """In session timeouts, also by a clock that is fast: a leader is to hold its lease with answers that take 1/5."""
-STALL = 0.29
+STALL = 0.27
 ADMINISTRATION = ("depose the leader", "delete a candidate", "end the election", "make the election anew", "look")
 
 

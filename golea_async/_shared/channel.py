@@ -90,7 +90,7 @@ class Channel(Requests):
 
     def touch(self, _path: str) -> None:
         """Send what touches the session and costs no quorum."""
-        self._wire.ping()
+        self._wire.touch()
 
     async def send(self, *requests: Request) -> list[Reply]:
         """Send requests together and return their replies in order; one that ZooKeeper refused is its error.
@@ -99,7 +99,11 @@ class Channel(Requests):
 
         :raises ConnectionLostError: when the connection ended before the last reply.
         """
-        return await self.ask(*requests).replies(len(requests))
+        try:
+            return await self.ask(*requests).replies(len(requests))
+        except ConnectionLostError as error:
+            error.requests = requests
+            raise
 
     def ask(self, *requests: Request) -> Batch:
         """Send requests together, at once; their replies need not be waited for all at once.

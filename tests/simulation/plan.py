@@ -22,7 +22,8 @@ SLOW, FAST = 1.0, 1.1
 SLOWEST_DISK = 0.18
 """In session timeouts, also by a clock that is fast: a leader is to hold its lease with answers that take 1/5."""
 STALL = 0.27
-ADMINISTRATION = ("depose the leader", "delete a candidate", "end the election", "make the election anew", "look")
+ENDINGS = ("end the election", "make the election anew")
+ADMINISTRATION = ("depose the leader", "delete a candidate", *ENDINGS, "end the election by force", "look")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,11 @@ def _lagging(generator: random.Random, _: float) -> tuple[float, float]:
     return generator.uniform(1, 3), generator.uniform(0.05, 0.6)
 
 
+def _ended(generator: random.Random, timeout: float) -> tuple[float, float]:
+    """An ending waits for a leader that is away until its session is over, and nobody leads meanwhile."""
+    return _lasting(generator, timeout)[0], generator.randrange(len(ENDINGS))
+
+
 def _interrupted(generator: random.Random, _: float) -> tuple[float, float]:
     return 0.0, generator.randrange(40)
 
@@ -187,5 +193,7 @@ DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, floa
     "slow down a server's writes": (2, _delayed),
     "let a server lag": (1, _delayed),
     "administrate": (2, _drawn(len(ADMINISTRATION))),
+    "end it with the leading member cut off": (1, _ended),
+    "end it with the leading member frozen": (1, _ended),
 }
 """By kind: how often it comes, and how its duration and amount are drawn."""

@@ -190,9 +190,10 @@ class Connecting:
                 reply = await self._handshake(connection, address, request)
                 self._taker.session_granted(reply)
                 await connection.authenticate(self._auth)
-                if self._taker.is_wary():
-                    await connection.ping()
             self._took.append(asyncio.get_running_loop().time() - began)
+            if self._taker.is_wary():
+                async with asyncio.timeout(timeout):
+                    await connection.ping()
             connection.start_read_only = reply.read_only
             self._last_address, self.was_connected = address, True
             self._taker.established(connection, reply)

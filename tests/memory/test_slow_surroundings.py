@@ -115,7 +115,7 @@ async def test_a_slow_connect_succeeds_and_leaves_one_session(zookeeper: MemoryZ
             await zk.start()
     await eventually(lambda: [each.session_id for each in zookeeper.sessions()] == [zk.session.session_id])
     former = zk.session.conn
-    with zookeeper.delay(1.5):  # now it is known to take that long
+    with zookeeper.delay(0.75):  # now it is known to take that long
         zookeeper.drop_connections()
         await eventually(partial(is_connected_anew, zk, former))
     assert [each.session_id for each in zookeeper.sessions()] == [zk.session.session_id]

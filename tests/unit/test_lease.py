@@ -222,7 +222,8 @@ def test_of_the_acknowledgements_a_sample_is_kept(answers: list[tuple[float, flo
         answered = max(answered for sent, answered in in_time if sent == found)
         assert max(answered for _, answered in in_time) - answered <= T / 64 + max(gap for gap, _ in answers)
     elif in_time:
-        assert answered_at - in_time[-1][1] > T, "of the last timeout something is always known"
+        is_with_the_first = in_time[-1][1] - everything[0][1] <= T / 64
+        assert is_with_the_first or answered_at - in_time[-1][1] > T, "of the last timeout something is always known"
 
 
 @given(st.floats(0.0001, 1))

@@ -112,6 +112,20 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def types(session: nox.Session) -> None:
+    """Are the types of the public interface complete, as a type checker of a user's sees them?"""
+    install(session, "types")
+    session.run("pyright", "--verifytypes", "golea_async", "--ignoreexternal")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the package, and try it in fresh environments; check the workflow files; `-- --version v0.1.0`: a tag's."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "package"))
+    session.run("python", "-m", "tests.package", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Five processes elect leaders and lose them, on a ZooKeeper in memory: no Java; `-- --ensemble`: on a real one."""
     install(session, "demo")

@@ -1,6 +1,6 @@
 """Run with the Python of a fresh environment in which the package was installed: is it all there, and does it say so?
 
-    python -I installed.py VERSION
+python -I installed.py VERSION
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Where aiozk's client waits for a session timeout, this one reads the socket; whe
   3.5.1 or newer (:attr:`ZKClient.features`).
 - What is not idempotent is sent once. When its outcome is unknown, that is what the error says.
 - A session is lost when ZooKeeper says so, and never else.
+- Waiting is never silent: a WARNING names every server with what became of it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from typing import Any, Self
 import aiozk
 from aiozk.features import Features
 
+from ._shared.before_close import finish_unfinished
+from ._zookeeper.arguments import check_acl, check_chroot
 from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
+from ._zookeeper.hosts import parse_hosts
+from ._zookeeper.loops import check_loop
 from ._zookeeper.session import Session
 
 __all__ = [
@@ -80,13 +85,24 @@ class ZKClient(aiozk.ZKClient):
         :param chroot: all paths are below this one; made by :meth:`start` if it is missing.
         :param session_timeout: the session timeout to ask for, in seconds; ZooKeeper may grant another.
         :param default_acl: what ``create`` and ``ensure_path`` use when they are given none.
-        :param retry_policy: how often a read is sent again after its connection died; for ever by default.
-        :param allow_read_only: also take a server that is cut off from the ensemble and only answers reads.
+        :param retry_policy: how often a read, or a delete, is sent again after its connection died; for ever by
+            default.
+        :param allow_read_only: also take a server that is cut off from the ensemble and only answers reads, until one
+            that writes can be reached.
         :param read_timeout: the most that one try to connect may take, in seconds; by default at most the session
             timeout divided by the number of servers, or a second if that is more.
         :param ssl: connect with TLS, and never without. The host names in ``servers`` must match the certificates.
         :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
+        :raises TypeError: an argument is of the wrong type.
+        :raises ValueError: an argument cannot be right; the error says what to write.
         """
+        check_chroot(chroot)
+        check_acl("default_acl", default_acl)
+        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+            raise TypeError(f"ssl must be an ssl.SSLContext, or None, not {ssl!r:.60}")
+        if retry_policy is not None and not (hasattr(retry_policy, "enforce") and hasattr(retry_policy, "clear")):
+            raise TypeError(f"retry_policy must be an aiozk.RetryPolicy, or None, not {retry_policy!r:.60}")
+        parse_hosts(servers)  # aiozk's own reading of it knows no errors
         super().__init__(servers, chroot, session_timeout, default_acl, retry_policy, allow_read_only, read_timeout)
         self.session = Session(
             servers, session_timeout, retry_policy, allow_read_only, read_timeout, ssl=ssl, auth=auth
@@ -110,11 +126,14 @@ class ZKClient(aiozk.ZKClient):
     async def start(self) -> None:
         """Connect, for as long as it takes; the time limit is the caller's. A second call waits too.
 
-        Cancelled or failed, the first call leaves nothing behind.
+        Cancelled or failed, the first call leaves nothing behind. While it waits, a WARNING under
+        ``golea_async.client`` names every server with what became of it, after 3 seconds and then each minute; a time
+        limit that strikes has that text as a note.
 
-        :raises ssl.SSLError: TLS refused a server, or was refused by one.
-        :raises AuthenticationError: a server refused what was given as ``auth=``.
+        :raises ssl.SSLError: TLS refused every server, or was refused by it.
+        :raises AuthenticationError: every server refused what was given as ``auth=``.
         :raises NotSentError: when this process was forked from the one that started the client.
+        :raises RuntimeError: it was started in another event loop, or none of asyncio's runs.
         """
         started_here = not self.session.started
         await self.session.start()
@@ -131,15 +150,26 @@ class ZKClient(aiozk.ZKClient):
             try:
                 await self.ensure_path("/")
                 return
-            except OutcomeUnknownError:  # To make it twice does no harm.
-                continue
+            except OutcomeUnknownError as error:  # To make it twice does no harm.
+                if error.is_final:
+                    raise
 
     async def close(self) -> None:
         """End the session, within about a second. In any state, any number of times.
 
+        An ending of an election that has begun on this client is waited for, at most the session timeout: given up
+        half-way it would leave an election in which nobody can stand.
+
+        :raises RuntimeError: it was started in another event loop.
         :raises NotSentError: when this process was forked from the one that started the client.
         """
-        await self.session.close()
+        self.session.check_process()
+        if self.session.started:
+            check_loop(self.session.loop, "the ZooKeeper client")
+        try:
+            await finish_unfinished(self)
+        finally:
+            await self.session.close()
 
     @property
     def features(self) -> Features:
@@ -149,7 +179,8 @@ class ZKClient(aiozk.ZKClient):
     def session_events(self) -> SessionEvents:
         """Follow the session: an async iterator of :class:`SessionEvent`, from this call on.
 
-        None is missed, however fast they follow each other; it ends when the client is closed.
+        None is missed, however fast they follow each other, unless thousands wait to be read; it ends when the client
+        is closed.
         """
         self.session.check_process()
         return self.session.events.subscribe()

@@ -18,12 +18,16 @@ import aiozk
 from ._arguments import check_awaitable, check_timeout, check_work
 from ._caller import Caller, release_own
 from ._candidacy import Candidacy
+from ._ender import end
+from ._own_work import OwnWork
 from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
+from ._shared.client_context import waiting_noted
 from ._shared.held import held
 from ._shared.shielded import completion
+from ._zookeeper.arguments import check_flag
+from ._zookeeper.loops import check_loop, running_loop
 from ._zookeeper.process import other_process, this_process
-from .admin import end_election
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError
 from .leadership import Body, Leadership
 from .status import Role, Status
@@ -59,6 +63,7 @@ class AsyncElection:
         resign_timeout: float | None = 10,
     ) -> None:
         check_client(zk)
+        check_flag("rejoin", rejoin)
         check_timeout(resign_timeout, "resign_timeout")
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
@@ -138,7 +143,8 @@ class AsyncElection:
         candidacy, self._process = self._candidacy, this_process()
         candidacy.start()
         try:
-            status = await candidacy.belief.board.decision()
+            with waiting_noted(self._zk):
+                status = await candidacy.belief.board.decision()
         except asyncio.CancelledError:
             candidacy.leave()
             raise
@@ -183,7 +189,9 @@ class AsyncElection:
         :raises ElectionError: what ended the election for this candidate.
         """
         self._check_process()
-        return await _leading(self._candidacy)
+        self._check_loop()
+        with waiting_noted(self._zk):
+            return await _leading(self._candidacy)
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
         """Run a body as the leader: ``async with election.leadership() as leadership: ...``.
@@ -269,7 +277,15 @@ class AsyncElection:
             session.
         """
         check_timeout(timeout)
+        self._check_process()
+        self._check_loop()
         await self._withdraw(self._candidacy, timeout)
+
+    def _check_loop(self) -> None:
+        """Refuse another event loop than the one in which this was started: nothing would be heard of there."""
+        running_loop()
+        if self._candidacy.task is not None:
+            check_loop(self._candidacy.task.get_loop(), f"the election of {self.name!r} in {self.resource}")
 
     async def _withdraw(self, candidacy: Candidacy, timeout: float | None) -> None:
         self._check_process()
@@ -326,8 +342,9 @@ class AsyncElection:
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
 
-        The last status of every candidate, this one too, has an :class:`ElectionOverError`. Cancelled: as
-        :func:`end_election`.
+        As :func:`end_election`. The last status of every candidate, this one too, has an :class:`ElectionOverError`.
+        Called from this leader's own work, that goes on until the ending is through, and is cancelled then, at its
+        next ``await``: let it return.
 
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
@@ -339,11 +356,12 @@ class AsyncElection:
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",
             )
         candidacy = self._candidacy
-        await end_election(self._zk, self.resource)
-        candidacy.end()
-        if candidacy.task is not None:
-            await asyncio.wait({candidacy.task})
-        await candidacy.closed()
+        with OwnWork.here(self._zk, self.resource) as work:
+            await end(self._zk, self.resource, work, deletes_election=False)
+            candidacy.end()
+            if candidacy.task is not None:
+                await asyncio.wait({candidacy.task})
+            await candidacy.closed()
 
 
 async def _leading(candidacy: Candidacy) -> Leadership:
@@ -359,10 +377,12 @@ async def _leading(candidacy: Candidacy) -> Leadership:
 
 async def _work_until_done(candidacy: Candidacy, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
     while True:
-        leadership = None
+        leadership, body = None, Body(partial(_leading, candidacy))
         try:
-            async with Body(partial(_leading, candidacy)) as leadership:
+            async with body as leadership:
                 return await check_awaitable(work(leadership), work)
         except LeadershipLostError:
             if leadership is None or leadership.is_valid:
                 raise  # another candidate's
+            if body.ends_its_election:
+                raise  # it was cancelled by the ending that it asked for, and there is nothing to stand in

@@ -50,7 +50,7 @@ _CIRCLE = 2**32
 _CANDIDATE_NAME = re.compile("le_([0-9]{10}|-(?!0{9})[0-9]{9}|-[1-9][0-9]{9})")
 _ORDINARY_PATH = re.compile("(/[A-Za-z0-9_-]+)+")
 # PathUtils.java: characters that ZooKeeper refuses in a path.
-_FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
+_FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def check_candidate_id(candidate_id: object) -> tuple[str, str]:
 
 
 def _path_problem(path: str) -> str | None:
-    if _ORDINARY_PATH.fullmatch(path) and len(path) <= MAXIMUM_PATH_BYTES:
+    if _ORDINARY_PATH.fullmatch(path) and len(path) <= MAXIMUM_PATH_BYTES and not path.startswith("/zookeeper"):
         return None
     segments = path[1:].split("/")
     problems = {
@@ -229,7 +229,8 @@ def _path_problem(path: str) -> str | None:
         f"it is longer than {MAXIMUM_PATH_BYTES} bytes": len(path.encode(errors="replace")) > MAXIMUM_PATH_BYTES,
         "it has an empty segment": "" in segments,
         "it has a relative segment": "." in segments or ".." in segments,
-        "it has a character that ZooKeeper refuses (NUL, control characters, surrogates)": bool(
+        "/zookeeper and what is below is ZooKeeper's own": segments[0] == "zookeeper",
+        "it has a character that ZooKeeper refuses (NUL, control characters, beyond 16 bits)": bool(
             _FORBIDDEN_CHARACTERS.search(path)
         ),
     }

@@ -12,7 +12,12 @@ from golea_async._zookeeper.requests import Request
 
 
 class ConnectionLostError(Exception):
-    """The connection ended before the reply: what was asked may have happened, or may still happen."""
+    """The connection ended before the reply: what was asked may have happened, or may still happen.
+
+    :ivar requests: those that were sent together, where they are known.
+    """
+
+    requests: Sequence[Any] = ()
 
 
 class Batch:

@@ -93,7 +93,11 @@ class Channel(Requests):
 
         :raises ConnectionLostError: when the connection ended before the last reply.
         """
-        return await self.ask(*requests).replies(len(requests))
+        try:
+            return await self.ask(*requests).replies(len(requests))
+        except ConnectionLostError as error:
+            error.requests = requests
+            raise
 
     def ask(self, *requests: Request) -> Batch:
         """Send requests together, at once; their replies need not be waited for all at once.

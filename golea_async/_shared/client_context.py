@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiozk
 from aiozk.states import States
 
+from golea_async._zookeeper.loops import check_loop, running_loop
 from golea_async._zookeeper.process import other_process, this_process
 from golea_async._zookeeper.session import Session
 from golea_async.exceptions import ElectionError
@@ -64,9 +65,13 @@ class ClientContext:
         :raises TypeError: when it is no aiozk client.
         :raises ValueError: when it was never started, or is closed.
         :raises ElectionError: when it was started in another process, from which this one was forked.
+        :raises RuntimeError: when it was started in another event loop, or none of asyncio's runs.
         """
         check_client(client)
+        running_loop()
         cls._check_process(client)
+        if client.session.started:
+            check_loop(client.session.repair_loop_task.get_loop(), "the ZooKeeper client")
         if not client.session.started or client.session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
         context = _contexts.get(client)
@@ -254,6 +259,26 @@ class ClientContext:
             listener()
 
 
+def waiting_noted(client: aiozk.ZKClient) -> AbstractContextManager[None]:
+    """Have a time limit that strikes in the block say what the client waits for; a plain aiozk client does not know."""
+    waiting = getattr(client.session, "waiting", None)
+    return nullcontext() if waiting is None else waiting.noted()
+
+
+def _refuse_hopeless(client: aiozk.ZKClient, requests: Sequence[Any]) -> None:
+    """Give up what has ended the connection each time that it was sent; a plain aiozk client does not notice that.
+
+    :raises ElectionError: when one of these requests has.
+    """
+    if not isinstance(client.session, Session):
+        return
+    suspects = client.session.suspects
+    for request in requests:
+        if (verdict := suspects.verdict(request)) is not None:
+            suspects.answered(request)  # whoever sends it again later may try as often
+            raise ElectionError(verdict)
+
+
 _contexts: WeakKeyDictionary[aiozk.ZKClient, ClientContext] = WeakKeyDictionary()
 
 
@@ -261,11 +286,12 @@ async def on_connection(client: aiozk.ZKClient, work: Callable[[Channel], Awaita
     """Run ``work`` on a live connection, from its start on each new one until it came through whole."""
     context = ClientContext.attach(client)
     try:
-        while True:
-            channel = await context.connected()
-            try:
-                return await work(channel)
-            except ConnectionLostError:
-                continue
+        with waiting_noted(client):
+            while True:
+                channel = await context.connected()
+                try:
+                    return await work(channel)
+                except ConnectionLostError as error:
+                    _refuse_hopeless(client, error.requests)
     finally:
         context.detach()

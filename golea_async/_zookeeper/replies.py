@@ -8,7 +8,7 @@ from aiozk import exc, protocol
 
 from golea_async.exceptions import ElectionError, NotAuthorizedError
 
-from .wire import Created
+from .wire import AuthenticationRequiredError, Created
 
 Reply: TypeAlias = Any
 ResponseError: TypeAlias = exc.ResponseError
@@ -72,6 +72,8 @@ def accept(reply: Reply, *tolerated: type[ResponseError], path: str, **about: st
     error = refusal(reply)
     if error is None or isinstance(error, tolerated):
         return reply
+    if isinstance(error, AuthenticationRequiredError):
+        raise NotAuthorizedError(f"ZooKeeper refused a request on {path}: {error}", path=path, **about)
     if isinstance(error, (exc.NoAuth, exc.AuthFailed)):
         raise NotAuthorizedError(
             f"ZooKeeper does not let this client work on {path}: its access control list, or its parent's, says no; "

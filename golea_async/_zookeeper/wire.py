@@ -303,6 +303,21 @@ def response_error(code: int) -> Exception:
     return unknown
 
 
+class AuthenticationRequiredError(exc.ResponseError):
+    """The servers demand an authenticated client (``SESSIONCLOSEDREQUIRESASLAUTH``, which aiozk does not know).
+
+    The request was not carried out, and the server closes the connection behind this answer.
+    """
+
+    error_code = -124
+
+    def __str__(self) -> str:
+        return (
+            "the server demands an authenticated client (sessionRequireClientSASLAuth or enforce.auth.schemes in its "
+            "configuration): give auth=[(scheme, credential)] of a scheme that it takes; this client does not do SASL"
+        )
+
+
 _DELETED = protocol.DeleteResponse()
 _REMOVED = protocol.RemoveWatchesResponse()
 _WITHOUT_RESULT = {

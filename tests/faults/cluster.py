@@ -38,6 +38,11 @@ class Cluster:
     def servers(self) -> list[Server]:
         return self.ensemble.servers
 
+    @property
+    def hosts(self) -> str:
+        """All of them, without a proxy."""
+        return ",".join(server.address for server in self.servers)
+
     async def leader(self) -> Server:
         """ZooKeeper's leader."""
         return await asyncio.to_thread(self.ensemble.leader)

@@ -10,6 +10,7 @@ from unittest import mock
 
 from golea_async._candidacy import Candidacy
 from golea_async._nomination import Nomination, Nominations
+from golea_async._protocol.teardown import Teardown
 from golea_async._shared import channel as _zk
 from golea_async._shared import keepalive as _keepalive
 from golea_async._shared import lease as _lease
@@ -18,6 +19,7 @@ from golea_async._shared.channel import Channel
 from golea_async._shared.keepalive import KeepAlive
 from golea_async._zookeeper import connection as _connection
 from golea_async._zookeeper import replies as _replies
+from golea_async._zookeeper.requests import Requests
 from golea_async.leadership import Leadership
 
 
@@ -95,6 +97,13 @@ def _znode_deleted_before_the_work_stopped() -> AbstractContextManager[object]:
     return mock.patch.object(Leadership, "stopped", stopped)
 
 
+def _endings_by_force() -> AbstractContextManager[object]:
+    async def wait_for(self: Teardown, zk: Requests, left: list[str]) -> None:
+        await self._delete(zk, left)
+
+    return mock.patch.object(Teardown, "_wait_for", wait_for)
+
+
 def _auth_reply_is_a_touch() -> AbstractContextManager[object]:
     return mock.patch.object(_connection, "is_touch", return_value=True)
 
@@ -119,6 +128,7 @@ BREAKAGES = {
     "no re-position after a reconnect": _no_position_after_a_reconnect,
     "no search after a lost reply": _no_search_after_a_lost_reply,
     "search without a barrier": _search_without_a_barrier,
+    "endings by force": _endings_by_force,
     "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
 }
 """By name: what breaks the library for as long as the context lasts."""

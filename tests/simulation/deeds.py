@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from golea_async.testing._model import OpCode
 
 from .network import Path
-from .plan import ADMINISTRATION, LATE_AND_ALONE, Deed
+from .plan import ADMINISTRATION, ENDINGS, LATE_AND_ALONE, Deed
 from .server import Server
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Deeds:
             "slow down a server's writes": lambda deed: self._delay(self._paths_from(self._follower(deed)), deed),
             "let a server lag": lambda deed: self._lag(self._server(deed), deed.amount, deed.duration),
             "administrate": lambda deed: episode.administrator.do(ADMINISTRATION[round(deed.amount)]),
+            "end it with the leading member cut off": self._end_with_it_cut_off,
+            "end it with the leading member frozen": self._end_with_it_frozen,
         }
 
     def do(self, deed: Deed) -> None:
@@ -140,6 +142,14 @@ class Deeds:
         member = self._leading(deed)
         _reset(member)
         self._later(deed.amount, lambda: self._imprison(member, deed.duration))
+
+    def _end_with_it_cut_off(self, deed: Deed) -> None:
+        self._cut(_all_paths(self._leading(deed)), deed.duration)
+        self._episode.administrator.do(ENDINGS[round(deed.amount)])
+
+    def _end_with_it_frozen(self, deed: Deed) -> None:
+        self._freeze_member(self._leading(deed), deed.duration)
+        self._episode.administrator.do(ENDINGS[round(deed.amount)])
 
     def _come_late_and_alone(self, deed: Deed) -> None:
         """It begins anew with a ConnectReply that takes long, leads, and is alone with its server in that instant.

@@ -262,6 +262,9 @@ class Member:
     async def _work(self, leadership: Leadership) -> None:
         """Write under the leadership, until it is lost; it takes a while to stop."""
         candidate = (leadership._path, leadership.fencing_token)
+        if not self.is_calm and self._generator.random() < 0.05:
+            await self._end_the_election()
+            return
         self.working[candidate] = None
         try:
             while self.is_calm or self._generator.random() < 0.95:
@@ -276,6 +279,13 @@ class Member:
                 await asyncio.sleep(self._generator.choice((0, 0.01, 0.1)) * self.habits.session_timeout)
             finally:
                 self.working.pop(candidate, None)
+
+    async def _end_the_election(self) -> None:
+        """Do nothing else as the leader: it goes on without being told of the end, since it is what ends it."""
+        assert self._client is not None
+        await self._pass_a_moment()
+        with suppress(ElectionError):
+            await golea_async.end_election(self._client, RESOURCE)
 
     async def _pass_a_moment(self) -> None:
         await asyncio.sleep(self._generator.uniform(0.02, 0.4) * self.habits.session_timeout)

@@ -19,7 +19,8 @@ EARLY = 0.2
 """Of the time of trouble: that deed takes a while."""
 SLOW, FAST = 1.0, 1.1
 """The rates of clocks; bounds are tight where members' and servers' are at the ends."""
-ADMINISTRATION = ("depose the leader", "delete a candidate", "end the election", "make the election anew", "look")
+ENDINGS = ("end the election", "make the election anew")
+ADMINISTRATION = ("depose the leader", "delete a candidate", *ENDINGS, "end the election by force", "look")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,11 @@ def _lagging(generator: random.Random, _: float) -> tuple[float, float]:
     return generator.uniform(1, 3), generator.uniform(0.05, 0.6)
 
 
+def _ended(generator: random.Random, timeout: float) -> tuple[float, float]:
+    """An ending waits for a leader that is away until its session is over, and nobody leads meanwhile."""
+    return _lasting(generator, timeout)[0], generator.randrange(len(ENDINGS))
+
+
 def _interrupted(generator: random.Random, _: float) -> tuple[float, float]:
     return 0.0, generator.randrange(40)
 
@@ -181,5 +187,7 @@ DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, floa
     "slow down a server's writes": (2, _delayed),
     "let a server lag": (1, _delayed),
     "administrate": (2, _drawn(len(ADMINISTRATION))),
+    "end it with the leading member cut off": (1, _ended),
+    "end it with the leading member frozen": (1, _ended),
 }
 """By kind: how often it comes, and how its duration and amount are drawn."""

@@ -50,12 +50,14 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff's rules and format, the types, and which module may import which."""
+    """Ruff's rules and format, the types, which module may import which, and the public interface as it is recorded."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py")
+    session.run("mypy", "--strict", "golea_async", "aiozk-stubs", "tests", "examples", "noxfile.py")
+    session.run("stubtest", "aiozk", "--ignore-missing-stub")
     session.run("lint-imports")
+    session.run("python", "-m", "tests.api")
 
 
 @nox.session

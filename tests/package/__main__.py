@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 DIST = ROOT / "dist"
+TYPED = (ROOT / "tests" / "types" / "use.py", ROOT / "tests" / "types" / "misuse.py")
 BILL = "golea-async.cdx.json"
 
 
@@ -64,7 +65,10 @@ def try_out(artifact: Path, version: str, directory: Path) -> None:
     run(python, "-I", str(HERE / "installed.py"), version, cwd=directory)
     if artifact.suffix == ".whl":
         write_bill(python, version, directory / "bill")
-    run(*install, "pytest", cwd=directory)
+    run(*install, "pytest", "mypy", cwd=directory)
+    for text in TYPED:
+        shutil.copy(text, environment)
+        run(python, "-I", "-m", "mypy", "--strict", text.name, cwd=environment)
     suite = shutil.copy(HERE / "plugin_suite.py", environment / "test_plugin.py")
     run(python, "-I", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(suite), cwd=environment)
 

@@ -33,7 +33,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def connected_anew(client: ZKClient, old: object) -> None:
+async def connected_anew(client: aiozk.ZKClient, old: object) -> None:
     """Wait until the client is connected through another connection than ``old``."""
     await until(lambda: client.session.conn is not old and client.session.state == States.CONNECTED)
 

@@ -121,6 +121,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def versions(session: nox.Session) -> None:
+    """The tests on each Python, lowest and newest dependencies, and each ZooKeeper that is here; `-- --list`: which."""
+    session.install("pip>=24")
+    group = nox.project.dependency_groups(PYPROJECT, "test")
+    session.run("python", "-m", "tests.versions", *session.posargs, "--group", *group)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build the package, and try it in fresh environments; check the workflow files; `-- --version v0.1.0`: a tag's."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "package"))

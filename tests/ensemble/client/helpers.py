@@ -11,7 +11,6 @@ from typing import Any, Self
 import aiozk
 from aiozk.states import States
 
-from golea_async.client import ZKClient
 from tests.support.ensemble import Ensemble, Server
 from tests.support.ports import LOOPBACK
 from tests.support.wire import AUTH_XID

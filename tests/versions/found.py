@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -67,10 +66,9 @@ def zookeepers() -> Iterator[tuple[str, Path | None]]:
 
 
 def _version(jar: Path) -> str:
-    """Return what the jar says in its name, or inside."""
-    with zipfile.ZipFile(jar) as archive:
-        inside = archive.read("META-INF/MANIFEST.MF").decode()
-    for text in (jar.name, inside):
-        if matched := re.search(r"(?:zookeeper-|Implementation-Version: )(\d+\.\d+\.\d+)", text):
-            return matched[1]
-    return "of unknown version"
+    """Return what the jar says in its name, or Debian in its list of packages."""
+    if matched := re.search(r"zookeeper-(\d+\.\d+\.\d+)", jar.name):
+        return matched[1]
+    query = ["dpkg-query", "--show", "--showformat=${Version}", "libzookeeper-java"]
+    asked = subprocess.run(query, capture_output=True, text=True, check=False)
+    return asked.stdout.partition("-")[0] or "of unknown version"

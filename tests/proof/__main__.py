@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from .limits import longest_stall, slowest_answers
 from .model import Setting
 from .rules import Rule
 from .schedules import counterexample, first_bad, is_possible, least_margin
 
 TICKS = (2, 3, 4, 6, 10, 20)
+TOUCHED_EVERY = (Fraction(1, 64), Fraction(1, 32), Fraction(1, 8))
 
 
 def main() -> None:
@@ -22,6 +24,13 @@ def main() -> None:
     print("A server of ZooKeeper that stands still is harmless for less than:")
     for ticks in TICKS:
         print(f"{ticks:4} ticks in T: {approximately(first_bad('pause', Setting(ticks=ticks)))} T")
+    print()
+    print("No lease that is renewed lapses while answers, or one stall, take less than this. In T:")
+    print("touched every   answers   (when writes go one at a time)   a stall")
+    for every in TOUCHED_EVERY:
+        several = approximately(slowest_answers(every, one_at_a_time=False))
+        single = approximately(slowest_answers(every, one_at_a_time=True))
+        print(f"{every!s:>13} {several:>9} {single:>32} {approximately(longest_stall(every)):>9}")
     for rule in Rule:
         print()
         print(counterexample(rule))

@@ -107,7 +107,7 @@ def least_margin() -> Fraction:
     model, optimize = Model(Setting()), z3.Optimize()
     margin = z3.Real("margin")
     optimize.add(*model.constraints(), *model.values().values(), margin == model.ends - model.at["deadline"])
-    return _limit(optimize, optimize.minimize(margin), highest=False)
+    return limit(optimize, optimize.minimize(margin))
 
 
 def first_bad(name: str, setting: Setting = Setting(), *, highest: bool = False) -> Fraction:  # noqa: B008 - frozen
@@ -116,10 +116,10 @@ def first_bad(name: str, setting: Setting = Setting(), *, highest: bool = False)
     others = (value for each, value in model.values().items() if each != name)
     free = getattr(model, name)
     optimize.add(*model.constraints(), *others, free >= 0, model.at["deadline"] >= model.ends)
-    return _limit(optimize, optimize.maximize(free) if highest else optimize.minimize(free), highest=highest)
+    return limit(optimize, optimize.maximize(free) if highest else optimize.minimize(free), highest=highest)
 
 
-def _limit(optimize: Any, handle: Any, *, highest: bool) -> Fraction:
+def limit(optimize: Any, handle: Any, *, highest: bool = False) -> Fraction:
     """Return the limit that is approached, be it reached or not."""
     if answer(optimize) != z3.sat:
         raise AssertionError("no value is bad")

@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import pytest
 
-from golea_async._shared.lease import CLOCK_RATES, LEASE_SHARE, TOUCH_TRAVELS, Lease, proven_touch
+from golea_async._shared.lease import CLOCK_RATES, KEEP_ALIVE_SHARE, LEASE_SHARE, TOUCH_TRAVELS, Lease, proven_touch
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 
+from .limits import longest_stall, slowest_answers
 from .model import Setting
 from .rules import FORGOTTEN, Rule
 from .schedules import Schedule, counterexample, first_bad, is_normal, is_possible, least_margin
@@ -64,3 +65,10 @@ def test_the_numbers_of_the_library_leave_what_they_are_to_leave() -> None:
 @pytest.mark.parametrize(("ticks", "pause"), [(2, 0), (4, Fraction(1, 8)), (10, Fraction(1, 5))])
 def test_the_more_ticks_are_in_the_timeout_the_longer_a_server_may_stand_still(ticks: int, pause: Fraction) -> None:
     assert first_bad("pause", Setting(ticks=ticks)) == pause
+
+
+def test_an_ensemble_may_be_slow_as_long_as_the_formula_allows() -> None:
+    """With a touch every T/32 answers may take T/5; a stall of 0.3 T costs nothing, if only the writes touch."""
+    assert slowest_answers(Fraction(1, 32), one_at_a_time=False) > Fraction(1, 5)
+    assert slowest_answers(Fraction(KEEP_ALIVE_SHARE), one_at_a_time=True) == pytest.approx(0.1444, abs=0.0001)
+    assert longest_stall(Fraction(KEEP_ALIVE_SHARE)) > Fraction(3, 10)

@@ -16,7 +16,7 @@ from pathlib import Path
 from .found import Python
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITE = os.environ.get("GOLEA_DEBIAN", "forky")
+SUITE = os.environ.get("GOLEA_DEBIAN", "testing")
 VERSION = "3.14"
 DIRECTORY = ROOT / ".nox" / f"debian-{SUITE}"
 PACKAGES = DIRECTORY / "packages"

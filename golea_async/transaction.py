@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import TracebackType
@@ -11,10 +12,11 @@ from typing import Any, NamedTuple, Self
 import aiozk
 from aiozk import exc
 
-from ._shared.batch import ConnectionLostError
+from ._protocol.refusals import NotDoneError, accept, pause_before, require_done
+from ._protocol.steps import ConnectionLostError
 from ._shared.channel import Channel
 from ._shared.client_context import ClientContext, waiting_noted
-from ._zookeeper.replies import ResponseError, accept, first_failure, is_refused
+from ._zookeeper.replies import ResponseError, first_failure, is_refused
 from ._zookeeper.requests import Request
 from ._zookeeper.suspects import is_large
 from .exceptions import ElectionError, LeadershipLostError
@@ -119,15 +121,27 @@ class Transaction:
         self._check_leadership()
         context = ClientContext.attach(self._client)
         try:
+            reply = await self._reply(context)
+        finally:
+            context.detach()
+        self._judge(reply)
+
+    async def _reply(self, context: ClientContext) -> Any:
+        """Send it, as often as ZooKeeper has too much to do for it, while this leads; return the answer."""
+        tries = 0
+        while True:
             connection = await self._connected(context)
             request = self._request(connection)
             try:
                 (reply,) = await connection.send(request)
+                require_done(reply)
             except ConnectionLostError:
                 raise self._in_doubt(request) from None
-        finally:
-            context.detach()
-        self._judge(reply)
+            except NotDoneError:
+                tries += 1
+                await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
+            else:
+                return reply
 
     def _in_doubt(self, request: Request) -> ElectionError:
         size = len(request.serialize(1))

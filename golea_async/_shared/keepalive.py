@@ -7,12 +7,14 @@ import math
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+from golea_async._protocol.refusals import Refusal, kind_of
+from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.clock import boottime
-from golea_async._zookeeper.replies import first_failure
+from golea_async._zookeeper.replies import Reply, first_failure
 
-from .batch import Batch, ConnectionLostError
+from .batch import Batch
 from .channel import Channel
 from .lease import KEEP_ALIVE_SHARE, Lease
 
@@ -25,6 +27,9 @@ _READING_SHARE = 1 / 64
 
 _CLOCK_TICK = 0.001
 """No timer is set for less: rounding must not make the loop turn without time passing."""
+
+
+Refused: TypeAlias = Callable[[Reply], None]
 
 
 class _Write(NamedTuple):
@@ -64,9 +69,7 @@ class KeepAlive:
         self._current_lease = lease
         self._lapsed = lapsed
         self._spawn = spawn
-        self._paths: dict[
-            str, None
-        ] = {}  # of the candidates that hold the lease, in the order in which they are checked
+        self._paths: dict[str, Refused] = {}  # of the candidates that hold the lease, in the order of the checks
         self._elections: list[str] = []  # in which candidates stand, one entry for each
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -95,9 +98,12 @@ class KeepAlive:
         if not self._elections:
             self.look()
 
-    def hold(self, path: str) -> None:
-        """Keep the lease alive for the candidate at ``path``, which stands, and leads or is about to."""
-        self._paths[path] = None
+    def hold(self, path: str, refused: Refused) -> None:
+        """Keep the lease alive for the candidate at ``path``, which stands, and leads or is about to.
+
+        :param refused: called with the reply when one is: the znode is gone, or must not be read any more.
+        """
+        self._paths[path] = refused
         if len(self._paths) == 1:
             self.look()
 
@@ -137,10 +143,16 @@ class KeepAlive:
         self._under_way = self._suspected_at = None
         with suppress(ConnectionLostError):
             (reply,) = write.batch.take(1)
-            if first_failure(reply) is not None and write.path in self._paths:
-                # Deleted by somebody: its candidate will hear of it. Go on with another one's.
-                del self._paths[write.path]
-                self._paths[write.path] = None
+            self._notice_refusal(write.path, reply)
+
+    def _notice_refusal(self, path: str, reply: Reply) -> None:
+        failure, refused = first_failure(reply), self._paths.get(path)
+        # What was not done is asked again when the next one is due: of eight in T any one will do.
+        if failure is None or refused is None or kind_of(failure) is Refusal.TRY_AGAIN:
+            return
+        del self._paths[path]  # go on with another one's
+        self._paths[path] = refused
+        refused(reply)
 
     def _notice_lapse(self) -> None:
         lease = self._current_lease()

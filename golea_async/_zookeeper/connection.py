@@ -33,6 +33,7 @@ from .process import other_process, this_process
 from .stale_watches import UnneededWatches
 from .suspects import is_large
 from .touch import is_touch
+from .unread import has_unread
 from .wire import AuthenticationRequiredError, ReadsItsReply, WatchKind, read_watch_event, response_error
 
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
@@ -371,6 +372,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"".join([_LENGTH.pack(len(payload)) + payload for payload in payloads]))
 
     # --- what comes in ---------------------------------------------------------------------------------------------
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that was not read: a part of a frame, or what lies in the socket."""
+        return bool(self._buffer) or self._transport is None or has_unread(self._transport)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it.

@@ -158,6 +158,7 @@ class _WatchableRead(ReadsItsReply):
     """A path, and whether to watch it."""
 
     opcode: int
+    watch_kind = WatchKind.DATA
 
     def __init__(self, path: str, watch: bool) -> None:
         self.path, self.watch = path, watch
@@ -188,6 +189,8 @@ class Exists(_WatchableRead, protocol.ExistsRequest):
 
 class Children(_WatchableRead, protocol.GetChildren2Request):
     """Ask for the children's names and the stat."""
+
+    watch_kind = WatchKind.CHILDREN
 
     @staticmethod
     def read(frame: bytes, offset: int) -> Listed:

@@ -243,11 +243,11 @@ class Member:
         try:
             await self._called("resign", election.resign(timeout=self._generator.choice((None, 10, 0.05))))
         except golea_async.ResignError:
-            if not election._candidacy.is_client_closed:
+            if not election._runner.is_client_closed:
                 try:
                     await self._called("resign", election.resign(timeout=None))
                 except golea_async.ResignError:
-                    if not election._candidacy.is_client_closed:
+                    if not election._runner.is_client_closed:
                         raise
 
     async def _called(self, what: str, call: Awaitable[object], *, unlimited: bool = False) -> None:

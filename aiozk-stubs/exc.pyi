@@ -21,7 +21,7 @@ class ResponseErrorMeta(type):
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> type: ...
 
 class ResponseError(ZKError, metaclass=ResponseErrorMeta):
-    error_code: int | None
+    error_code: Any  # an int, in each class but this one
 
 class UnknownError(ResponseError):
     def __init__(self, error_code: int) -> None: ...

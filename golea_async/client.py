@@ -107,7 +107,7 @@ class ZKClient(aiozk.ZKClient):
         self.session = Session(
             servers, session_timeout, retry_policy, allow_read_only, read_timeout, ssl=ssl, auth=auth
         )
-        self.stat_cache = StatCache()
+        self.stat_cache: dict[str, Any] = StatCache()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -31,6 +31,9 @@ MADE_BY_THE_LIBRARY = {"Leadership", "MemoryServer", "Server", "Transaction"}
 NOT_CALLED = {"__init__"}
 """Nobody else makes them."""
 
+PART_OFFERED = {"Leadership": {"check", "fencing_token", "is_valid", "remaining", "transaction", "wait_lost"}}
+"""Of these, applications use so much; the rest is for the library's own modules."""
+
 
 def main() -> None:
     """Compare, or write."""
@@ -85,7 +88,11 @@ def describe_class(path: str, target: griffe.Class) -> Iterator[str]:
     yield f"class {path}({', '.join(map(str, target.bases))})"
     left_out = NOT_CALLED if target.name in MADE_BY_THE_LIBRARY else set()
     for name, member in sorted(target.all_members.items()):
-        if name in left_out or (name.startswith("_") and name not in SPECIAL):
+        if (
+            name in left_out
+            or name not in PART_OFFERED.get(target.name, {name})
+            or (name.startswith("_") and name not in SPECIAL)
+        ):
             continue
         if isinstance(member, griffe.Alias) and member.inherited and is_offered_or_foreign(member):
             continue

@@ -243,7 +243,7 @@ def _refuse_ephemeral_parent(created: Reply, path: str, resource: str) -> None:
         raise ElectionError(f"the parent of {path} is an ephemeral znode, which has no children", resource=resource)
 
 
-def _check_acl(acl: Sequence[aiozk.ACL] | None) -> None:
+def _check_acl(acl: object) -> None:
     if acl is None:
         return
     if isinstance(acl, (str, bytes)) or not isinstance(acl, Sequence):

@@ -65,8 +65,8 @@ class AsyncElection:
         check_client(zk)
         check_flag("rejoin", rejoin)
         check_timeout(resign_timeout, "resign_timeout")
-        self.resource = check_resource(resource)
-        self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
+        self.resource: str = check_resource(resource)
+        self.name: str = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
         self._process = this_process()  # that has started it
         self._resign_timeout = resign_timeout

@@ -133,7 +133,7 @@ async def test_no_name_is_host_and_process(zk: aiozk.ZKClient) -> None:
 
 
 @pytest.mark.parametrize("client", [None, "127.0.0.1:2181", 7, aiozk.ZKClient])
-async def test_a_client_of_the_wrong_type(client: object) -> None:
+async def test_a_client_of_the_wrong_type(client: Any) -> None:
     for work in OPERATIONS:
         with pytest.raises(TypeError, match=r"aiozk\.ZKClient .*is needed"):
             await work(client, "/election")

@@ -72,7 +72,7 @@ class ZKClient(aiozk.ZKClient):
         servers: str,
         chroot: str | None = None,
         session_timeout: float = 10,
-        default_acl: Any = None,
+        default_acl: Sequence[aiozk.ACL] | None = None,
         retry_policy: aiozk.RetryPolicy | None = None,
         allow_read_only: bool = False,
         read_timeout: float | None = None,
@@ -108,7 +108,7 @@ class ZKClient(aiozk.ZKClient):
         self.session = Session(
             servers, session_timeout, retry_policy, allow_read_only, read_timeout, ssl=ssl, auth=auth
         )
-        self.stat_cache = StatCache()
+        self.stat_cache: dict[str, Any] = StatCache()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -103,8 +103,8 @@ class Lease:
 
     def __init__(self, session_id: int, timeout: float, begun: Callable[[], None]) -> None:
         self.session_id = session_id
-        self.timeout = timeout
-        self.stretch = 0
+        self.timeout: float = timeout
+        self.stretch: int = 0
         self._begun = begun
         self._deadline = -math.inf
         self._process = this_process()

@@ -84,13 +84,13 @@ class Connection(asyncio.Protocol):
         self.start_read_only = False
         self.watcher: Watcher | None = None
         self.failure: str | None = None
-        self.was_hung_up = False
-        self.has_answered = False
+        self.was_hung_up: bool = False
+        self.has_answered: bool = False
         self.ended_at: Any | None = None
         self._is_abandoned = False
         self._error: OSError | None = None  # The same for who waits.
         self.connect_sent_at: float | None = None
-        self.acknowledgements = Acknowledgements()
+        self.acknowledgements: Acknowledgements = Acknowledgements()
 
         self._owner = owner
         self._loop = asyncio.get_running_loop()

@@ -6,7 +6,15 @@ from fractions import Fraction
 
 import pytest
 
-from golea_async._shared.lease import CLOCK_RATES, KEEP_ALIVE_SHARE, LEASE_SHARE, TOUCH_TRAVELS, Lease, proven_touch
+from golea_async._shared.lease import (
+    CLOCK_RATES,
+    KEEP_ALIVE_SHARE,
+    LEASE_SHARE,
+    TOUCH_TRAVELS,
+    Lease,
+    Write,
+    proven_touch,
+)
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 
@@ -44,7 +52,7 @@ def librarys_deadline(schedule: Schedule) -> float:
     if schedule.by_touch:
         acknowledgements.record(moment["touch_sent"], moment["touch_answered"])
     lease = Lease(1, T, lambda: None)
-    touched_at = proven_touch(moment["write_sent"], T, moment["connect_sent"], acknowledgements)
+    touched_at = proven_touch(Write(moment["write_sent"]), T, moment["connect_sent"], acknowledgements)
     assert touched_at is not None
     lease.renew(touched_at)
     return (boottime() + lease.remaining - start) / T

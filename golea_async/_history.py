@@ -11,7 +11,7 @@ from collections import deque
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from ._shared.keepalive import Stall
+from ._shared.stall import Stall
 from ._zookeeper.clock import boottime
 from .exceptions import (
     CandidateDeletedError,

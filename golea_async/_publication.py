@@ -13,9 +13,9 @@ from ._history import History, explanation, reason_of
 from ._protocol.claims import Nomination
 from ._protocol.identity import Identity
 from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Notice
-from ._shared.keepalive import Stall
 from ._shared.lease import Lease
 from ._shared.said import warn_once
+from ._shared.stall import Stall
 from ._status_board import StatusBoard
 from .exceptions import ElectionError, LeaseExpiredError
 from .leadership import Body, Leadership

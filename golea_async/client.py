@@ -23,7 +23,8 @@ from aiozk.features import Features
 
 from ._shared.before_close import finish_unfinished
 from ._zookeeper.arguments import check_acl, check_chroot
-from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
+from ._zookeeper.connection import ASSUMED_VERSION, Connection
+from ._zookeeper.errors import AuthenticationError, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
 from ._zookeeper.hosts import parse_hosts
 from ._zookeeper.loops import check_loop
@@ -71,7 +72,7 @@ class ZKClient(aiozk.ZKClient):
         servers: str,
         chroot: str | None = None,
         session_timeout: float = 10,
-        default_acl: Any = None,
+        default_acl: Sequence[aiozk.ACL] | None = None,
         retry_policy: aiozk.RetryPolicy | None = None,
         allow_read_only: bool = False,
         read_timeout: float | None = None,
@@ -107,7 +108,7 @@ class ZKClient(aiozk.ZKClient):
         self.session = Session(
             servers, session_timeout, retry_policy, allow_read_only, read_timeout, ssl=ssl, auth=auth
         )
-        self.stat_cache = StatCache()
+        self.stat_cache: dict[str, Any] = StatCache()
 
     async def __aenter__(self) -> Self:
         await self.start()

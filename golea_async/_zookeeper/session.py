@@ -26,20 +26,16 @@ from aiozk.states import States
 from .arguments import check_auth, check_flag, check_seconds
 from .background import tasks_of_asyncios_own
 from .connecting import Connecting
-from .connection import (
-    NOBODY,
-    AuthenticationError,
-    Connection,
-    ConnectReply,
-    GarbageError,
-    NotSentError,
-)
+from .connection import Connection
 from .credentials import OUTLIVED, Credentials, Grant, hexadecimal
+from .errors import AuthenticationError, GarbageError, NotSentError
 from .events import SessionEvent, SessionEventPublisher, SessionState
-from .hosts import parse_hosts
+from .frames import ConnectReply
+from .hosts import Host, parse_hosts
 from .idempotent import send_until_answered
 from .loops import check_loop, running_loop
-from .process import other_process, this_process
+from .pending import NOBODY
+from .process import ProcessId, other_process, this_process
 from .states import SessionStates
 from .suspects import Suspects
 from .waiting import Waiting
@@ -77,20 +73,20 @@ class Session:
         ssl: ssl_module.SSLContext | None = None,
         auth: Sequence[tuple[str, str | bytes]] = (),
     ) -> None:
-        self.hosts = parse_hosts(servers)
-        self.retry_policy = retry_policy or RetryPolicy.forever()
-        self.allow_read_only = check_flag("allow_read_only", allow_read_only)
+        self.hosts: list[Host] = parse_hosts(servers)
+        self.retry_policy: RetryPolicy = retry_policy or RetryPolicy.forever()
+        self.allow_read_only: bool = check_flag("allow_read_only", allow_read_only)
         self.conn: Connection | None = None
-        self.state = SessionStates(session=self)
-        self.xid = 0  # of the latest request
+        self.state: SessionStates = SessionStates(session=self)
+        self.xid: int = 0  # of the latest request
         self.repair_loop_task: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.started = False
-        self.closing = False
-        self.has_ended = False  # ZooKeeper has said so when the client was closed, or before: its znodes are gone
-        self.events = SessionEventPublisher()
-        self.suspects = Suspects()
-        self.waiting = Waiting(self.hosts, tls=ssl is not None)
+        self.started: bool = False
+        self.closing: bool = False
+        self.has_ended: bool = False  # ZooKeeper has said so when the client was closed, or before: its znodes are gone
+        self.events: SessionEventPublisher = SessionEventPublisher()
+        self.suspects: Suspects = Suspects()
+        self.waiting: Waiting = Waiting(self.hosts, tls=ssl is not None)
 
         self._credentials = Credentials(check_seconds("session_timeout", timeout))
         self._connecting = Connecting(
@@ -109,7 +105,7 @@ class Session:
         self._start_returned = False
         self._starting = 0
         self._close_lock = asyncio.Lock()
-        self.process = this_process()
+        self.process: ProcessId = this_process()
 
     def __repr__(self) -> str:
         return f"<Session {hexadecimal(self.session_id)}, {self.state.current_state}>"

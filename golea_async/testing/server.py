@@ -71,7 +71,7 @@ class MemoryZooKeeper:
         limits = Limits(*(round(seconds * MILLISECONDS) for seconds in (tick, minimum, max_session_timeout)))
         self._host = Host(servers, limits, random.Random(seed))
         self._thread: LoopThread | None = None
-        self.servers = [MemoryServer(self, index) for index in range(servers)]
+        self.servers: list[MemoryServer] = [MemoryServer(self, index) for index in range(servers)]
 
     def __enter__(self) -> Self:
         self.start()

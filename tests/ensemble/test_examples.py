@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +15,10 @@ import pytest
 from examples.demo import ALL_IS_WELL, Term, overlaps, table, token_drops, verdict
 from tests.support.ensemble import Ensemble
 from tests.support.ports import LOOPBACK, choose_free_ports
+from tests.support.programs import ROOT, Program, eventually, program
 from tests.support.wire import WireClient
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
 SESSION_TIMEOUT = 2.0
-
-
-class Program:
-    """A process whose output is read line by line."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[str] = []
-
-    async def line(self, pattern: str) -> str:
-        """Read on until a line matches; return it."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
-            async for raw in self.process.stdout:
-                self.lines.append(raw.decode().rstrip())
-                if re.search(pattern, self.lines[-1]):
-                    return self.lines[-1]
-        raise AssertionError(f"the program ended without a line like {pattern!r}:\n" + "\n".join(self.lines))
-
-    async def rest(self) -> int:
-        """Read to the end; return the exit code."""
-        assert self.process.stdout is not None
-        async for raw in self.process.stdout:
-            self.lines.append(raw.decode().rstrip())
-        return await self.process.wait()
-
-
-@asynccontextmanager
-async def program(*arguments: str, **environment: str) -> AsyncIterator[Program]:
-    """Run Python with these arguments; nothing of it is left afterwards."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | environment,
-    )
-    try:
-        yield Program(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 def example(name: str, ensemble: Ensemble, resource: str, *more: str) -> tuple[str, ...]:
@@ -74,37 +26,33 @@ def example(name: str, ensemble: Ensemble, resource: str, *more: str) -> tuple[s
     return (str(ROOT / "examples" / name), *common, *more)
 
 
-async def eventually(look: Callable[[], Awaitable[Any]]) -> Any:
-    """Look until there is something to see, and return that."""
-    async with asyncio.timeout(PATIENCE):
-        while not (seen := await look()):  # noqa: ASYNC110 - another process's HTTP answers: nothing to wait for
-            await asyncio.sleep(0.02)
-        return seen
-
-
 # ---------------------------------------------------------------------- the web applications
 
 
 class Page:
-    """`/leader` of one copy of an application."""
+    """What one copy of an application says of its election."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self._session = session
-        self._url = f"http://{LOOPBACK}:{port}/leader"
+        self._url = f"http://{LOOPBACK}:{port}"
 
     async def get(self) -> dict[str, Any] | None:
-        """What it says, or None while it does not serve."""
+        """Its report, with the candidates; None while it does not serve."""
         try:
-            async with self._session.get(self._url) as response:
+            async with self._session.get(f"{self._url}/election/election") as response:
                 assert response.status == 200, await response.text()
                 answer: dict[str, Any] = await response.json()
                 return answer
         except aiohttp.ClientConnectionError:
             return None
 
-    async def get_once_leading(self) -> dict[str, Any] | None:
+    async def get_once(self, role: str) -> dict[str, Any] | None:
         answer = await self.get()
-        return answer if answer and answer["me"]["is_leader"] else None
+        return answer if answer and answer["report"]["role"] == role else None
+
+    async def job(self) -> int:
+        async with self._session.post(f"{self._url}/job") as response:
+            return response.status
 
 
 @pytest.mark.parametrize("application", ["aiohttp", "fastapi"])
@@ -118,23 +66,36 @@ async def test_the_second_copy_of_an_application_takes_over(
         session = await stack.enter_async_context(aiohttp.ClientSession())
         first_page, second_page = Page(session, first_port), Page(session, second_port)
         first = await stack.enter_async_context(program(*arguments, "--port", str(first_port)))
-        before = await eventually(first_page.get)
+        before = await eventually(lambda: first_page.get_once("leader"))
         await stack.enter_async_context(program(*arguments, "--port", str(second_port)))
-        behind = await eventually(second_page.get)
+        behind = await eventually(lambda: second_page.get_once("follower"))
 
-        name = f"{application}:{first_port}"
-        assert before == {"leader": {"name": name, "fencing_token": before["leader"]["fencing_token"]}} | {
-            "me": {"name": name, "is_leader": True}
-        }
-        assert behind == {
-            "leader": before["leader"],
-            "me": {"name": f"{application}:{second_port}", "is_leader": False},
-        }
+        assert [each["name"] for each in behind["candidates"]] == [
+            f"{application}:{first_port}",
+            f"{application}:{second_port}",
+        ]
+        assert (await first_page.job(), await second_page.job()) == (200, 503)
 
         first.process.send_signal(ending)
-        after = await eventually(second_page.get_once_leading)
-        assert after["leader"]["name"] == f"{application}:{second_port}"
-        assert after["leader"]["fencing_token"] > before["leader"]["fencing_token"]
+        after = await eventually(lambda: second_page.get_once("leader"))
+        assert after["report"]["fencing_token"] > before["report"]["fencing_token"]
+        assert await second_page.job() == 200
+        assert await first.rest() == (0 if ending == signal.SIGTERM else -ending)
+
+
+@pytest.mark.parametrize("application", ["aiohttp", "fastapi"])
+async def test_an_application_serves_and_ends_while_zookeeper_is_away(application: str) -> None:
+    nowhere, port = choose_free_ports(2)
+    file = str(ROOT / "examples" / f"{application}_app.py")
+    async with (
+        aiohttp.ClientSession() as session,
+        program(file, "--port", str(port), "--zookeeper", f"{LOOPBACK}:{nowhere}") as alone,
+    ):
+        page = Page(session, port)
+        seen = await eventually(page.get)
+        assert (seen["report"]["connected"], seen["candidates"], await page.job()) == (False, None, 503)
+        alone.process.terminate()
+        assert await alone.rest() == 0
 
 
 # ---------------------------------------------------------------------- the worker

@@ -185,7 +185,7 @@ class TestCauses:
     async def test_refused(self, zookeeper: MemoryZooKeeper, zk: ZKClient, caplog: pytest.LogCaptureFixture) -> None:
         election = await leader(zk)
         async with ZKClient(zookeeper.hosts, auth=[("digest", "admin:secret")]) as admin:
-            await admin.set_acl(election.status.candidate_id, ONLY_THE_ADMIN, force=True)
+            await admin.set_acl(str(election.status.candidate_id), ONLY_THE_ADMIN, force=True)
         reason, why, _ = await loss_of(election, caplog)
         assert reason is Reason.REFUSED
         assert why.startswith("ZooKeeper refused what it needs: ")

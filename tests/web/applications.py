@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
 from fastapi import FastAPI, Response
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from golea_async.web import leading
 
 HOSTS = os.environ["ZOOKEEPER"]
 RESOURCE = os.environ["ELECTION"]
-SETTINGS = {"session_timeout": float(os.environ.get("SESSION_TIMEOUT", "10"))}
+SETTINGS: dict[str, Any] = {"session_timeout": float(os.environ.get("SESSION_TIMEOUT", "10"))}
 
 logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
 

@@ -230,7 +230,8 @@ class TestLeading:
         statuses = {"/leader": 503, "/healthz": 200, "/readyz": 503, "/election": 503, "/": 200}
         application = lead.asgi()
         assert {path: (await get(application, path)).status for path in statuses} == statuses
-        assert lead.current_leadership is lead.report() is None
+        assert lead.current_leadership is None
+        assert lead.report() is None
         with pytest.raises(RuntimeError, match="has not started"):
             _ = lead.election
         for _ in range(2):  # a test client starts an application again and again
@@ -278,4 +279,4 @@ class TestLeading:
     @pytest.mark.parametrize(("arguments", "error"), [({"work": None}, TypeError), ({"grace": 0}, ValueError)])
     def test_wrong_arguments(self, arguments: dict[str, Any], error: type[Exception]) -> None:
         with pytest.raises(error):
-            leading(**{"hosts": "zk:2181", "resource": RESOURCE, "work": print} | arguments)
+            leading("zk:2181", RESOURCE, **{"work": print} | arguments)

@@ -81,7 +81,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def system(session: nox.Session) -> None:
-    """The library beside other programs, such as PostgreSQL, which are installed from Debian."""
+    """The library beside other programs, such as PostgreSQL, HAProxy and a browser, which are installed from Debian."""
     install(session, "test")
     install_zookeeper(session)
     session.run("python", "-m", "tests.system")

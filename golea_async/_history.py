@@ -7,7 +7,6 @@ A report may be asked for in another thread (metrics are): it reads attributes, 
 from __future__ import annotations
 
 import time
-from collections import deque
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -82,7 +81,7 @@ class History:
         self.leaderships = self.reconnects = self.resignations = 0
         self.time_to_lead = self.leaderless_time = self.resignation_time = 0.0
         self.dead_work: BaseException | None = None
-        self._recent: deque[tuple[float, Role, Reason | None]] | None = None
+        self._recent: tuple[tuple[float, Role, Reason | None], ...] = ()
         self._since = time.time()
         self._connected_at = 0.0
         self._standing_since = self._first_since = self._led_since = self._resigns_since = None  # type: float | None
@@ -98,9 +97,9 @@ class History:
         """Count a change of role."""
         self._since = time.time()
         self.changes[role, reason] = self.changes.get((role, reason), 0) + 1
-        if self._recent is None:
-            self._recent = deque(maxlen=_RECENT)
-        self._recent.append((self._since, role, reason))
+        self._recent = (*self._recent[1 - _RECENT :], (self._since, role, reason))
+        if role is Role.NONE:
+            self._first_since = None
 
     def connected(self, *, again: bool) -> None:
         """Take note of a new connection."""
@@ -152,8 +151,7 @@ class History:
     @property
     def recent_changes(self) -> tuple[RoleChange, ...]:
         """The last changes of its role."""
-        recent = tuple(self._recent.copy()) if self._recent is not None else ()
-        return tuple(RoleChange(datetime.fromtimestamp(when, UTC), role, reason) for when, role, reason in recent)
+        return tuple(RoleChange(datetime.fromtimestamp(when, UTC), role, reason) for when, role, reason in self._recent)
 
     @property
     def counts(self) -> tuple[MappingProxyType[tuple[Role, Reason | None], int], MappingProxyType[Reason, int]]:

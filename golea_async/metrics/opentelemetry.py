@@ -10,6 +10,8 @@ from golea_async import ElectionReport
 
 from ._table import MASTER_STATUS, MASTER_STATUS_HELP, METRICS, Elections, Reading, Reporting, master_status
 
+__all__ = ["Elections", "export"]
+
 Readings = Callable[[Iterable[ElectionReport]], Iterable[Reading]]
 
 

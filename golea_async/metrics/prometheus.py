@@ -10,6 +10,8 @@ from prometheus_client.registry import Collector
 
 from ._table import MASTER_STATUS, MASTER_STATUS_HELP, METRICS, Elections, Reporting, master_status
 
+__all__ = ["ElectionCollector", "export"]
+
 _UNITS = {"s": "_seconds", "": ""}
 
 

@@ -245,7 +245,9 @@ class _Stay:
             return
         self.is_ending = True
         self._deadline = self._loop.time() + self._grace
-        self._ending = self._loop.create_task(self._leave(), name=f"golea_async web end {self._where}")
+        # In a context of its own: a signal handler runs in whichever is current, a request's or the work's.
+        name, context = f"golea_async web end {self._where}", contextvars.Context()
+        self._ending = self._loop.create_task(self._leave(), name=name, context=context)
 
     async def _leave(self) -> None:
         try:

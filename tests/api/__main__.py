@@ -15,7 +15,14 @@ import griffe
 
 ROOT = Path(__file__).resolve().parents[2]
 SURFACE = Path(__file__).with_name("surface.txt")
-PACKAGES = ("golea_async", "golea_async.testing")
+PACKAGES = {
+    "golea_async": "_api",
+    "golea_async.metrics.opentelemetry": "metrics.opentelemetry",
+    "golea_async.metrics.prometheus": "metrics.prometheus",
+    "golea_async.testing": "testing._api",
+    "golea_async.web": "web",
+}
+"""What is imported from, and the module within the package that has the names."""
 SPECIAL = {
     "__init__",
     "__aenter__",
@@ -27,7 +34,7 @@ SPECIAL = {
     "__await__",
 }
 
-MADE_BY_THE_LIBRARY = {"Leadership", "MemoryServer", "Server", "Transaction"}
+MADE_BY_THE_LIBRARY = {"ElectionCollector", "Leadership", "Leading", "MemoryServer", "Server", "Transaction"}
 NOT_CALLED = {"__init__"}
 """Nobody else makes them."""
 
@@ -55,8 +62,8 @@ def main() -> None:
 def surface() -> Iterator[str]:
     """Return a line for each name that is offered, and for each public member of the classes among them."""
     loaded = griffe.load("golea_async", search_paths=[ROOT])
-    for package in PACKAGES:
-        offered = (loaded if package == "golea_async" else loaded["testing"])["_api"]
+    for package, module in PACKAGES.items():
+        offered = loaded[module]
         for name in sorted(map(str, offered.exports or ())):
             yield from describe(f"{package}.{name}", offered.members[name])
 

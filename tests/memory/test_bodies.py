@@ -364,7 +364,7 @@ class TestReasons:
             leadership.check()
         assert isinstance(later.value.__cause__, SessionExpiredError)
         (line,) = [each.message for each in caplog.records if "lost leadership" in each.message]
-        assert f"(fencing token {leadership.fencing_token}): lost its ZooKeeper session" in line
+        assert f"(token {leadership.fencing_token}): the ZooKeeper session is lost" in line
         await soon(election.resign())
 
     async def test_a_deletion_by_somebody(
@@ -382,7 +382,7 @@ class TestReasons:
             await soon(lead())
         assert isinstance(caught.value.__cause__, CandidateDeletedError)
         (line,) = [each.message for each in caplog.records if "lost leadership" in each.message]
-        assert "was deleted by somebody" in line
+        assert "it was deposed, somebody deleted its znode" in line
         await soon(election.resign())
 
     async def test_a_resign_error_beside_a_cancellation_is_logged(

@@ -267,6 +267,20 @@ class TestReport:
         assert reports[0].is_leader
         await soon(election.resign())
 
+    async def test_on_a_plain_client(self, zookeeper: MemoryZooKeeper, zk: ZKClient) -> None:
+        plain = aiozk.ZKClient(zookeeper.hosts, session_timeout=10)
+        await soon(plain.start())
+        election = AsyncElection(plain, RESOURCE, "a")
+        assert not election.report().is_leader
+        await soon(election.start())
+        report = election.report()
+        assert (report.role, report.is_leader, report.connected) == (Role.LEADER, True, True)
+        assert report.server in zookeeper.hosts.split(",")
+        await soon(election.resign())
+        await soon(plain.close())
+        assert not election.report().connected
+        assert zk.session.started, "whoever else is there goes on"
+
     async def test_a_connection_that_was_lost_is_counted(self, zookeeper: MemoryZooKeeper, zk: ZKClient) -> None:
         election = await leader(zk)
         zookeeper.drop_connections()

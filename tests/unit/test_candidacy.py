@@ -874,7 +874,7 @@ class TestTheClientIsClosed:
     def test_in_order(self) -> None:
         life = leader()
         life.close_client()
-        assert (life.ceased(), life.ended()) == (["SessionExpiredError"], ["SessionExpiredError"])
+        assert (life.ceased(), life.ended()) == (["ClientClosedError"], ["ClientClosedError"])
         assert isinstance(life.step, Pause)
         life.client_is_closed()
         life.has_ended()
@@ -892,7 +892,7 @@ def test_a_crash_is_the_last_status_and_the_znode_goes(caplog: pytest.LogCapture
     life = follower()
     life.event(DELETED, path(6))
     life.answer(None)  # nothing that ZooKeeper could answer
-    assert life.ended() == ["ElectionError"]
+    assert life.ended() == ["CrashedError"]
     assert "please report it" in str(life.status.error)
     assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
     life.asks("delete le_7")

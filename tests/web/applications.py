@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -67,6 +68,19 @@ async def deed() -> Response:
     return Response(f"{os.environ.get('NAME')} {leadership.fencing_token}")
 
 
+async def until_there(path: str) -> None:
+    print("a request waits", flush=True)
+    while not Path(path).exists():  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.02)
+
+
+@app.get("/slow")
+async def slow(until: str) -> Response:
+    """A request that is under way when the server is told to end."""
+    await until_there(until)
+    return Response("answered")
+
+
 first, second = (leading(HOSTS, f"{RESOURCE}/{each}", wait, **SETTINGS) for each in ("first", "second"))
 
 
@@ -92,7 +106,12 @@ two.mount("/second", second.asgi())
 def serve_aiohttp(port: int) -> None:
     from aiohttp import web  # noqa: PLC0415
 
+    async def slow(request: web.Request) -> web.Response:
+        await until_there(request.query["until"])
+        return web.Response(text="answered")
+
     application = web.Application()
+    application.add_routes([web.get("/slow", slow)])
     application.cleanup_ctx.append(lead)
     application.add_routes(lead.aiohttp_routes("/election"))
     web.run_app(application, host="127.0.0.1", port=port, print=None)

@@ -32,6 +32,10 @@ class Site:
         except aiohttp.ClientConnectionError:
             return None
 
+    async def text(self, path: str, **query: str) -> str:
+        async with self.session.get(self.url + path, params=query) as response:
+            return await response.text()
+
     async def json(self, path: str) -> Any:
         async with self.session.get(self.url + path) as response:
             return await response.json()

@@ -46,8 +46,11 @@ def token_in(line: str) -> int:
 
 
 @pytest.mark.parametrize("kind", ["fastapi", "aiohttp"])
-async def test_a_rolling_update_by_sigterm(run: Run, site: Sites, line: Line, kind: str) -> None:
-    """A follower is stopped, then the leader: both exit with 0, and nothing has to expire."""
+async def test_a_rolling_update_by_sigterm(run: Run, site: Sites, line: Line, kind: str, tmp_path: Path) -> None:
+    """A follower is stopped, then the leader: both exit with 0, and nothing has to expire.
+
+    The next one leads at once, while the leader before it still answers a request.
+    """
     ports = choose_free_ports(3)
     async with run(*serve(kind, ports[0])) as first:
         token = token_in(await first.line("^leads"))
@@ -69,10 +72,16 @@ async def test_a_rolling_update_by_sigterm(run: Run, site: Sites, line: Line, ki
             third.process.terminate()
             assert await ends(third, within=10) == 0
             assert len(await line.names()) == 2
+            next_leads = tmp_path / "next_leads"
+            slow = asyncio.create_task(site(ports[0]).text("/slow", until=str(next_leads)))
+            await first.line("^a request waits")
             first.process.terminate()
+            assert token_in(await second.line("^leads")) > token
+            assert (slow.done(), first.process.returncode) == (False, None)
+            next_leads.touch()
+            assert await slow == "answered"
             assert await ends(first, within=10) == 0
             assert len(await line.names()) == 1
-            assert token_in(await second.line("^leads")) > token
             await site(ports[1]).until("/election/leader", 200)
 
 

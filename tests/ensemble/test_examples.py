@@ -47,8 +47,12 @@ class Page:
             return None
 
     async def get_once(self, role: str) -> dict[str, Any] | None:
+        """The same once it has this role, and is among the candidates, which are asked for once a second."""
         answer = await self.get()
-        return answer if answer and answer["report"]["role"] == role else None
+        if answer is None or answer["report"]["role"] != role:
+            return None
+        ids = [each["id"] for each in answer["candidates"] or ()]
+        return answer if answer["report"]["candidate_id"] in ids else None
 
     async def job(self) -> int:
         async with self._session.post(f"{self._url}/job") as response:

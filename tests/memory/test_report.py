@@ -240,7 +240,7 @@ class TestReport:
         await soon(second.wait_for_leadership())
         after = second.report()
         assert (after.is_leader, after.following, after.leaderships) == (True, None, 1)
-        assert after.time_to_lead > report.time_to_lead
+        assert after.time_to_lead > 0
         await soon(second.resign())
 
     async def test_the_changes_of_a_long_life_take_bounded_memory(self, zk: ZKClient) -> None:

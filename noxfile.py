@@ -54,7 +54,7 @@ def lint(session: nox.Session) -> None:
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("mypy", "--strict", "golea_async", "aiozk-stubs", "tests", "examples", "noxfile.py")
+    session.run("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py")
     session.run("stubtest", "aiozk", "--ignore-missing-stub")
     session.run("lint-imports")
     session.run("python", "-m", "tests.api")

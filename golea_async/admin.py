@@ -17,8 +17,9 @@ from ._candidates import Candidate, candidate_of, list_ids
 from ._ender import end
 from ._observer import LeaderObserver
 from ._own_work import OwnWork
+from ._protocol.paths import check_candidate_id, check_resource
 from ._protocol.refusals import accept, is_present
-from ._protocol.standing import DONE, check_candidate_id, check_resource
+from ._protocol.standing import DONE
 from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection
 from ._zookeeper.replies import Reply, is_missing, is_refused

@@ -19,7 +19,7 @@ from ._arguments import check_awaitable, check_timeout, check_work
 from ._caller import Caller, release_own
 from ._ender import end
 from ._own_work import OwnWork
-from ._protocol.standing import check_name, check_resource
+from ._protocol.paths import check_name, check_resource
 from ._runner import Runner
 from ._shared.channel import check_client
 from ._shared.client_context import waiting_noted

@@ -48,6 +48,8 @@ _LENGTH = struct.Struct("!i")
 _REPLY_HEADER = struct.Struct("!iqi")
 _CONNECT_REPLY = struct.Struct("!iiqi")
 
+ABANDONED = "no answer in time"
+
 _GRACE = 0.001
 """Before a silent server is given up the event loop looks at the socket once more: see ``_watch_silence``."""
 
@@ -228,6 +230,7 @@ class Connection(asyncio.Protocol):
         self.was_hung_up: bool = False
         self.has_answered: bool = False
         self.ended_at: Any | None = None
+        self._is_abandoned = False
         self._error: OSError | None = None  # The same for who waits.
         self.connect_sent_at: float | None = None
         self.acknowledgements: Acknowledgements = Acknowledgements()
@@ -271,6 +274,17 @@ class Connection(asyncio.Protocol):
         self.connect_sent_at = boottime()
         self._write(request.serialize())
         return await self._handshake
+
+    def abandon_handshake(self, patience: float) -> bool:
+        """Close the session that a server may have begun, when it has answered; return whether that goes on.
+
+        :param patience: seconds after which the connection ends in any case.
+        """
+        if self.connect_sent_at is None or self._handshake is None or self.is_over:
+            return False
+        self._is_abandoned = True
+        self._timer = self._loop.call_later(patience, self.fail, ABANDONED)
+        return True
 
     async def authenticate(self, credentials: tuple[tuple[str, bytes], ...]) -> None:
         """Present each (scheme, credential) to the server, before any other request.
@@ -426,6 +440,8 @@ class Connection(asyncio.Protocol):
             reply = _understood(ConnectReply.parse, frame)
             if not self._handshake.done():
                 self._handshake.set_result(reply)
+            elif self._is_abandoned and not reply.session_is_gone:
+                self.send(protocol.CloseRequest()).add_done_callback(lambda _: self.fail(ABANDONED))
             self._handshake = None
             return
         if len(frame) < _REPLY_HEADER.size:
@@ -453,7 +469,7 @@ class Connection(asyncio.Protocol):
         self.has_answered = self.has_answered or queue is not self._auths
         if is_touch(request.opcode, error_code):
             self.acknowledgements.record(answered.sent_at, self._heard_at)
-        if queue is self._pending:
+        if queue is self._pending and not self._is_abandoned:
             self._owner.reply_received(request, zxid, result)
             watch = self._unneeded.answered(request, result)
             if watch is not None and not self._is_awaited(*watch):
@@ -485,7 +501,7 @@ class Connection(asyncio.Protocol):
         if now >= self._next_removal - _CLOCK_TICK:
             self.post(self._unneeded.take(), NOBODY)
         if now >= self._last_sent + self._session_timeout / 3:
-            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
+            self.touch()
         if now >= self._last_heard + self._session_timeout * 2 / 3:
             # After a blocked event loop the answer may lie in the socket: uvloop runs timers before it reads. So let
             # it read once, and judge then.
@@ -499,6 +515,11 @@ class Connection(asyncio.Protocol):
             self.fail(f"no word from the server for {silence:.1f} s")
         else:
             self._set_timer()
+
+    def touch(self) -> None:
+        """Send a ping, which touches the session."""
+        if not self.is_over:
+            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
 
     # --- watches that nobody needs ---------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from golea_async import (
     list_candidates,
     observe_leader,
 )
-from golea_async._protocol.standing import MAXIMUM_NAME_BYTES, MAXIMUM_PATH_BYTES
+from golea_async._protocol.paths import MAXIMUM_NAME_BYTES, MAXIMUM_PATH_BYTES
 from tests.support.elections import children, connected, soon
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import background_tasks

@@ -126,6 +126,11 @@ class Member:
         found = [(election, election.current_leadership) for election in self.elections]
         return [(election, leadership) for election, leadership in found if leadership is not None]
 
+    @property
+    def connection(self) -> object:
+        """Of its client: another object for each."""
+        return None if self._client is None else self._client.session.conn
+
     def leftovers(self) -> list[str]:
         """What of an election is still there, on the client of a member that has none."""
         assert self.process is not None

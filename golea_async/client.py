@@ -22,17 +22,20 @@ from aiozk.features import Features
 
 from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
-from ._zookeeper.session import Session
+from ._zookeeper.guardian import Guardian, SessionGuard, TLSFiles
+from ._zookeeper.session import Session, checked_credentials
 
 __all__ = [
     "AuthenticationError",
     "Connection",
+    "Guardian",
     "NotSentError",
     "OutcomeUnknownError",
     "Session",
     "SessionEvent",
     "SessionEvents",
     "SessionState",
+    "TLSFiles",
     "ZKClient",
 ]
 
@@ -71,8 +74,9 @@ class ZKClient(aiozk.ZKClient):
         allow_read_only: bool = False,
         read_timeout: float | None = None,
         *,
-        ssl: ssl_module.SSLContext | None = None,
+        ssl: ssl_module.SSLContext | TLSFiles | None = None,
         auth: Sequence[tuple[str, str | bytes]] = (),
+        guardian: bool | Guardian = False,
     ) -> None:
         """Nothing is sent yet.
 
@@ -86,10 +90,20 @@ class ZKClient(aiozk.ZKClient):
             timeout divided by the number of servers, or a second if that is more.
         :param ssl: connect with TLS, and never without. The host names in ``servers`` must match the certificates.
         :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
+        :param guardian: have a small process close the session at once when this program is killed; a
+            :class:`Guardian` says more about how. It needs ``ssl=TLSFiles(...)`` where TLS is used.
+        :raises ValueError: when ``guardian`` stands beside an ``SSLContext``, which cannot be handed over.
         """
         super().__init__(servers, chroot, session_timeout, default_acl, retry_policy, allow_read_only, read_timeout)
         self.session = Session(
-            servers, session_timeout, retry_policy, allow_read_only, read_timeout, ssl=ssl, auth=auth
+            servers,
+            session_timeout,
+            retry_policy,
+            allow_read_only,
+            read_timeout,
+            ssl=ssl.context() if isinstance(ssl, TLSFiles) else ssl,
+            auth=auth,
+            guard=_session_guard(guardian, ssl, auth),
         )
         self.stat_cache = StatCache()
 
@@ -166,3 +180,17 @@ class ZKClient(aiozk.ZKClient):
             self.session.add_watch_callback(event_type, absolute, fire)
         future.add_done_callback(remove)
         return future
+
+
+def _session_guard(
+    guardian: bool | Guardian, ssl: ssl_module.SSLContext | TLSFiles | None, auth: Sequence[tuple[str, str | bytes]]
+) -> SessionGuard | None:
+    if isinstance(guardian, bool):
+        if not guardian:
+            return None
+        guardian = Guardian()
+    if not isinstance(guardian, Guardian):
+        raise TypeError(f"guardian= takes True or a Guardian, not {type(guardian).__name__}")
+    if isinstance(ssl, ssl_module.SSLContext):
+        raise ValueError("a guardian cannot take over an SSLContext: give ssl=TLSFiles(ca, certificate, key)")
+    return SessionGuard(guardian, ssl, checked_credentials(auth))

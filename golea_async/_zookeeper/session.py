@@ -29,6 +29,7 @@ from aiozk.states import States
 from .backoff import Backoff
 from .connection import AuthenticationError, Connection, ConnectReply, GarbageError, NotSentError, OutcomeUnknownError
 from .events import SessionEvent, SessionEventPublisher, SessionState
+from .guardian import SessionGuard
 from .hosts import Address, Host, in_random_order, parse_hosts
 from .idempotent import only_reads
 from .states import SessionStates
@@ -70,6 +71,7 @@ class Session:
         *,
         ssl: ssl_module.SSLContext | None = None,
         auth: Sequence[tuple[str, str | bytes]] = (),
+        guard: SessionGuard | None = None,
     ) -> None:
         self.hosts = parse_hosts(servers)
         self.retry_policy = retry_policy or RetryPolicy.forever()
@@ -88,7 +90,8 @@ class Session:
         self.events = SessionEventPublisher()
 
         self._ssl = ssl
-        self._auth = tuple(_checked_credential(entry) for entry in auth)
+        self._auth = checked_credentials(auth)
+        self._guard = guard
         self._watches = Watches()
         self._waiters: dict[asyncio.Future[None], None] = {}  # In order: who waited first sends first.
         self._connections: set[Connection] = set()
@@ -154,6 +157,8 @@ class Session:
 
     def _begin(self) -> None:
         self.started = True
+        if self._guard is not None:
+            self._guard.begin()
         self._failure = None
         self._was_connected = self._start_returned = self.has_ended = False
         # In a context of its own: what it logs or traces does not belong to the request that happened to start it.
@@ -197,6 +202,8 @@ class Session:
         if self.state != States.LOST:
             self.state.transition_to(States.LOST)
         self.events.publish(None)
+        if self._guard is not None:
+            self._guard.end()
 
     async def _until_dropped(self) -> None:
         if self.repair_loop_task is not None:
@@ -301,6 +308,8 @@ class Session:
         self.state.transition_to(States.LOST if self._local else States.SUSPENDED)
 
     def _forget_session(self) -> None:
+        if self._guard is not None:
+            self._guard.session_ended()
         self.session_id = 0
         self.password = NO_PASSWORD
         self.timeout = self._requested_timeout
@@ -430,6 +439,10 @@ class Session:
         for request in self._watches.requests_to_set_again(self.last_zxid):
             connection.send(request).add_done_callback(lambda done: _watches_set_again(connection, done))
         self.conn, self._last_address, self._was_connected = connection, address, True
+        if self._guard is not None:
+            others = [(host.name, host.port, host.name) for host in self.hosts if host != address.host]
+            servers = [(address.address, address.host.port, address.host.name), *others]
+            self._guard.session_established(self.session_id, self.password, self.timeout, servers)
         log.info("connected to %s:%s, session %s, timeout %g s", *address.host, _hex(self.session_id), self.timeout)
         self.state.transition_to(States.READ_ONLY if reply.read_only else States.CONNECTED)
 
@@ -440,6 +453,14 @@ class Session:
                 return True
             log.warning("TLS refuses a server: %s", error)
         return False
+
+
+def checked_credentials(auth: Sequence[Any]) -> tuple[tuple[str, bytes], ...]:
+    """Return the (scheme, credential) pairs as they are sent.
+
+    :raises TypeError: when one of them is no pair.
+    """
+    return tuple(_checked_credential(entry) for entry in auth)
 
 
 def _checked_credential(entry: Any) -> tuple[str, bytes]:

@@ -42,24 +42,48 @@ import nox  # noqa: E402 - it is not there before the hand-over
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_venv = "yes"
 
+IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+ARCHIVE = ROOT / ".nox" / "zookeeper.jsa"
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff's rules and format, and the types."""
+    """Ruff's rules and format, the types, and which module may import which."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("mypy", "--strict", "golea_async", "tests", "benchmarks", "examples", "noxfile.py")
+    session.run("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py")
+    session.run("lint-imports")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, on real ZooKeeper ensembles that they start themselves."""
+    """All tests, several at a time, on real ZooKeeper ensembles that they start themselves."""
     install(session, "test")
     install_zookeeper(session)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, "--durations=10", *session.posargs, env=less_work())
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of the library by all tests, with the processes that they start."""
+    install(session, "coverage")
+    install_zookeeper(session)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=less_work())
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def system(session: nox.Session) -> None:
+    """The library beside other programs, such as PostgreSQL, which are installed from Debian."""
+    install(session, "test")
+    install_zookeeper(session)
+    session.run("python", "-m", "tests.system")
+    session.run("pytest", "tests/system", "-m", "system", "--durations=10", *session.posargs, env=less_work())
 
 
 @nox.session
@@ -82,9 +106,9 @@ def bench(session: nox.Session) -> None:
     """ZKClient beside aiozk's client; what elections cost, for docs/benchmarks.md; each library in the same faults."""
     install(session, "bench")
     install_zookeeper(session)
-    session.run("python", "-m", "benchmarks.client")
-    session.run("python", "-m", "benchmarks.elections")
-    session.run("python", "-m", "benchmarks.faults", *session.posargs)
+    session.run("python", "-m", "tests.benchmarks.client")
+    session.run("python", "-m", "tests.benchmarks.elections")
+    session.run("python", "-m", "tests.benchmarks.faults", *session.posargs)
 
 
 @nox.session
@@ -104,3 +128,13 @@ def install(session: nox.Session, group: str) -> None:
 def install_zookeeper(session: nox.Session) -> None:
     """See that ZooKeeper is here; where this may not install it, the task ends with how to do it."""
     session.run("python", "-m", "tests.support.zookeeper")
+    if not ARCHIVE.exists():
+        session.run("python", "-m", "tests.support.classes", str(ARCHIVE))
+
+
+def less_work() -> dict[str, str]:
+    """The environment of the tests: the processes that they start load what one of them has compiled."""
+    environment = {"PYTHONDONTWRITEBYTECODE": ""}
+    if ARCHIVE.exists():
+        environment["JDK_JAVA_OPTIONS"] = f"-XX:SharedArchiveFile={ARCHIVE}"
+    return environment

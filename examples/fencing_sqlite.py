@@ -63,7 +63,7 @@ class FencedStore:
         """Compare and set, in the transaction of the write itself: nobody comes between the two."""
         raised = self._database.execute(
             "INSERT INTO fence VALUES (?, ?) ON CONFLICT (election) DO UPDATE SET token = excluded.token"
-            " WHERE token <= excluded.token",
+            " WHERE fence.token <= excluded.token",
             (election, token),
         )
         if raised.rowcount == 0:

@@ -1,58 +1,13 @@
 """Leader election for asyncio on Apache ZooKeeper."""
 
-from ._candidates import Candidate
-from .admin import (
-    create_election,
-    delete_election,
-    depose,
-    end_election,
-    get_leader,
-    list_candidates,
-    observe_leader,
-)
-from .client import Guardian, TLSFiles, ZKClient
-from .election import AsyncElection
-from .exceptions import (
-    CandidateDeletedError,
-    ElectionError,
-    ElectionNotFoundError,
-    ElectionOverError,
-    LeadershipLostError,
-    LeaseExpiredError,
-    NotAuthorizedError,
-    NotStandingError,
-    ResignError,
-    SessionExpiredError,
-)
-from .leadership import Leadership
-from .status import Role, Status
-from .transaction import Transaction
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AsyncElection",
-    "Candidate",
-    "CandidateDeletedError",
-    "ElectionError",
-    "ElectionNotFoundError",
-    "ElectionOverError",
-    "Guardian",
-    "Leadership",
-    "LeadershipLostError",
-    "LeaseExpiredError",
-    "NotAuthorizedError",
-    "NotStandingError",
-    "ResignError",
-    "Role",
-    "SessionExpiredError",
-    "Status",
-    "TLSFiles",
-    "Transaction",
-    "ZKClient",
-    "create_election",
-    "delete_election",
-    "depose",
-    "end_election",
-    "get_leader",
-    "list_candidates",
-    "observe_leader",
-]
+if TYPE_CHECKING:
+    from ._api import *  # noqa: F403 - its __all__ is the list of names
+else:
+    from ._lazy import load_on_first_use
+
+    __getattr__ = load_on_first_use(__name__)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -28,8 +28,9 @@ from ._outlook import Outlook
 from ._place import Place
 from ._protocol.standing import DONE, Follow, Lead, Look, Missing, Over, Verdict, name_before
 from ._shared.batch import ConnectionLostError
-from ._shared.channel import Channel, Event
+from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
+from ._shared.watch_table import Event
 from ._zookeeper.replies import accept
 from .exceptions import (
     CandidateDeletedError,
@@ -104,38 +105,55 @@ class Candidacy:
         if self._deletion is None:
             self.wake()
         else:
-            self._deletion.tell(self)  # until then there is nothing to do
+            self._deletion.tell(self.told)  # until then there is nothing to do
 
     def end(self) -> None:
         """Stand no longer, since the election was ended: also where the nomination came only after that."""
         self._is_over = True
         self.wake()
 
-    def withdraw_again(self) -> None:
-        """Take the candidate out of ZooKeeper after the background task was cancelled, or refused."""
-        if self.task is not None and not self.task.done():
-            return  # another resign() has begun to
+    @property
+    def has_ended_for_good(self) -> bool:
+        """Whether it stands no more, and never will; its znode may still be there."""
+        return self.belief.board.has_ended
+
+    def withdraw_again(self) -> bool:
+        """Take the candidate out of ZooKeeper after the background task was cancelled, or refused.
+
+        Return whether there is a background task that does it.
+        """
+        if self.is_withdrawn or self.task is None:
+            return False
+        if not self.task.done():
+            return True  # another resign() has begun to
         self.withdrawal_error = None
         if self._linked.is_closed_in_order:
             self.is_withdrawn = True
-            return
+            return False
         if self._linked.is_closed:
             self.withdrawal_error = self._closed_error()
-            return
+            return False
         self._link = ClientContext.attach(self.client)
         self._spawn(self._withdraw(), f"golea_async resign {self.identity.resource}")
+        return True
+
+    async def closed(self) -> None:
+        """Wait until nothing is left on the client, if this was the last that used it."""
+        if self._link is not None and self.task is not None and self.task.done():
+            await self._link.closed()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run the background task; what has to be done at its end is done also when it is cancelled before it began."""
-        self.task = self._linked.spawn(work, name, self)
-        self._linked.listen(self)
+        self.task = self._linked.spawn(work, name, self.has_ended)
+        self._linked.listen(self.on_change)
         self._linked.keep_alive.stand(self.identity.resource)
 
     def has_ended(self, task: asyncio.Task[None]) -> None:
         """Take leave of the client; to be called at the end of the background task."""
         self._end(None)
+        self.belief.explain(None)
         if task is self.task:  # else resign() was faster, and has begun to withdraw again
-            self._linked.unlisten(self)
+            self._linked.unlisten(self.on_change)
         self._detach()
         if task.cancelled() and not self.is_leaving:  # last: where warnings are errors it raises
             what = self.identity.about("was cancelled and has not resigned")
@@ -376,11 +394,11 @@ class Candidacy:
             self._lose_leadership(self.identity.error(CandidateDeletedError, f"has found {followed} before it"))
         self.belief.follow(place.own, followed)
 
-    def _lose_leadership(self, cause: ElectionError | None) -> None:
+    def _lose_leadership(self, cause: ElectionError | None, *, is_in_doubt: bool = False) -> None:
         """Believe in leading no longer, and keep the lease alive no longer. No cause: it resigns."""
         if self._place is not None:
             self._linked.keep_alive.release(self._place.own.path)
-        self.belief.lose(cause)
+        self.belief.lose(cause, is_in_doubt=is_in_doubt)
 
     # ------------------------------------------------------------------ leaving
 
@@ -450,6 +468,8 @@ class Candidacy:
         deletion, self._deletion = self._deletion, None
         if deletion is None:
             if not place.sees_its_own(connection) and not await stands(place.own, connection):
+                is_same_session = place.own.session_id == connection.session_id
+                self.belief.explain(self.identity.deleted() if is_same_session else None)
                 place.leave_watches(connection)
                 return
             deletion = Deletion(place, connection)
@@ -516,9 +536,10 @@ class Candidacy:
         if event is Event.CREATED:  # of the znodes that are watched, only DONE can be missing
             self._lose_leadership(self.identity.over())
         if event is Event.DELETED and self._place is not None and path == self._place.own.path:
-            gone = self.identity.error(CandidateDeletedError, "is gone from ZooKeeper")
-            # The end of its session, by the client's close(), deletes it too.
-            self._lose_leadership(self.identity.client_closed() if self.is_client_closed else gone)
+            if self.is_client_closed:
+                self._lose_leadership(self.identity.client_closed())
+            else:  # the quorum, or the end of the session, will tell why
+                self._lose_leadership(self.identity.gone(), is_in_doubt=True)
         if self._place is None or not self._place.is_looking:  # else the end of the look will
             self.wake()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiozk import exc
 
 from ._nomination import Nomination
 from ._place import Place
-from ._shared.batch import Reader
-from ._shared.channel import Channel, Event
+from ._shared.channel import Channel
+from ._shared.watch_table import Event
 from ._zookeeper.replies import Reply, accept
 from ._zookeeper.wire import WatchKind
 
@@ -20,20 +22,20 @@ class Deletion:
         self._own = (place.own.path, WatchKind.DATA)
         self._asked = connection.ask(connection.delete(place.own.path))
         if place.watches_its_own:  # the deletion uses that up, unless it is refused
-            connection.watch(*self._own, self)
+            connection.watches.listen(*self._own, self.on_event)
         place.leave_watches(connection)
 
     def on_event(self, event: Event, path: str) -> None:
         """Hear that the own znode is gone; to be called by the connection."""
 
-    def tell(self, reader: Reader) -> None:
-        """Tell it once when :meth:`reply` has what it waits for, unless it waits by then."""
-        self._asked.tell(1, reader)
+    def tell(self, call: Callable[[], None]) -> None:
+        """Call once when :meth:`reply` has what it waits for, unless it waits by then."""
+        self._asked.when_answered(1, call)
 
     async def reply(self) -> Reply:
         """Wait for the answer, and return it."""
         (reply,) = await self._asked.replies(1)
-        self._connection.unwatch(self, self._own)
+        self._connection.unwatch(self.on_event, self._own)
         return reply
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import aiozk
 from aiozk import exc
@@ -180,31 +181,39 @@ class Ending:
 
 async def carry_through(zk: aiozk.ZKClient, ending: Ending) -> None:
     """Run an ending in a task of its own: half an ending would leave an election that is over for ever."""
-    link = ClientContext.attach(zk)
-    task = link.spawn(_run(link, ending), f"golea_async end {ending.resource}")
+    context = ClientContext.attach(zk)
+    outcome: asyncio.Future[None] = context.loop.create_future()
+
+    def leave(_task: asyncio.Task[None]) -> None:
+        context.detach()
+        outcome.cancel()  # the task was cancelled, unless it has an outcome
+
+    task = context.spawn(_run(context, ending, outcome), f"golea_async end {ending.resource}", leave)
     try:
-        await asyncio.shield(task)
+        await asyncio.shield(outcome)
     except asyncio.CancelledError:
         if not ending.has_begun:
             task.cancel()
             await completion(task, None)
-        task.add_done_callback(_log_failure)
+        outcome.add_done_callback(_log_failure)
         raise
-
-
-async def _run(link: ClientContext, ending: Ending) -> None:
-    try:
-        while True:
-            connection = await link.connected()
-            try:
-                return await ending.run(connection)
-            except ConnectionLostError:
-                continue
     finally:
-        link.detach()
+        if outcome.done():
+            await context.closed()
 
 
-def _log_failure(task: asyncio.Task[None]) -> None:
+async def _run(context: ClientContext, ending: Ending, outcome: asyncio.Future[None]) -> None:
+    try:
+        while not outcome.done():
+            channel = await context.connected()
+            with suppress(ConnectionLostError):
+                await ending.run(channel)
+                outcome.set_result(None)
+    except Exception as error:  # noqa: BLE001  # raised where the outcome is awaited
+        outcome.set_exception(error)
+
+
+def _log_failure(outcome: asyncio.Future[None]) -> None:
     """Say what nobody waits for any more."""
-    if not task.cancelled() and (error := task.exception()) is not None:
+    if not outcome.cancelled() and (error := outcome.exception()) is not None:
         _logger.warning("ending an election in the background failed: %s", error)

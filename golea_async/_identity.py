@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from .exceptions import ElectionError, ElectionOverError, LeaseExpiredError, ResignError, SessionExpiredError
+from .exceptions import (
+    CandidateDeletedError,
+    ElectionError,
+    ElectionOverError,
+    LeaseExpiredError,
+    ResignError,
+    SessionExpiredError,
+)
 
 _Error = TypeVar("_Error", bound=ElectionError)
 
@@ -29,6 +36,10 @@ class Identity:
         """Say something of this candidate."""
         return f"candidate {self.name[:100]!r} ({self.candidate_id or self.resource}) {what}"
 
+    def reason(self, error: ElectionError) -> str:
+        """Say what an error says of this candidate, without naming it."""
+        return str(error).removeprefix(self.about(""))
+
     def error(self, kind: type[_Error], what: str) -> _Error:
         """Make an error that says something of this candidate."""
         return kind(self.about(what), **self.names)
@@ -51,9 +62,19 @@ class Identity:
             SessionExpiredError, "ended with its session: the client was closed; resign before closing it"
         )
 
+    def gone(self) -> CandidateDeletedError:
+        """Say that the znode is gone, before it is known why: the end of its session deletes it, too."""
+        return self.error(
+            CandidateDeletedError, "is gone from ZooKeeper: somebody has deleted it, unless its session has ended"
+        )
+
+    def deleted(self) -> CandidateDeletedError:
+        """Say that somebody else has deleted the znode."""
+        return self.error(CandidateDeletedError, "was deleted by somebody: start() it again to stand anew")
+
     def session_lost(self, *, rejoins: bool) -> SessionExpiredError:
         """Say that ZooKeeper has ended the session."""
-        way_out = "it stands again as soon as ZooKeeper is back" if rejoins else "make another AsyncElection"
+        way_out = "it stands again as soon as ZooKeeper is back" if rejoins else "start() it again to stand anew"
         return self.error(SessionExpiredError, f"lost its ZooKeeper session, and its znode with it; {way_out}")
 
     def not_withdrawn(self, why: str) -> ResignError:

@@ -86,7 +86,7 @@ class Attempt:
         self._end: asyncio.Future[None] | None = None
         self._asked = connection.ask(connection.create(path, name, ephemeral=True, sequential=True))
         nominations.lock.begin_nominating()
-        self._asked.tell(1, self)
+        self._asked.when_answered(1, self.told)
 
     def told(self) -> None:
         """Claim the znode before anybody can search; to be called when the reply has come, or never will."""

@@ -10,8 +10,9 @@ from aiozk import exc
 
 from ._candidates import Candidate, candidate_of
 from ._protocol.standing import in_order
-from ._shared.channel import Channel, Event
+from ._shared.channel import Channel
 from ._shared.client_context import on_connection
+from ._shared.watch_table import Event
 from ._zookeeper.replies import accept, is_missing
 from ._zookeeper.wire import WatchKind
 from .exceptions import election_not_found
@@ -79,7 +80,7 @@ class _Watches:
 
     def add(self, path: str, kind: WatchKind) -> None:
         """Listen to a watch; to be called before the request that sets it."""
-        self._connection.watch(path, kind, self)
+        self._connection.watches.listen(path, kind, self.on_event)
         self._keys.add((path, kind))
 
     def on_event(self, _event: Event, _path: str) -> None:
@@ -88,4 +89,4 @@ class _Watches:
 
     def remove(self) -> None:
         """Remove them all."""
-        self._connection.unwatch(self, *self._keys)
+        self._connection.unwatch(self.on_event, *self._keys)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ._shared.batch import Batch, ConnectionLostError
-from ._shared.channel import Channel, Event
-from ._zookeeper.replies import Reply, is_missing, is_refused
+from ._shared.channel import Channel
+from ._shared.watch_table import Event
+from ._zookeeper.replies import Reply
 from ._zookeeper.wire import WatchKind
 
 
@@ -30,13 +31,11 @@ class Outlook:
         self._connection: Channel | None = connection  # until nothing more is heard of it: see `forget`
         self._done = done
         self._see_node: Callable[[Reply | None], None] | None = None
-        self._is_listening = True
         # `exists` needs no permission: who may not list is to hear of that now, and not when it has to succeed.
         node = [connection.get(resource)] if may_be_alone else []
+        connection.watches.listen(done, WatchKind.DATA, self.on_event)
         self._asked: Batch | None = connection.ask(*node, connection.exists(done, watch=True))
-        connection.watch(done, WatchKind.DATA, self)
-        connection.watch_is_asked(done, WatchKind.DATA, self._asked)
-        self._asked.tell(1, self)
+        self._asked.when_answered(1, self.told)
 
     def tell(self, see_node: Callable[[Reply | None], None]) -> None:
         """Have it called with what shows the election node, or with None when the connection ends before."""
@@ -52,25 +51,17 @@ class Outlook:
         if self.is_awaited:
             self._node_is_shown(self._asked, reply)
         else:
-            self._done_is_shown(reply)
+            self.forget()  # whoever has come to listen meanwhile keeps the watch
 
     def _node_is_shown(self, asked: Batch, node: Reply | None) -> None:
         self.is_awaited = False
         see_node, self._see_node = self._see_node, None
-        asked.tell(1, self)
+        asked.when_answered(1, self.told)
         if see_node is not None:
             see_node(node)
 
-    def _done_is_shown(self, done: Reply | None) -> None:
-        """Take note of it for whoever has come to listen meanwhile. If it was refused they ask again, and are told."""
-        is_known = is_missing(done) or not is_refused(done)
-        if self._connection is not None and self._is_listening and done is not None and is_known:
-            self._connection.confirm_watch(self._done, WatchKind.DATA, is_there=not is_missing(done))
-        self.forget()
-
     def on_event(self, _event: Event, _path: str) -> None:
         """Hear that the watch is used up, or gone with the connection."""
-        self._is_listening = False
 
     def forget(self) -> None:
         """Listen and tell no more. If nobody else listens, as after a refusal, ZooKeeper forgets the watch, too.
@@ -79,4 +70,4 @@ class Outlook:
         """
         connection, self._connection, self._asked, self._see_node = self._connection, None, None, None
         if connection is not None:
-            connection.unwatch(self, (self._done, WatchKind.DATA))
+            connection.unwatch(self.on_event, (self._done, WatchKind.DATA))

@@ -17,11 +17,11 @@ from ._nomination import Nomination
 from ._outlook import Outlook
 from ._protocol.standing import DONE, Verdict, View, decide, name_before
 from ._shared.batch import Batch, ConnectionLostError
-from ._shared.channel import Channel, Event
+from ._shared.channel import Channel
+from ._shared.watch_table import Event
 from ._zookeeper.replies import Reply, accept, is_missing, is_present, is_refused
 from ._zookeeper.requests import Request
 from ._zookeeper.wire import WatchKind
-from .exceptions import CandidateDeletedError
 
 
 class Candidate(Protocol):
@@ -87,7 +87,7 @@ class _Reading:
         self._connection = connection
         self._paths = paths
         self._asked = asked
-        asked.tell(len(paths), self)
+        asked.when_answered(len(paths), self.told)
 
     def told(self) -> None:
         """Read them; to be called when they have come, or never will."""
@@ -155,7 +155,7 @@ class Place:
             needed = self._look_at(connection, requests, self._path(predecessor))
         self._look = _Look(connection, predecessor, requests, needed, self._send(connection, requests))
         if needed is not None:
-            self._look.asked.tell(needed, self)
+            self._look.asked.when_answered(needed, self.told)
 
     def _awaits_outlook(self, connection: Channel) -> bool:
         """Whether no number is before the own one: then the answer that is on its way will do, or else a list."""
@@ -186,7 +186,7 @@ class Place:
         """
         can_wait = not self._watched.get(self.own.path)
         for path in (self.done, followed):
-            is_asked = can_wait and connection.is_setting_watch(path, WatchKind.DATA)
+            is_asked = can_wait and connection.watches.is_asked(path, WatchKind.DATA)
             self._want(connection, path, requests, is_known=is_asked or _is_known(connection, path))
         # Who comes just behind on this client follows this one, and then needs no request of its own.
         if self._outlook is None or self._shown_on is not connection or not requests:
@@ -194,11 +194,7 @@ class Place:
         return len(requests)
 
     def _send(self, connection: Channel, requests: dict[str, Request]) -> Batch:
-        asked = connection.ask(*requests.values())
-        for path in requests:
-            if path in self._watched:
-                connection.watch_is_asked(path, WatchKind.DATA, asked)
-        return asked
+        return connection.ask(*requests.values())
 
     def told(self) -> None:
         """Decide: what the event of a watch would say of these answers has not come before them."""
@@ -276,7 +272,7 @@ class Place:
         """
         if self._watched.get(path):
             return
-        connection.watch(path, WatchKind.DATA, self)
+        connection.watches.listen(path, WatchKind.DATA, self.on_event)
         self._watched[path] = False
         if not is_known:
             requests[path] = (connection.exists if path == self.done else connection.get)(path, watch=True)
@@ -295,14 +291,14 @@ class Place:
         lives = self._is_set(connection, self.done) and self._is_set(connection, followed)
         return View(
             own_stands=self._shown_on is connection,
-            done=connection.shows(self.done, WatchKind.DATA) is True,
+            done=connection.watches.shows(self.done, WatchKind.DATA) is True,
             predecessor=look.predecessor if lives else None,
         )
 
     def _view_of_one(self, look: _Look) -> View:
         return View(
             own_stands=self._shown_on is look.connection,
-            done=look.connection.shows(self.done, WatchKind.DATA) is True,
+            done=look.connection.watches.shows(self.done, WatchKind.DATA) is True,
             children=[self.own.name],
         )
 
@@ -357,11 +353,10 @@ class Place:
             is_as_it_should = self.own.is_shown_by(reply)
             self._shown_on = connection if is_as_it_should else None
         if is_as_it_should or path == self.done:
-            connection.confirm_watch(path, WatchKind.DATA, is_there=is_there)
             self._watched[path] = is_as_it_should
         else:
             del self._watched[path]
-            connection.unwatch(self, (path, WatchKind.DATA), are_set=is_there)  # of a missing one `get` leaves none
+            connection.unwatch(self.on_event, (path, WatchKind.DATA))  # of a missing one `get` leaves none
         if was_shown and not is_as_it_should:  # deleted before the watch was set: its event would have said the same
             self.on_event(Event.DELETED, path)
 
@@ -386,9 +381,7 @@ class Place:
             return
         if self.has_seen_done or is_missing(parent) or is_present(done, path=self.done, **names):
             raise self._identity.over()
-        raise self._identity.error(
-            CandidateDeletedError, "was deleted by somebody: make another AsyncElection to stand again"
-        )
+        raise self._identity.deleted()
 
     def take(self, connection: Channel, followed: str | None) -> None:
         """Stand behind ``followed``, as was seen on this connection; None: stand before all others."""
@@ -426,7 +419,7 @@ class Place:
     def _is_set(self, connection: Channel, path: str) -> bool:
         """Whether a watch is set and silent: by a request of this candidate's, or of another one's on this client."""
         is_set = self._watched.get(path)
-        if is_set is False and connection.shows(path, WatchKind.DATA) is (path != self.done):
+        if is_set is False and connection.watches.shows(path, WatchKind.DATA) is (path != self.done):
             is_set = self._watched[path] = True
         return bool(is_set)
 
@@ -435,7 +428,7 @@ class Place:
         if self._outlook is not None:
             self._outlook.forget()
         watched, self._watched = self._watched, {}
-        connection.unwatch(self, *[(path, WatchKind.DATA) for path in watched])
+        connection.unwatch(self.on_event, *[(path, WatchKind.DATA) for path in watched])
 
     def on_event(self, event: Event, path: str) -> None:
         """Hear the event of a watch; to be called by the connection."""
@@ -455,8 +448,8 @@ class Place:
 
 
 def _is_known(connection: Channel, path: str) -> bool:
-    return connection.shows(path, WatchKind.DATA) is not None
+    return connection.watches.shows(path, WatchKind.DATA) is not None
 
 
 def _is_asked(connection: Channel, path: str) -> bool:
-    return _is_known(connection, path) or connection.is_setting_watch(path, WatchKind.DATA)
+    return _is_known(connection, path) or connection.watches.is_asked(path, WatchKind.DATA)

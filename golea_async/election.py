@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 import aiozk
 
+from ._arguments import check_awaitable, check_timeout, check_work
+from ._caller import Caller, release_own
 from ._candidacy import Candidacy
 from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
+from ._shared.held import held
 from ._shared.shielded import completion
 from .admin import end_election
-from .exceptions import ElectionError, LeadershipLostError, NotStandingError, ResignError
-from .leadership import Body, Leadership, current_bodies
+from .exceptions import ElectionError, LeadershipLostError, NotStandingError
+from .leadership import Body, Leadership
 from .status import Role, Status
 
 _logger = logging.getLogger("golea_async.election")
@@ -29,14 +34,16 @@ _Result = TypeVar("_Result")
 class AsyncElection:
     """One candidate in one election.
 
-    It stands from :meth:`start` (or ``async with``) until :meth:`resign`, until the election is ended or deleted, or
-    until somebody deletes its znode. One object stands once; afterwards make another. The application makes the
-    election node (see :func:`create_election`) and owns the client, which any number of elections may share.
+    It stands from :meth:`start` (or ``async with``, or :meth:`run`) until :meth:`resign`, until the election is ended
+    or deleted, or until somebody deletes its znode; then :meth:`start` begins a new candidacy, with another znode. The
+    application makes the election node (see :func:`create_election`) and owns the client, which any number of
+    elections may share.
 
     :param zk: a started aiozk client.
     :param resource: absolute path of the election node within the client's chroot, such as ``/election``.
     :param name: what others read in the candidate's znode; ``host:pid`` when not given.
     :param rejoin: whether to be nominated again after the session was lost. Otherwise that is final.
+    :param resign_timeout: the ``timeout`` of :meth:`resign` at the end of ``async with`` and of :meth:`run`.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when the path or the name cannot be one.
     """
@@ -48,12 +55,17 @@ class AsyncElection:
         name: str | None = None,
         *,
         rejoin: bool = True,
+        resign_timeout: float | None = 10,
     ) -> None:
         check_client(zk)
+        check_timeout(resign_timeout, "resign_timeout")
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
-        self._candidacy = Candidacy(zk, resource, self.name, check_name(self.name), rejoin=rejoin)
+        self._resign_timeout = resign_timeout
+        self._resignations = 0
+        self._new_candidacy = partial(Candidacy, zk, resource, self.name, check_name(self.name), rejoin=rejoin)
+        self._candidacy = self._new_candidacy()
 
     def __repr__(self) -> str:
         status = self.status
@@ -83,9 +95,10 @@ class AsyncElection:
         """Subscribe to the statuses: the current one, then every change, until this candidate's election is over.
 
         It ends without a further status after a resignation; otherwise the last status has the ``error`` that says
-        why. Its end is itself a loss of leadership. A cancelled read loses nothing, and a reader that is slow or
-        never reads costs bounded memory: changes between two followers may merge, a stretch of leading that was
-        never read may vanish, but a loss is always read after its gain, and the last thing read is the truth.
+        why. Its end is itself a loss of leadership. When :meth:`start` has begun a new candidacy, subscribe anew. A
+        cancelled read loses nothing, and a reader that is slow or never reads costs bounded memory: changes between
+        two followers may merge, a stretch of leading that was never read may vanish, but a loss is always read after
+        its gain, and the last thing read is the truth.
         """
         return self._candidacy.belief.board.reader()
 
@@ -94,33 +107,59 @@ class AsyncElection:
 
         While the client is out of touch this waits; a time limit is the caller's (``asyncio.timeout``). When it fails
         or is cancelled it raises at once; what it may have left in ZooKeeper is deleted in the background, and
-        :meth:`resign` waits for that.
+        :meth:`resign` waits for that. After a resignation, or an end that was final, it waits until the former znode
+        is gone, and begins a new candidacy.
 
         :raises ElectionNotFoundError: when the election node does not exist.
         :raises ElectionOverError: when the election is being ended.
-        :raises NotAuthorizedError: when the client may not stand there.
+        :raises NotAuthorizedError: when the client may not stand there, or may not delete its former znode.
         :raises SessionExpiredError: when the session is lost meanwhile and ``rejoin`` is false.
-        :raises ElectionError: when it was started before.
-        :raises NotStandingError: when it has resigned before or meanwhile.
+        :raises ElectionError: when it stands already.
+        :raises NotStandingError: when it resigns meanwhile.
         :raises ValueError: when the client was never started, or is closed.
         """
-        if self._candidacy.is_leaving and self._candidacy.task is None:
-            raise self._candidacy.identity.error(NotStandingError, "has resigned: make another AsyncElection")
-        if self._candidacy.task is not None:
-            raise self._candidacy.identity.error(
-                ElectionError,
-                "was started already: one object stands once, make another AsyncElection",
-            )
-        self._candidacy.start()
+        if self._stands:
+            raise self._stands_already()
+        if self._candidacy.has_ended_for_good:
+            await self._begin_anew(self._candidacy)
+        candidacy = self._candidacy
+        candidacy.start()
         try:
-            status = await self._candidacy.belief.board.decision()
+            status = await candidacy.belief.board.decision()
         except asyncio.CancelledError:
-            self._candidacy.leave()
+            candidacy.leave()
             raise
         if status.role is Role.NONE:
-            resigned = "resigned while it was starting"
-            raise status.error or self._candidacy.identity.error(NotStandingError, resigned)
+            raise status.error or self._resigned_while_starting(candidacy)
         return status
+
+    @property
+    def _stands(self) -> bool:
+        return self._candidacy.task is not None and not self._candidacy.has_ended_for_good
+
+    async def _begin_anew(self, former: Candidacy) -> None:
+        """Wait until nothing of the former candidacy is in ZooKeeper: else it would be followed by its successor."""
+        resignations = self._resignations
+        release_own(former.belief.bodies)  # the work that is being stopped must not be waited for by itself
+        if former.task is not None:
+            await asyncio.wait({former.task})
+            if former.withdraw_again():
+                await asyncio.wait({former.task})
+        if self._candidacy is not former:
+            raise self._stands_already()
+        if self._resignations != resignations:
+            raise self._resigned_while_starting(former)
+        if (error := self._what_is_left(former)) is not None:
+            raise error
+        self._candidacy = self._new_candidacy()
+
+    def _stands_already(self) -> ElectionError:
+        return self._candidacy.identity.error(
+            ElectionError, "was started already, and stands: resign() first, or make another AsyncElection"
+        )
+
+    def _resigned_while_starting(self, candidacy: Candidacy) -> NotStandingError:
+        return candidacy.identity.error(NotStandingError, "resigned while it was starting")
 
     async def wait_for_leadership(self) -> Leadership:
         """Wait until this candidate leads, and return that stretch of leading, valid at this instant.
@@ -130,21 +169,19 @@ class AsyncElection:
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
         """
-        if self._candidacy.task is None:
-            raise self._candidacy.identity.error(NotStandingError, "does not stand: start() it first")
-        async for _ in self._candidacy.belief.board.reader():
-            if (leadership := self.current_leadership) is not None:
-                return leadership
-        raise self.status.error or self._candidacy.identity.error(NotStandingError, "has resigned")
+        return await _leading(self._candidacy)
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
         """Run a body as the leader: ``async with election.leadership() as leadership: ...``.
 
         Entering waits for leadership. When it is lost the body is cancelled (once; again every T/3 when it goes on
-        regardless), and the block raises :class:`LeadershipLostError` with its cause, also when the body returned
-        after the loss. The body's own exception wins over that, and a cancellation from elsewhere stays one.
-        Resigning inside the body is no loss. One task enters and leaves: never around a ``yield`` of a fixture or a
-        lifespan; start a task there.
+        regardless, with a WARNING), and the block raises :class:`LeadershipLostError` with its cause, also when the
+        body returned after the loss. The body's own exception wins over that, and a cancellation from elsewhere stays
+        one. When the body's own task resigns, that is no loss. One task enters and leaves: never around a ``yield`` of
+        a fixture or a lifespan; start a task there.
+
+        ``asyncio.wait_for`` of Python 3.11 swallows a cancellation that comes just when what it waits for is ready,
+        and the body goes on until it is cancelled again: use ``asyncio.timeout``.
 
         :raises LeadershipLostError: when leadership was lost before the body had ended.
         :raises ElectionError: when entering, what ended the election for this candidate.
@@ -158,28 +195,23 @@ class AsyncElection:
         Starts if need be, and resigns on every way out: a result, an exception, a cancellation.
 
         :param work: is called with the leadership, and cancelled when that is lost.
+        :raises TypeError: when ``work`` cannot be called so, or cannot be awaited.
         :raises ElectionError: what ended the election for this candidate.
         :raises ResignError: as :meth:`resign`; when ``work`` raised, that is a note on its exception.
         """
-        try:
-            if self._candidacy.task is None:
-                await self.start()
-            result = await self._work_until_done(work)
-        except BaseException as error:
-            await self.__aexit__(type(error), error, error.__traceback__)
-            raise
-        await self.resign()
-        return result
-
-    async def _work_until_done(self, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
-        while True:
-            leadership = None
+        check_work(work)
+        candidacy = None
+        with held():
             try:
-                async with self.leadership() as leadership:
-                    return await work(leadership)
-            except LeadershipLostError:
-                if leadership is None or leadership.is_valid:
-                    raise  # another candidate's
+                if not self._stands:
+                    await self.start()
+                candidacy = self._candidacy
+                result = await _work_until_done(candidacy, work)
+            except BaseException as error:
+                await self._withdraw_beside(error, candidacy or self._candidacy)
+                raise
+            await self._withdraw(candidacy, self._resign_timeout)
+            return result
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -191,73 +223,89 @@ class AsyncElection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is None:
+            await self.resign(timeout=self._resign_timeout)
+        else:
+            await self._withdraw_beside(error, self._candidacy)
+
+    async def _withdraw_beside(self, error: BaseException, candidacy: Candidacy) -> None:
+        """Resign on the way out of an exception, which propagates: a failure is a note on it, and a WARNING."""
         try:
-            await self.resign()
+            await self._withdraw(candidacy, self._resign_timeout)
         except ElectionError as failure:
-            if error is None:
-                raise
             error.add_note(f"and then: {failure}")
             _logger.warning("%s", failure)
 
     async def resign(self, *, timeout: float | None = 10) -> None:
         """Leave the election; when this returns, the candidate's znode is gone.
 
-        First nobody here believes in leading any more, then the bodies of :meth:`leadership` are cancelled and awaited
-        (but for those that this is called within), and only then is the znode deleted. It may be called before the
-        start, twice, from any task, and in a task or scope that is being cancelled: a cancellation that arrives
-        meanwhile is held back until this is done.
+        First nobody here believes in leading any more, then the bodies of :meth:`leadership` are cancelled and awaited,
+        and only then is the znode deleted. It may be called before the start, twice, from any task, and in a task or
+        scope that is being cancelled: a cancellation that arrives meanwhile is held back until this is done.
 
-        :param timeout: seconds to wait; None: no limit.
+        Called by a body's own task, that body goes on, and is not waited for: it is to end soon. Called by anything
+        else that was begun inside a body (a child task, a signal handler, a timer, a server) that body is cancelled
+        and awaited, too, until its stopping cancels the caller: then it waits for the caller, and is not waited for.
+
+        :param timeout: seconds to wait, for the bodies too; None: no limit.
         :raises ResignError: when it cannot be known within ``timeout`` that the znode is gone. Deleting goes on in
             the background until the znode or the session is gone; another ``resign()`` waits for that.
         :raises NotAuthorizedError: when ZooKeeper does not let the client delete its znode. It stays as long as the
             session.
         """
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"the timeout must be None or seconds from 0 on, not {timeout!r}")
-        for body in current_bodies.get():
-            if body.guards(self._candidacy):
-                body.release()
-        self._candidacy.leave()
-        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        try:
-            await self._see_withdrawn(timeout)
-        except asyncio.CancelledError:
-            try:
-                await self._withdraw_again(deadline)
-            except ResignError as error:
-                _logger.warning("%s", error)
-            raise
-        await self._withdraw_again(deadline)
-        if self._candidacy.withdrawal_error is not None:
-            raise self._candidacy.withdrawal_error
+        check_timeout(timeout)
+        await self._withdraw(self._candidacy, timeout)
 
-    async def _withdraw_again(self, deadline: float | None) -> None:
-        """Try once more, in this task's time, where the background task was cancelled or refused.
+    async def _withdraw(self, candidacy: Candidacy, timeout: float | None) -> None:
+        self._resignations += 1
+        deadline = None
+        if timeout is not None and timeout < math.inf:
+            deadline = asyncio.get_running_loop().time() + timeout
+        caller = Caller(candidacy.belief.bodies)
+        candidacy.leave()
+        caller.bodies_are_stopped()
+        try:
+            await self._see_withdrawn(candidacy, caller, deadline)
+        except asyncio.CancelledError:
+            if (error := self._what_is_left(candidacy)) is not None:
+                _logger.warning("%s", error)  # nobody else says it: the cancellation propagates
+            raise
+        if (error := self._what_is_left(candidacy)) is not None:
+            raise error
+        await candidacy.closed()
+
+    async def _see_withdrawn(self, candidacy: Candidacy, caller: Caller, deadline: float | None) -> None:
+        """Wait for the background task; where that was cancelled or refused, try once more, in this task's time.
 
         The end of ``asyncio.run`` cancels both of them.
         """
-        candidacy = self._candidacy
-        if candidacy.is_withdrawn or candidacy.task is None or not candidacy.task.done():
-            return
-        candidacy.withdraw_again()
-        await self._see_withdrawn(None if deadline is None else max(0, deadline - asyncio.get_running_loop().time()))
 
-    async def _see_withdrawn(self, timeout: float | None) -> None:
-        """Wait for the background task."""
-        task = self._candidacy.task
-        if task is None:
-            return
+        async def end_of_task() -> None:
+            if candidacy.task is not None:
+                left = None if deadline is None else max(0, deadline - asyncio.get_running_loop().time())
+                await completion(candidacy.task, left, caller.on_cancel)
+
         try:
-            if not await completion(task, timeout):
-                raise self._still_there()
+            await end_of_task()
         except asyncio.CancelledError:
-            if not task.done():
-                _logger.warning("%s", self._still_there())
+            if candidacy.withdraw_again():
+                await end_of_task()
             raise
+        if candidacy.withdraw_again():
+            await end_of_task()
 
-    def _still_there(self) -> ResignError:
-        return self._candidacy.identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
+    def _what_is_left(self, candidacy: Candidacy) -> ElectionError | None:
+        """Return an error when it is not known that the candidate's znode is gone."""
+        identity, task = candidacy.identity, candidacy.task
+        if task is None or (task.done() and candidacy.is_withdrawn):
+            return None
+        if candidacy.withdrawal_error is not None:
+            return candidacy.withdrawal_error
+        if candidacy.belief.has_work:
+            return identity.not_withdrawn(
+                "has work in leadership() that has not stopped in time, so its znode stays, and"
+            )
+        return identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
 
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
@@ -268,11 +316,36 @@ class AsyncElection:
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
         """
-        if self._candidacy.task is None or self._candidacy.belief.board.has_ended:
+        if not self._stands:
             raise self._candidacy.identity.error(
                 NotStandingError,
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",
             )
+        candidacy = self._candidacy
         await end_election(self._zk, self.resource)
-        self._candidacy.end()
-        await asyncio.wait({self._candidacy.task})
+        candidacy.end()
+        if candidacy.task is not None:
+            await asyncio.wait({candidacy.task})
+        await candidacy.closed()
+
+
+async def _leading(candidacy: Candidacy) -> Leadership:
+    """Wait until this candidate leads: the one that stands now, and none that the same object begins later."""
+    if candidacy.task is None:
+        raise candidacy.identity.error(NotStandingError, "does not stand: start() it first")
+    async for _ in candidacy.belief.board.reader():
+        leadership = candidacy.belief.leadership
+        if leadership is not None and leadership.is_valid:
+            return leadership
+    raise candidacy.belief.board.latest.error or candidacy.identity.error(NotStandingError, "has resigned")
+
+
+async def _work_until_done(candidacy: Candidacy, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
+    while True:
+        leadership = None
+        try:
+            async with Body(partial(_leading, candidacy)) as leadership:
+                return await check_awaitable(work(leadership), work)
+        except LeadershipLostError:
+            if leadership is None or leadership.is_valid:
+                raise  # another candidate's

@@ -35,7 +35,7 @@ class ElectionOverError(ElectionError):
 
 
 class CandidateDeletedError(ElectionError):
-    """Somebody else deleted this candidate's znode. That is final: make a new :class:`golea_async.AsyncElection`."""
+    """Somebody else deleted this candidate's znode. That is final for this candidacy: ``start()`` begins another."""
 
 
 class SessionExpiredError(ElectionError):

@@ -13,10 +13,11 @@ import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from ._shared.held import hold, let_go
 from ._shared.lease import Lease
 from .exceptions import ElectionError, LeadershipLostError
 from .transaction import Transaction
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ._candidacy import Candidacy
 
 _logger = logging.getLogger("golea_async.leadership")
+
+# The work has stopped by then. A round trip tells a deletion, a new connection the end of the session.
+_LONGEST_DOUBT = 10.0
 
 
 class Leadership:
@@ -42,6 +46,7 @@ class Leadership:
         self._path = path
         self._is_lost = False
         self._cause: ElectionError | None = None
+        self._explained: asyncio.Future[None] | None = None  # while the cause is in doubt
         self._lost = asyncio.Event()
         self._bodies: dict[Body, None] = {}
 
@@ -78,7 +83,7 @@ class Leadership:
 
     def transaction(self) -> Transaction:
         """Return a ZooKeeper transaction that commits only while this candidate's znode stands."""
-        return Transaction(self, self._candidacy.client, self._path)
+        return Transaction(self._candidacy.client, self._path, self.check, self.lost_error)
 
     def lost_error(self) -> LeadershipLostError:
         """Say that this is lost, and why."""
@@ -90,29 +95,51 @@ class Leadership:
         error.__cause__ = cause
         return error
 
-    def lose(self, cause: ElectionError | None) -> None:
-        """Be lost from now on, and cancel the bodies. No cause: the candidate resigns, and says so when it is asked."""
+    def lose(self, cause: ElectionError | None, *, is_in_doubt: bool = False) -> None:
+        """Be lost from now on, and cancel the bodies. No cause: the candidate resigns, and says so when it is asked.
+
+        :param is_in_doubt: whether the cause is a guess, and :meth:`explain` will be called when it is known.
+        """
         if self._is_lost:
             return
         self._is_lost = True
         self._cause = cause
+        if is_in_doubt:
+            self._explained = asyncio.get_running_loop().create_future()
         self._lost.set()
         for body in list(self._bodies):
             body.stop()
 
+    def explain(self, cause: ElectionError | None) -> None:
+        """Say why this was lost, which was in doubt until now. No cause: the guess will do."""
+        self._cause = cause or self._cause
+        explained, self._explained = self._explained, None
+        if explained is not None and not explained.done():
+            explained.set_result(None)
+
     @property
-    def has_bodies(self) -> bool:
-        """Whether work within it has not ended."""
-        return bool(self._bodies)
+    def cause(self) -> ElectionError | None:
+        """Why it was lost, as far as is known."""
+        return self._cause
+
+    async def explanation(self) -> None:
+        """Wait until the cause of the loss is known, which takes a round trip, but not for an outage to end."""
+        if self._explained is not None:
+            await asyncio.wait([self._explained], timeout=max(_LONGEST_DOUBT, self._lease.timeout))
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        """The work within it that has not ended."""
+        return tuple(self._bodies)
+
+    def about(self, what: str) -> str:
+        """Say something of this candidate."""
+        return self._candidacy.identity.about(what)
 
     async def stopped(self) -> None:
         """Wait until every body has ended, but for those that were released."""
         while self._bodies:
             await asyncio.wait([body.ended for body in self._bodies])
-
-    def is_of(self, candidacy: Candidacy) -> bool:
-        """Whether this is that candidate's."""
-        return self._candidacy is candidacy
 
     def enter(self, body: Body) -> None:
         """Count a body that begins."""
@@ -147,6 +174,9 @@ class Body:
         self._cancelling = 0  # how many cancellations of others were pending at the entry
         self._own_cancellations = 0
         self._is_released = False
+        self.is_cancelling = False  # right now, in this very call
+        self.has_cancelled: asyncio.Task[object] | None = None  # who ran while the body was cancelled, and awaits it
+        self.is_waited_for_once = False  # until it would be cancelled again
         self._timer: asyncio.TimerHandle | None = None
         self._token: Token[tuple[Body, ...]] | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -164,6 +194,7 @@ class Body:
             leadership,
         )
         self._token = current_bodies.set((*current_bodies.get(), self))
+        hold(self, task)
         leadership.enter(self)
         return leadership
 
@@ -176,6 +207,7 @@ class Body:
         leadership = self._leadership
         if leadership is None:
             raise RuntimeError("leadership() must be entered before it is left")
+        let_go(self)
         if asyncio.current_task() is not self._task:
             self._stop_timer()
             leadership.leave(self)  # it has ended, if in a wrong way: a resignation must not wait for it
@@ -192,6 +224,7 @@ class Body:
         finally:
             leadership.leave(self)
         if is_ours or (is_lost and error is None):
+            await leadership.explanation()
             lost = leadership.lost_error()
             raise lost from lost.__cause__
 
@@ -227,20 +260,51 @@ class Body:
         if task is None or leadership is None or self._is_released or task.done():
             return
         if self._own_cancellations:
-            _logger.warning("a body of leadership() goes on although leadership was lost; it is cancelled once more")
+            self._complain(leadership)
         self._own_cancellations += 1
-        task.cancel()
+        self._cancel(task)
         self._timer = task.get_loop().call_later(leadership.retry_interval, self.stop)
 
-    def guards(self, candidacy: Candidacy) -> bool:
-        """Whether this is a body of that candidate's leadership."""
-        return self._leadership is not None and self._leadership.is_of(candidacy)
+    def _complain(self, leadership: Leadership) -> None:
+        """Say that the body goes on, and wait for it no more where it seems to wait for who resigns."""
+        seconds = self._own_cancellations * leadership.retry_interval
+        what = f"lost leadership {seconds:.1f} s ago, and its work goes on; it is cancelled once more"
+        hint = "asyncio.wait_for() of Python 3.11 can swallow a cancellation: use asyncio.timeout() there"
+        _logger.warning("%s (%s)", leadership.about(what), hint)
+        if self.is_waited_for_once:
+            self.wait_no_more()
+
+    def _cancel(self, task: asyncio.Task[object]) -> None:
+        """Cancel the body's task, and see whether that has cancelled the current one: then the body awaits it."""
+        current = asyncio.current_task(task.get_loop())
+        cancelled_before = 0 if current is None else current.cancelling()
+        self.is_cancelling = True
+        try:
+            task.cancel()
+        finally:
+            self.is_cancelling = False
+        if current is not None and current is not task and current.cancelling() > cancelled_before:
+            self.has_cancelled = current
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was cancelled since leadership was lost."""
+        return self._own_cancellations > 0
+
+    def is_run_by(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether this is the body's own task."""
+        return task is not None and task is self._task
 
     def release(self) -> None:
-        """Guard the body no longer: it resigns itself, and is neither cancelled for that nor waited for."""
+        """Guard the body no longer: its own task resigns, and it is neither cancelled for that nor waited for."""
         if self._leadership is not None:
             self._is_released = self._is_released or self._leadership.is_valid
             self._stop_timer()
+            self._leadership.leave(self)
+
+    def wait_no_more(self) -> None:
+        """Have nobody wait for the body, which waits for who resigns. It is stopped as any other."""
+        if self._leadership is not None:
             self._leadership.leave(self)
 
     def _stop_timer(self) -> None:

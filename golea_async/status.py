@@ -55,11 +55,13 @@ class StatusReader(AsyncIterator[Status]):
     before anything newer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: set[StatusReader]) -> None:
         self._unread: list[Status] = []
         self._last_read: Status | None = None
         self._ended = False
         self._readable = asyncio.Event()
+        self._waiting = waiting  # the readers that are awaited, of one board
+        self._reads = 0  # pending ones
 
     def __aiter__(self) -> StatusReader:
         return self
@@ -68,10 +70,21 @@ class StatusReader(AsyncIterator[Status]):
         while not self._unread:
             if self._ended:
                 raise StopAsyncIteration
-            self._readable.clear()
-            await self._readable.wait()
+            await self._next_publication()
         self._last_read = self._unread.pop(0)
         return self._last_read
+
+    async def _next_publication(self) -> None:
+        """Wait, and be held meanwhile: asyncio holds tasks weakly, so nobody else may hold the one that waits here."""
+        self._readable.clear()
+        self._reads += 1
+        self._waiting.add(self)
+        try:
+            await self._readable.wait()
+        finally:
+            self._reads -= 1
+            if not self._reads:
+                self._waiting.discard(self)
 
     def publish(self, status: Status) -> None:
         """Add a status to what is to be read, merging what may be merged."""
@@ -91,7 +104,10 @@ class StatusReader(AsyncIterator[Status]):
 
 
 class StatusBoard:
-    """The latest status of one candidate and those who read it (held weakly: ``break`` leaves nothing behind)."""
+    """The latest status of one candidate and those who read it.
+
+    A reader is held weakly, so that ``break`` leaves nothing behind, but strongly while a read is pending.
+    """
 
     def __init__(self) -> None:
         self.latest = _NOT_STANDING
@@ -99,10 +115,13 @@ class StatusBoard:
         self._final: Status | None = None
         self._decision: asyncio.Future[Status] | None = None
         self._readers: dict[weakref.ref[StatusReader], None] | None = None  # thousands stand that nobody reads
+        self._waiting: set[StatusReader] | None = None
 
     def reader(self) -> StatusReader:
         """Subscribe a new reader, from the current status on."""
-        reader = StatusReader()
+        if self._waiting is None:
+            self._waiting = set()
+        reader = StatusReader(self._waiting)
         if self.has_ended:
             reader.end(self._final)
         else:

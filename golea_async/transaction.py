@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiozk
 from aiozk import exc
 
 from ._shared.batch import ConnectionLostError
 from ._shared.channel import Channel
-from ._shared.client_context import Change, ClientContext
-from ._zookeeper.replies import accept, first_failure, is_refused
+from ._shared.client_context import ClientContext
+from ._zookeeper.replies import ResponseError, accept, first_failure, is_refused
 from ._zookeeper.requests import Request
-from .exceptions import ElectionError
+from .exceptions import ElectionError, LeadershipLostError
 
-if TYPE_CHECKING:
-    from .leadership import Leadership
+
+class _Operation(NamedTuple):
+    """One operation, with the name of the method that has added it."""
+
+    name: str
+    path: str
+    request: Callable[[Channel], Any]
 
 
 class Transaction:
@@ -29,8 +36,8 @@ class Transaction:
     again: when the election was deleted and made anew in between.
 
     :raises LeadershipLostError: by the end of the block, when leadership is lost; nothing was written.
-    :raises aiozk.exc.ResponseError: what ZooKeeper says of one of the operations (``NoNode``, ``BadVersion``, ...);
-        nothing was written.
+    :raises aiozk.exc.ResponseError: what ZooKeeper says of one of the operations (``NoNode``, ``BadVersion``, ...),
+        with its name and path in the text; nothing was written.
     :raises ElectionError: when the connection ended before the answer: it may have been written or not.
     :raises NotAuthorizedError: when the access control list of the own znode says no.
     :raises TypeError: when a path is no str or data are no bytes; from the call itself, as the next one.
@@ -39,11 +46,18 @@ class Transaction:
     Cancelled while it commits: it may have been written or not.
     """
 
-    def __init__(self, leadership: Leadership, client: aiozk.ZKClient, path: str) -> None:
-        self._leadership = leadership
+    def __init__(
+        self,
+        client: aiozk.ZKClient,
+        path: str,
+        check_leadership: Callable[[], None],
+        lost_error: Callable[[], LeadershipLostError],
+    ) -> None:
         self._client = client
         self._path = path
-        self._operations: list[Any] = []
+        self._check_leadership = check_leadership
+        self._lost_error = lost_error
+        self._operations: list[_Operation] = []
         self.results: list[Any] = []
         """What ZooKeeper answered to each operation, in order, after the commit (aiozk's responses)."""
 
@@ -58,27 +72,32 @@ class Transaction:
     ) -> None:
         """Create a znode."""
         _check(path, data)
-        self._operations.append(
-            lambda connection: connection.create(path, data, acl, ephemeral=ephemeral, sequential=sequential)
+        self._add(
+            "create",
+            path,
+            lambda connection: connection.create(path, data, acl, ephemeral=ephemeral, sequential=sequential),
         )
 
     def set_data(self, path: str, data: bytes, *, version: int = -1) -> None:
         """Set a znode's data, at this version of it (-1: at any)."""
         _check(path, data)
-        self._operations.append(lambda connection: connection.set_data(path, data, version))
+        self._add("set_data", path, lambda connection: connection.set_data(path, data, version))
 
     def delete(self, path: str, *, version: int = -1) -> None:
         """Delete a znode, at this version of it (-1: at any)."""
         _check(path)
-        self._operations.append(lambda connection: connection.delete(path, version))
+        self._add("delete", path, lambda connection: connection.delete(path, version))
 
     def check_version(self, path: str, *, version: int = -1) -> None:
         """Require a znode to be there, at this version of it (-1: at any)."""
         _check(path)
-        self._operations.append(lambda connection: connection.check_operation(path, version))
+        self._add("check_version", path, lambda connection: connection.check_operation(path, version))
+
+    def _add(self, name: str, path: str, request: Callable[[Channel], Any]) -> None:
+        self._operations.append(_Operation(name, path, request))
 
     async def __aenter__(self) -> Self:
-        self._leadership.check()
+        self._check_leadership()
         return self
 
     async def __aexit__(
@@ -93,7 +112,7 @@ class Transaction:
     async def _commit(self) -> None:
         if not self._operations:
             raise ValueError("a transaction without operations: call create(), set_data(), delete() or check_version()")
-        self._leadership.check()
+        self._check_leadership()
         context = ClientContext.attach(self._client)
         try:
             connection = await self._connected(context)
@@ -110,17 +129,17 @@ class Transaction:
 
     async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""
-        changed = Change()
-        with context.listening(changed):
+        changed = asyncio.Event()
+        with context.listening(changed.set):
             while (connection := context.channel) is None:
-                self._leadership.check()
+                self._check_leadership()
                 changed.clear()
                 await changed.wait()
-        self._leadership.check()
+        self._check_leadership()
         return connection
 
     def _request(self, connection: Channel) -> Request:
-        operations = [operation(connection) for operation in self._operations]
+        operations = [operation.request(connection) for operation in self._operations]
         return connection.multi(connection.check_operation(self._path), *operations)
 
     def _judge(self, reply: Any) -> None:
@@ -132,10 +151,32 @@ class Transaction:
             accept(reply, path=self._path, candidate_id=self._path)
         own = reply.responses[0]
         if isinstance(own, exc.NoNode):
-            raise self._leadership.lost_error()
+            raise self._lost_error()
         if isinstance(own, exc.NoAuth):
             accept(own, path=self._path, candidate_id=self._path)
-        raise failure
+        raise self._named(failure, reply)
+
+    def _named(self, failure: ResponseError, reply: Any) -> Any:
+        """Return ZooKeeper's error with the operation and the path in its text, which is the bare name else."""
+        place = next((place for place, result in enumerate(reply.responses) if result is failure), 0)
+        if not 0 < place <= len(self._operations):
+            return failure
+        name, path, _ = self._operations[place - 1]
+        where = f"operation {place} of {len(self._operations)} in a transaction of {self._path}"
+        kind: Any = type(failure)
+        named = _named_kind(kind)(f"{kind.__name__}: {name} of {path}, {where}; nothing was written")
+        named.error_code = failure.error_code
+        return named
+
+
+@cache
+def _named_kind(kind: Any) -> Any:
+    """Return a subclass that says what it is made with.
+
+    Made as usual, it would be what aiozk raises for that error from then on: its metaclass keeps the latest class.
+    """
+    spoken = {"__init__": Exception.__init__, "__str__": Exception.__str__, "__module__": __name__}
+    return type.__new__(type(kind), kind.__name__, (kind,), spoken)
 
 
 def _check(path: object, data: object = b"") -> None:

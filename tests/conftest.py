@@ -5,23 +5,35 @@ Tests that hurt a server take `own_ensemble`; everybody else shares one ensemble
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import uvloop
+from blockbuster import blockbuster_ctx
 
 from golea_async.testing import MemoryZooKeeper
 
+from .support.elections import LONG_SESSION_TIMEOUT
 from .support.ensemble import Ensemble, SharedEnsemble
 from .support.wire import WireClient
 
 pytest_plugins = ["golea_async.testing.pytest_plugin"]  # as where the package is installed
 
-ASYNCIO: tuple[str, dict[str, Any]] = ("asyncio", {"use_uvloop": False})
-UVLOOP: tuple[str, dict[str, Any]] = ("asyncio", {"use_uvloop": True})
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+LOOP_FACTORIES: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+WORKERS_PER_CORE = 3
+"""A test waits most of the time, for ZooKeeper and for timeouts."""
+FEWEST_WORKERS = 4
+MEMORY_OF_ALL_SERVERS = 4 << 30
+MEMORY_OF_A_WORKERS_SERVERS = 512 << 20
+"""The shared ensembles of three servers and of one, and a test's own of three, at 70 MB a server."""
 
 _resource_numbers = itertools.count(1)
 
@@ -32,19 +44,36 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Follow the cores that this process may use, as far as the memory for ZooKeeper servers goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = min(MEMORY_OF_ALL_SERVERS, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    return max(1, min(max(FEWEST_WORKERS, WORKERS_PER_CORE * cores), memory // MEMORY_OF_A_WORKERS_SERVERS))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    workers = config.getoption("numprocesses", None) or 1
+    return f"workers: {workers}, each of which starts the ZooKeeper servers that its tests need"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--uvloop", action="store_true", help="run all tests on uvloop's event loop")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.definition.get_closest_marker("both_loops") is not None:
-        metafunc.parametrize("anyio_backend", [ASYNCIO, UVLOOP], ids=["asyncio", "uvloop"], scope="session")
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """Choose the event loops of an asynchronous test: asyncio's or, with `--uvloop`, uvloop's. A mark can say else."""
+    if item.get_closest_marker("both_loops") is not None:
+        return LOOP_FACTORIES
+    is_uvloop = config.getoption("--uvloop") and item.get_closest_marker("asyncios_loop") is None
+    name = "uvloop" if is_uvloop else "asyncio"
+    return {name: LOOP_FACTORIES[name]}
 
 
-@pytest.fixture(scope="session")
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """The event loop of the async tests; the mark `both_loops` runs a test on either."""
-    return UVLOOP if request.config.getoption("--uvloop") else ASYNCIO
+@pytest.fixture(scope="session", autouse=True)
+def never_blocks() -> Iterator[None]:
+    """Have the library fail with a `BlockingError` where it would block an event loop."""
+    with blockbuster_ctx("golea_async", excluded_modules=["golea_async.testing"]):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +116,8 @@ def own_ensemble() -> Iterator[Callable[..., Ensemble]]:
 @pytest.fixture
 async def wire(ensemble: SharedEnsemble) -> AsyncIterator[WireClient]:
     """Somebody else's session, on the first server of the shared ensemble."""
-    async with await WireClient.connect(ensemble.servers[0].port) as client:
+    port = ensemble.servers[0].port
+    async with await WireClient.connect(port, session_timeout=LONG_SESSION_TIMEOUT) as client:
         yield client
 
 

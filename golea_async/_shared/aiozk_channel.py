@@ -1,4 +1,4 @@
-"""What a plain aiozk client does without end, bounded while something of this library runs on it.
+"""A plain aiozk client: its connections, and what it does without end, bounded while this library runs on it.
 
 aiozk 0.32's repair loop is the one task that makes connections, and two of its steps can hold it up for ever:
 
@@ -11,27 +11,33 @@ aiozk 0.32's repair loop is the one task that makes connections, and two of its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
-import aiozk
-from aiozk.session import Session
+from aiozk import exc
 from aiozk.states import States
+
+from golea_async._zookeeper.acknowledgements import Acknowledgements
+from golea_async._zookeeper.replies import Reply
+from golea_async._zookeeper.requests import Request
+from golea_async._zookeeper.wire import RemoveWatches, WatchKind
+
+from .batch import Batch
+from .channel import Channel
 
 _LEFT = (States.SUSPENDED, States.LOST)
 
 
 class BoundedSteps:
-    """Gives these two steps of one client's repair loop an end. To a :class:`golea_async.ZKClient` it does nothing."""
+    """Gives these two steps of one session's repair loop an end."""
 
-    def __init__(self, client: aiozk.ZKClient) -> None:
-        self._session = client.session
+    def __init__(self, session: Any) -> None:
+        self._session = session
         self._former: dict[str, Any] = {}  # what the session itself had under these names; None: its class's
 
     def put_in_place(self) -> None:
         """Have the repair loop take the bounded steps."""
-        if not isinstance(self._session, Session):
-            return
         self._make_connection = self._session.make_connection
         self._set_existing_watches = self._session.set_existing_watches
         self._replace("make_connection", self._connect)
@@ -73,20 +79,86 @@ class BoundedSteps:
                 state.futures[each].discard(left)
 
 
-def hear_events(session: Any, wire: Any, hear: Callable[[int, str], None]) -> None:
-    """Have ``hear`` called with each watch event on this connection; aiozk is told of those that somebody waits for.
+class AiozkChannel(Channel):
+    """One connection of a plain aiozk client.
 
-    It makes an entry for each event that nobody waits for. Such events are normal: ours are for nobody else, and one
-    comes when a watch was set again by a request that was already under way when its event fired.
-
-    An event is heard in its turn, behind the replies before it: who waits for those is called back by the event loop,
-    and since Python 3.12 aiozk reads all that has come before the loop goes on.
+    aiozk 0.32's ``Session.send`` sends a create again after a lost reply, waits for ever when there is no connection,
+    and hears of a dead one after a whole session timeout: so requests are written to its connection, and end with it.
     """
-    loop = asyncio.get_running_loop()
 
-    def dispatch(event: Any) -> None:
-        loop.call_soon(hear, event.type, event.path)
-        if not event.type or session.watch_callbacks.get((event.type, event.path)):
-            session.event_dispatch(event)
+    def _begin(self) -> None:
+        # aiozk matches the replies to its pings last in, first out: of its requests only ours can be timed.
+        self._connect_sent_at = None
+        self._acknowledgements = Acknowledgements(self.lease.timeout)
+        self._unanswered: dict[Batch, None] = {}
+        # aiozk's reader ends silently at the end of the stream, and its session learns of that by its next ping.
+        self._reader = getattr(self._wire, "read_loop_task", None)
+        if self._reader is not None:
+            self._reader.add_done_callback(self._reader_ended)
+        self._hear_events()
 
-    wire.watch_handler = dispatch
+    def _hear_events(self) -> None:
+        """Hear each watch event on this connection; have aiozk told of those that somebody waits for.
+
+        It makes an entry for each event that nobody waits for. Such events are normal: ours are for nobody else, and
+        one comes when a watch was set again by a request that was already under way when its event fired.
+
+        An event is heard in its turn, behind the replies before it: who waits for those is called back by the event
+        loop, and since Python 3.12 aiozk reads all that has come before the loop goes on.
+        """
+        loop, session, hear = asyncio.get_running_loop(), self._session, self.hear
+
+        def dispatch(event: Any) -> None:
+            loop.call_soon(hear, event.type, event.path)
+            if not event.type or session.watch_callbacks.get((event.type, event.path)):
+                session.event_dispatch(event)
+
+        self._wire.watch_handler = dispatch
+
+    def _reader_ended(self, _reader: asyncio.Task[None]) -> None:
+        self.abandon()
+
+    def _end(self) -> None:
+        if self._reader is not None:
+            self._reader.remove_done_callback(self._reader_ended)
+        for batch in self._unanswered:
+            batch.unanswered()
+
+    def _post(self, requests: Sequence[Request], batch: Batch) -> None:
+        """Write requests to aiozk's connection, whose futures end with ZooKeeper's error, or are cancelled."""
+        session, sent, come = self._session, deque[asyncio.Future[Any]](), set[asyncio.Future[Any]]()
+
+        def pass_on(answered: asyncio.Future[Any]) -> None:
+            come.add(answered)  # not all that are done: an event may be due between them
+            while sent and sent[0] in come:  # in order, also where one before is missing: aiozk goes by their numbers
+                _pass_on(sent.popleft(), batch)
+            if not sent:
+                self._unanswered.pop(batch, None)
+
+        self._unanswered[batch] = None
+        for request in requests:
+            session.xid = session.xid + 1 if session.xid < 0x7FFFFFFF else 1
+            sent.append(self._wire.send(request, xid=session.xid))
+        for answered in tuple(sent):
+            answered.add_done_callback(pass_on)
+
+    def _read_answer(self, sent_at: float, request: Request, zxid: int, result: Any) -> Reply:
+        reply = super()._read_answer(sent_at, request, zxid, result)
+        if zxid > 0:
+            self._session.last_zxid = zxid
+        self._acknowledgements.record(sent_at, self.answered_at)
+        return reply
+
+    def _forget_watch(self, absolute_path: str, kind: WatchKind) -> None:
+        self.ask(RemoveWatches(absolute_path, kind))  # at once: who comes next sets the watch again, behind that
+
+
+def _pass_on(answered: asyncio.Future[Any], batch: Batch) -> None:
+    """Tell a batch what has become of a request to aiozk."""
+    error = asyncio.CancelledError() if answered.cancelled() else answered.exception()
+    if error is None:
+        batch.answered(*answered.result())
+    elif isinstance(error, exc.ResponseError):
+        batch.answered(0, error)
+    else:
+        batch.unanswered()

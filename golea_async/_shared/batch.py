@@ -3,50 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply
-
-if TYPE_CHECKING:
-    from .channel import Channel
+from golea_async._zookeeper.requests import Request
 
 
 class ConnectionLostError(Exception):
     """The connection ended before the reply: what was asked may have happened, or may still happen."""
 
 
-class Reader(Protocol):
-    """Who reads replies in the very call in which the last of them has come."""
-
-    def told(self) -> None:
-        """Hear that so many replies as were wanted can be taken, or never can be."""
-
-
-class _Waiter:
-    """A reader that waits, and reads later."""
-
-    def __init__(self) -> None:
-        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def told(self) -> None:
-        if not self.end.done():
-            self.end.set_result(None)
-
-
 class Batch:
-    """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order."""
+    """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order.
 
-    __slots__ = ("_channel", "_is_lost", "_needed", "_reader", "_replies", "_sent_at", "_unanswered")
+    :param read: called with each answer as it comes: when the request was sent, the request, the zxid, and the
+        response or ZooKeeper's error; returns the reply, or raises :class:`ConnectionLostError`.
+    :param give_up: called, in the next turn of the event loop, when the connection has ended before the last answer.
+    """
 
-    def __init__(self, channel: Channel, count: int) -> None:
-        self._channel = channel
+    __slots__ = (
+        "_call",
+        "_give_up",
+        "_is_lost",
+        "_needed",
+        "_read",
+        "_replies",
+        "_requests",
+        "_sent_at",
+        "_unanswered",
+    )
+
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        read: Callable[[float, Request, int, Any], Reply],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._requests = requests
+        self._read = read
+        self._give_up = give_up
         self._sent_at = boottime()
         self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
-        self._unanswered = count
+        self._unanswered = len(requests)
         self._is_lost = False
         self._needed = 0
-        self._reader: Reader | None = None
+        self._call: Callable[[], None] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -62,12 +65,12 @@ class Batch:
         """Whether :meth:`take` can return so many replies, or never will."""
         return self._is_lost or self._come >= count
 
-    def tell(self, count: int, reader: Reader) -> None:
-        """Tell it once, in the very call that reads the last one, when so many replies can be taken, or never can be.
+    def when_answered(self, count: int, call: Callable[[], None]) -> None:
+        """Call once when so many replies can be taken, or never can be: in the very call that reads the last of them.
 
         That is at once when they are there.
         """
-        self._needed, self._reader = count, reader
+        self._needed, self._call = count, call
         if self._come >= count:
             self._tell()
         elif self._is_lost:
@@ -90,21 +93,21 @@ class Batch:
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
         if self._come < count:
-            waiter = _Waiter()
-            self.tell(count, waiter)
-            await waiter.end
+            answered = asyncio.Event()
+            self.when_answered(count, answered.set)
+            await answered.wait()
         return self.take(count)
 
     def answered(self, zxid: int, result: Any) -> None:
         """Read the next answer; to be called by the connection."""
         if self._is_lost:
             return
+        request = self._requests[-self._unanswered]
         try:
-            reply = self._channel.reply(zxid, result)
+            reply = self._read(self._sent_at, request, zxid, result)
         except ConnectionLostError:
             self.unanswered()
             return
-        self._channel.renew_lease(self._sent_at, reply)
         self._unanswered -= 1
         if self._replies is None:
             self._replies = []
@@ -113,16 +116,16 @@ class Batch:
             self._tell()
 
     def unanswered(self) -> None:
-        """Take note that nothing more comes. Who waits is told later: the connection is just being ended."""
+        """Take note that no further answer comes. A reader is told later: the connection is just being ended."""
         if not self._is_lost:
             self._is_lost = True
-            asyncio.get_running_loop().call_soon(self._give_up)
+            asyncio.get_running_loop().call_soon(self._lose)
 
-    def _give_up(self) -> None:
-        self._channel.abandon()
+    def _lose(self) -> None:
+        self._give_up()
         self._tell()
 
     def _tell(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.told()
+        call, self._call = self._call, None
+        if call is not None:
+            call()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -12,9 +11,11 @@ from weakref import WeakKeyDictionary
 import aiozk
 from aiozk.states import States
 
+from golea_async._zookeeper.session import Session
 from golea_async.exceptions import ElectionError
 
-from .aiozk_channel import BoundedSteps
+from .aiozk_channel import AiozkChannel, BoundedSteps
+from .background import Background
 from .batch import ConnectionLostError
 from .channel import Channel, check_client
 from .keepalive import KeepAlive
@@ -31,28 +32,6 @@ class Sleeper(Protocol):
         """Have it look again."""
 
 
-class TaskOwner(Protocol):
-    """Whose background task it is."""
-
-    def has_ended(self, task: asyncio.Task[Any]) -> None:
-        """Hear that it has ended: has returned, has raised, or was cancelled, maybe before it began."""
-
-
-class ChangeListener(Protocol):
-    """Who hears of a context's changes."""
-
-    def on_change(self) -> None:
-        """Hear that the connection, the session or the lease has come or gone."""
-
-
-class Change(asyncio.Event):
-    """The next one, to be waited for."""
-
-    def on_change(self) -> None:
-        """Hear of it; to be called by the context."""
-        self.set()
-
-
 class ClientContext:
     """What the users (elections, functions) of one client share: its current connection, and their tasks.
 
@@ -63,18 +42,18 @@ class ClientContext:
         self._client = client
         self._session = client.session
         self._repair_task = client.session.repair_loop_task
-        self._bounded_steps = BoundedSteps(client)
+        is_plain = not isinstance(client.session, Session)
+        self._bounded_steps = BoundedSteps(client.session) if is_plain else None
+        self._channel_class = AiozkChannel if is_plain else Channel
         self.loop = asyncio.get_running_loop()
         self._channel: Channel | None = None
         self._users = 0
-        self._tasks: dict[asyncio.Task[Any], TaskOwner | None] = {}
-        self._note_end = self._task_has_ended  # one for all of them: there may be thousands
-        self._context = contextvars.Context()  # of background tasks, which set nothing in it
-        self._listeners: dict[ChangeListener, None] = {}  # in order: a schedule can be played again exactly
+        self._background = Background()
+        self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
         self._to_wake: list[Sleeper] = []
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
-        self.keep_alive = KeepAlive(self)
+        self.keep_alive = KeepAlive(lambda: self.channel, lambda: self.lease, self.notify, self.spawn)
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> ClientContext:
@@ -136,7 +115,7 @@ class ClientContext:
             lost, self._channel = self._channel, None
             lost.lose()
         if self._channel is None and self._session.state == States.CONNECTED:
-            fresh = Channel(self._client, self._lease_of_session())
+            fresh = self._channel_class(self._client, self._lease_of_session())
             if fresh.is_current:
                 self._channel = fresh
             else:
@@ -149,7 +128,7 @@ class ClientContext:
         if self.lease is None or self.lease.session_id != session_id:
             self.lease = Lease(session_id, timeout, self._notice_lease)
         if self.lease.limit(timeout):
-            self.keep_alive.watch_lapse()
+            self.keep_alive.look()
         return self.lease
 
     def has_lost(self, session_id: int) -> bool:
@@ -161,8 +140,8 @@ class ClientContext:
 
         :raises ElectionError: when the client is closed meanwhile.
         """
-        changed = Change()
-        with self.listening(changed):
+        changed = asyncio.Event()
+        with self.listening(changed.set):
             while (channel := self.channel) is None:
                 if self.is_closed:
                     raise ElectionError("the ZooKeeper client was closed before it had answered")
@@ -170,17 +149,17 @@ class ClientContext:
                 await changed.wait()
             return channel
 
-    def listen(self, listener: ChangeListener) -> None:
-        """Tell ``listener`` whenever the connection, the session or the lease comes or goes."""
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called whenever the connection, the session or the lease comes or goes."""
         self._listeners[listener] = None
 
-    def unlisten(self, listener: ChangeListener) -> None:
-        """Tell it no more."""
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Have it called no more."""
         self._listeners.pop(listener, None)
 
     @contextmanager
-    def listening(self, listener: ChangeListener) -> Iterator[None]:
-        """Have it told in a block."""
+    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Have it called in a block."""
         self.listen(listener)
         try:
             yield
@@ -188,21 +167,15 @@ class ClientContext:
             self.unlisten(listener)
 
     def spawn(
-        self,
-        work: Coroutine[Any, Any, _Result],
-        name: str,
-        owner: TaskOwner | None = None,
-    ) -> asyncio.Task[_Result]:
-        """Run a background task in an empty context (nobody's request id). It is held until it ends."""
-        task = self.loop.create_task(work, name=name, context=self._context)
-        self._tasks[task] = owner
-        task.add_done_callback(self._note_end, context=self._context)
-        return task
+        self, work: Coroutine[Any, Any, None], name: str, on_end: Callable[[asyncio.Task[None]], None] | None = None
+    ) -> asyncio.Task[None]:
+        """Run work in the background of this client: see :meth:`Background.spawn`."""
+        return self._background.spawn(work, name, on_end)
 
-    def _task_has_ended(self, task: asyncio.Task[Any]) -> None:
-        owner = self._tasks.pop(task)
-        if owner is not None:
-            owner.has_ended(task)
+    async def closed(self) -> None:
+        """When the last user has gone, wait until nothing runs in the background any more. Else return at once."""
+        if not self._users:
+            await self._background.ended()
 
     def wake_soon(self, sleeper: Sleeper) -> None:
         """Wake it in the next turn of the event loop, in one call with all others: thousands may be told at once."""
@@ -217,13 +190,15 @@ class ClientContext:
 
     def _follow(self) -> None:
         """Hear of the next transition of the session, and of the end of the client's own task."""
-        self._bounded_steps.put_in_place()
+        if self._bounded_steps is not None:
+            self._bounded_steps.put_in_place()
         self._repair_task.add_done_callback(self._notice)
         self._transition = self._session.state.wait_for(*self._other_states())
         self._transition.add_done_callback(self._notice_transition)
 
     def _unfollow(self) -> None:
-        self._bounded_steps.take_out()
+        if self._bounded_steps is not None:
+            self._bounded_steps.take_out()
         self._repair_task.remove_done_callback(self._notice)
         self._forget_transition()
 
@@ -255,13 +230,13 @@ class ClientContext:
         self.loop.call_soon(self._tell_of_lease)
 
     def _tell_of_lease(self) -> None:
-        self.keep_alive.watch_lapse()
         self.notify()
 
     def notify(self) -> None:
         """Tell the listeners that the connection, the session or the lease has come or gone."""
+        self.keep_alive.look()
         for listener in list(self._listeners):
-            listener.on_change()
+            listener()
 
 
 _contexts: WeakKeyDictionary[aiozk.ZKClient, ClientContext] = WeakKeyDictionary()

@@ -38,10 +38,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 
 LEASE_SHARE = 5 / 6
@@ -49,8 +48,6 @@ CLOCK_RATES = 1.1
 """How much faster one machine's clock may run than another's."""
 TOUCH_TRAVELS = CLOCK_RATES / 4
 KEEP_ALIVE_SHARE = 1 / 8
-
-_ACKNOWLEDGEMENTS_PER_TIMEOUT = 32
 
 
 class _Process:
@@ -121,44 +118,18 @@ class Lease:
 
 
 def proven_touch(
-    write_sent_at: float,
-    timeout: float,
-    connect_sent_at: float | None,
-    newest_acknowledged: Callable[[float], float | None],
+    write_sent_at: float, timeout: float, connect_sent_at: float | None, acknowledgements: Acknowledgements
 ) -> float | None:
     """Return when the newest touch was sent that the success of a quorum write proves; None without one.
 
-    All on one connection. ``newest_acknowledged`` says when the newest request was sent that was answered by a moment.
+    All on one connection.
     """
-    acknowledged = newest_acknowledged(write_sent_at - TOUCH_TRAVELS * timeout)
+    acknowledged = acknowledgements.newest_acknowledged(write_sent_at - TOUCH_TRAVELS * timeout)
     if connect_sent_at is None or acknowledged is None:
         return connect_sent_at if acknowledged is None else acknowledged
     return max(connect_sent_at, acknowledged)
 
 
-@dataclass
-class Acknowledgements:
-    """When requests on one connection were sent and answered, for a client that does not keep that itself.
-
-    A bounded sample: answers lie at least T/32 apart.
-    """
-
-    timeout: float
-    _known: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=2 * _ACKNOWLEDGEMENTS_PER_TIMEOUT))
-
-    def record(self, sent_at: float, answered_at: float) -> None:
-        """Take note of a request that was answered."""
-        if not self._known or answered_at - self._known[-1][1] >= self.timeout / _ACKNOWLEDGEMENTS_PER_TIMEOUT:
-            self._known.append((sent_at, answered_at))
-
-    @property
-    def proves_from(self) -> float:
-        """From when on a write that is sent proves one of them; infinity without any."""
-        return self._known[0][1] + TOUCH_TRAVELS * self.timeout if self._known else math.inf
-
-    def newest_acknowledged(self, before: float) -> float | None:
-        """Return when the newest request was sent that was answered at ``before`` or earlier; None without one."""
-        for sent_at, answered_at in reversed(self._known):
-            if answered_at <= before:
-                return sent_at
-        return None
+def proves_from(timeout: float, acknowledgements: Acknowledgements) -> float:
+    """Return from when on a write that is sent proves one of these touches; infinity without any."""
+    return acknowledgements.oldest_at + TOUCH_TRAVELS * timeout

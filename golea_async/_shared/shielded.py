@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 
 
-async def completion(task: asyncio.Task[Any], timeout: float | None) -> bool:
+async def completion(
+    task: asyncio.Task[Any], timeout: float | None, on_cancel: Callable[[], None] | None = None
+) -> bool:
     """Wait until ``task`` has ended, at most ``timeout`` seconds (None: no limit); return whether it has.
 
     Cancelled, by ``task.cancel()`` or by a scope of anyio: goes on waiting, and is cancelled only then.
+
+    :param on_cancel: is called at each of these cancellations, by the task and in the context of who cancels.
     """
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
     cancelling = _cancelling()
     try:
-        return await _completion(task, deadline)
+        return await _completion(task, deadline, on_cancel)
     except asyncio.CancelledError as error:
         # Several of one turn are one exception, with the text of the first; a scope cancels but once in a turn.
         is_only_a_scope = _is_of_a_scope(error) and _cancelling() <= cancelling + 1
@@ -27,7 +32,7 @@ async def completion(task: asyncio.Task[Any], timeout: float | None) -> bool:
     with anyio.CancelScope(shield=True):
         while not task.done() and (deadline is None or loop.time() < deadline):
             try:
-                await _completion(task, deadline)
+                await _completion(task, deadline, on_cancel)
             except asyncio.CancelledError as error:
                 cancellation = error
     if cancellation is not None:
@@ -35,12 +40,26 @@ async def completion(task: asyncio.Task[Any], timeout: float | None) -> bool:
     return task.done()
 
 
-async def _completion(task: asyncio.Task[Any], deadline: float | None) -> bool:
+class _Waiting(asyncio.Future[None]):
+    """What a task waits for that wants to know who cancels it."""
+
+    def __init__(self, on_cancel: Callable[[], None]) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._on_cancel = on_cancel
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Be cancelled, in the call that cancels the waiting task."""
+        if not self.done():
+            self._on_cancel()
+        return super().cancel(msg)
+
+
+async def _completion(task: asyncio.Task[Any], deadline: float | None, on_cancel: Callable[[], None] | None) -> bool:
     """What ``asyncio.wait`` does with its sets and a coroutine more."""
     loop = asyncio.get_running_loop()
     if task.done() or (deadline is not None and deadline <= loop.time()):
         return task.done()
-    ended = loop.create_future()
+    ended: asyncio.Future[None] = loop.create_future() if on_cancel is None else _Waiting(on_cancel)
 
     def wake(_: object = None) -> None:
         if not ended.done():

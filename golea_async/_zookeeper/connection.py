@@ -23,10 +23,11 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from aiozk import exc, protocol
 
+from .acknowledgements import Acknowledgements
 from .clock import boottime
 from .stale_watches import UnneededWatches
 from .wire import ReadsItsReply, WatchKind, read_watch_event, response_error
@@ -48,9 +49,6 @@ _GRACE = 0.001
 
 _CLOCK_TICK = 0.001
 """uvloop's clock and timers know no less."""
-
-_ACKNOWLEDGEMENTS_KEPT = 96
-_ACKNOWLEDGEMENTS_PER_TIMEOUT = 32
 
 _SESSION_IS_ELSEWHERE = (exc.SessionExpired, exc.SessionMoved, exc.UnknownSession)
 
@@ -89,13 +87,6 @@ class AuthenticationError(exc.ZKError):
 
 class GarbageError(Exception):
     """A server sent what no ZooKeeper server sends."""
-
-
-class Acknowledgement(NamedTuple):
-    """A request that was answered; both moments in :func:`boottime` seconds."""
-
-    sent_at: float
-    acknowledged_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +193,7 @@ class Connection(asyncio.Protocol):
     """A connection to the server ``host:port``, for one session.
 
     :ivar connect_sent_at: when the ConnectRequest was sent (:func:`boottime`), or None.
-    :ivar acknowledgements: a sample of the answered requests, oldest first: see :meth:`newest_acknowledged`.
+    :ivar acknowledgements: when requests were sent and answered.
     :ivar closed: a future that is done once the socket is closed.
     :ivar failure: why the connection is over, or None while it is not.
     :ivar watcher: who sets watches by :meth:`post`; hears of each event before the owner does.
@@ -217,7 +208,7 @@ class Connection(asyncio.Protocol):
         self.failure: str | None = None
         self._error: OSError | None = None  # The same for who waits.
         self.connect_sent_at: float | None = None
-        self.acknowledgements: deque[Acknowledgement] = deque(maxlen=_ACKNOWLEDGEMENTS_KEPT)
+        self.acknowledgements = Acknowledgements()
 
         self._owner = owner
         self._loop = asyncio.get_running_loop()
@@ -282,7 +273,7 @@ class Connection(asyncio.Protocol):
         :raises ConnectionError: the connection is over already.
         """
         self._raise_if_failed()
-        self._session_timeout = session_timeout
+        self._session_timeout = self.acknowledgements.timeout = session_timeout
         self._set_timer()
 
     # --- requests --------------------------------------------------------------------------------------------------
@@ -319,16 +310,6 @@ class Connection(asyncio.Protocol):
         for pending in self._pending:
             if isinstance(pending, _Posted):
                 pending.asker.unanswered()
-
-    def newest_acknowledged(self, before: float) -> float | None:
-        """When the newest request was sent that was answered at ``before`` or earlier, or None (:func:`boottime`).
-
-        Answers lie at least 1/32 of the session timeout apart here; the last three session timeouts are kept.
-        """
-        for sent_at, acknowledged_at in reversed(self.acknowledgements):
-            if acknowledged_at <= before:
-                return sent_at
-        return None
 
     def _transmit_one(
         self, queue: deque[_Pending | _Posted], request: Any, xid: int
@@ -417,7 +398,7 @@ class Connection(asyncio.Protocol):
         request = queue[0].request
         result = response_error(error_code) if error_code else _understood(_read_reply, request, frame)
         answered = queue.popleft()
-        self._record_acknowledgement(answered.sent_at)
+        self.acknowledgements.record(answered.sent_at, self._heard_at)
         if queue is self._pending:
             self._owner.reply_received(request, zxid, result)
             watch = self._unneeded.answered(request, result)
@@ -427,11 +408,6 @@ class Connection(asyncio.Protocol):
         if isinstance(result, _SESSION_IS_ELSEWHERE):
             # What has become of the session, only a new ConnectRequest tells.
             self.fail(f"the server answered {type(result).__name__}")
-
-    def _record_acknowledgement(self, sent_at: float) -> None:
-        now, apart = self._heard_at, self._session_timeout / _ACKNOWLEDGEMENTS_PER_TIMEOUT
-        if not self.acknowledgements or now - self.acknowledgements[-1].acknowledged_at >= apart:
-            self.acknowledgements.append(Acknowledgement(sent_at, now))
 
     # --- silence ---------------------------------------------------------------------------------------------------
 

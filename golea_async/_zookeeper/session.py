@@ -26,6 +26,7 @@ from typing import Any
 from aiozk import RetryPolicy, exc, protocol
 from aiozk.states import States
 
+from .background import tasks_of_asyncios_own
 from .backoff import Backoff
 from .connection import AuthenticationError, Connection, ConnectReply, GarbageError, NotSentError, OutcomeUnknownError
 from .events import SessionEvent, SessionEventPublisher, SessionState
@@ -163,7 +164,8 @@ class Session:
         self._was_connected = self._start_returned = self.has_ended = False
         # In a context of its own: what it logs or traces does not belong to the request that happened to start it.
         context = contextvars.Context()
-        self.repair_loop_task = asyncio.create_task(self._stay_connected(), name="golea-session", context=context)
+        with tasks_of_asyncios_own():
+            self.repair_loop_task = asyncio.create_task(self._stay_connected(), name="golea-session", context=context)
         self.repair_loop_task.add_done_callback(self._stopped)
 
     async def close(self) -> None:

@@ -4,18 +4,14 @@ The fixtures `memory_zookeeper`, `zk_client` and `zookeeper_ensemble` are there 
 (:mod:`golea_async.testing.pytest_plugin`).
 """
 
-from ._model import OpCode
-from .ensemble import Ensemble, EnsembleError, Server, ZooKeeperNotInstalledError
-from .server import MemoryServer, MemoryZooKeeper, MemoryZooKeeperError, SessionInfo
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Ensemble",
-    "EnsembleError",
-    "MemoryServer",
-    "MemoryZooKeeper",
-    "MemoryZooKeeperError",
-    "OpCode",
-    "Server",
-    "SessionInfo",
-    "ZooKeeperNotInstalledError",
-]
+if TYPE_CHECKING:
+    from ._api import *  # noqa: F403 - its __all__ is the list of names
+else:
+    from golea_async._lazy import load_on_first_use
+
+    __getattr__ = load_on_first_use(__name__)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

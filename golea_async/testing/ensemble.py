@@ -36,7 +36,8 @@ FOUR_LETTER_TIMEOUT = 2.0
 POLL_TIMEOUT = 0.2
 
 JVM_OPTIONS = (
-    "-Xmx256m",
+    "-Xms16m",  # by itself Java begins with a share of the machine's memory, and fills it before it collects
+    "-Xmx128m",
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
@@ -47,6 +48,9 @@ JVM_OPTIONS = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 )
+MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+# Not on the class path: Java uses no archive of classes where there are directories on it.
+LOGGER_SETTINGS = {"logback.configurationFile": "logback.xml", "log4j.configuration": "log4j.properties"}
 # What the loggers of ZooKeeper's own distributions read; without it they log every packet.
 LOGGER_FILES = {
     "logback.xml": (
@@ -102,9 +106,9 @@ class Server:
         """Start the process; with `wait`, return when it serves clients (which takes a quorum)."""
         if self.is_running:
             raise EnsembleError(f"{self} is running already")
-        class_path = ":".join([str(self.directory), *find_class_path()])
-        main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        command = [find_java(), *JVM_OPTIONS, "-cp", class_path, main_class, str(self.directory / "zoo.cfg")]
+        loggers = [f"-D{name}={self.directory.as_uri()}/{file}" for name, file in LOGGER_SETTINGS.items()]
+        command = [find_java(), *JVM_OPTIONS, *loggers, "-cp", ":".join(find_class_path()), MAIN_CLASS]
+        command.append(str(self.directory / "zoo.cfg"))
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

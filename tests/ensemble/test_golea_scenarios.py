@@ -25,6 +25,7 @@ from golea_async import (
 )
 from tests.support.candidate import candidate_process
 from tests.support.elections import (
+    LONG_SESSION_TIMEOUT,
     SOON,
     Connect,
     callbacks_on,
@@ -364,19 +365,19 @@ async def until_told(election: AsyncElection) -> ElectionError | None:
 
 async def test_the_delete_race(connect: Connect, ensemble: SharedEnsemble, wire: WireClient, resource: str) -> None:
     """500 candidates are running, and 500 more are joining while the election is deleted."""
-    clients = [await connect(ensemble.hosts) for _ in range(4)]
+    *clients, deleting = [await connect(ensemble.hosts, session_timeout=LONG_SESSION_TIMEOUT) for _ in range(5)]
     running = [AsyncElection(clients[number % 2], resource, f"running {number}") for number in range(500)]
     await asyncio.gather(*(election.start() for election in running))
     told = [asyncio.create_task(until_over(election)) for election in running]
     joining = [AsyncElection(clients[2 + number % 2], resource, f"joining {number}") for number in range(500)]
     late = [asyncio.create_task(until_told(election)) for election in joining]
-    await delete_election(await connect(ensemble.hosts), resource)
+    await delete_election(deleting, resource)
     assert not await is_there(wire, resource)
     for election in await asyncio.gather(*told):
         assert isinstance(election.status.error, ElectionOverError)
     for error in await asyncio.gather(*late):
         assert isinstance(error, (ElectionOverError, ElectionNotFoundError))
-    await asyncio.gather(*(election.resign() for election in [*running, *joining]))
+    await asyncio.gather(*(election.resign(timeout=None) for election in [*running, *joining]))
     assert not await is_there(wire, resource)
     assert not background_tasks()
     assert [callbacks_on(zk) for zk in clients] == [0, 0, 0, 0]

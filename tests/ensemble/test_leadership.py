@@ -706,12 +706,15 @@ async def test_resigning_inside_a_body_is_no_loss(election: AsyncElection, wire:
     assert pending_cancellations() == 0
 
 
-async def test_resigning_in_a_child_task_of_a_body_is_no_loss(election: AsyncElection) -> None:
-    async with election.leadership(), asyncio.TaskGroup() as group:
-        group.create_task(election.resign())
-        await asyncio.sleep(0.05)
-    async with anyio.create_task_group() as scope:
-        scope.start_soon(election.resign)
+async def test_resigning_in_a_child_task_stops_the_body(election: AsyncElection, wire: WireClient) -> None:
+    """Whoever waits for the child is stopped, too, and the block says so."""
+    with pytest.raises(LeadershipLostError) as caught:
+        async with election.leadership(), asyncio.TaskGroup() as group:
+            group.create_task(election.resign(timeout=None))
+            await soon(forever())
+    check_lost(caught.value, NotStandingError)
+    assert pending_cancellations() == 0
+    assert not await is_there(wire, str(election.status.candidate_id))
 
 
 async def test_other_bodies_are_stopped_when_one_resigns_inside(election: AsyncElection) -> None:

@@ -228,8 +228,12 @@ def is_alive(process_id: int) -> bool:
     except ProcessLookupError:
         return False
     # A zombie has ended; only its parent has not asked yet.
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(process_id)], check=False, capture_output=True, text=True)
-    return not state.stdout.startswith("Z") and state.stdout != ""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:  # it has just gone, or this is no Linux
+        ps = subprocess.run(["ps", "-o", "stat=", "-p", str(process_id)], check=False, capture_output=True, text=True)
+        state = ps.stdout
+    return not state.startswith("Z") and state != ""
 
 
 def wait_until_not_serving(server: Server) -> None:

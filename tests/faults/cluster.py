@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Self
 
 from tests.support.ensemble import Ensemble, EnsembleError, Server
 from tests.support.ports import LOOPBACK
 from tests.support.proxy import Proxy
+from tests.support.wire import WireClient
 
 TICK = 0.5
 SESSION_TIMEOUT = 4.0
@@ -51,6 +52,14 @@ class Cluster:
         async with asyncio.timeout(60):
             while not await asyncio.to_thread(self._is_whole):  # noqa: ASYNC110 - only asking tells
                 await asyncio.sleep(0.05)
+
+    async def connect(self) -> WireClient:
+        """Open a session as soon as all servers serve."""
+        while True:
+            await self.until_whole()
+            # A busy machine may have the servers lose each other again just now: then they elect anew.
+            with suppress(ConnectionError, EOFError):
+                return await WireClient.connect(self.servers[0].port)
 
     @asynccontextmanager
     async def cut_server(self, server: Server) -> AsyncIterator[None]:

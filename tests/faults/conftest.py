@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="package")
-async def cluster(anyio_backend: object) -> AsyncIterator[Cluster]:  # noqa: ARG001 - its scope has to be as wide
+async def cluster() -> AsyncIterator[Cluster]:
     """Three servers that can be cut from each other; each test leaves them whole."""
     async with Cluster() as shared:
         yield shared

@@ -162,8 +162,7 @@ class Run:
         self._last_log: str | None = None
 
     async def __aenter__(self) -> Self:
-        await self.cluster.until_whole()
-        async with await WireClient.connect(self.cluster.servers[0].port) as wire:
+        async with await self.cluster.connect() as wire:
             await wire.create(self.resource)
         for server in self.cluster.servers:
             observer = asyncio.create_task(Observer(server, self.resource, self.record).run())

@@ -155,15 +155,17 @@ async def leader_blocked(run: Run) -> None:
 
 async def server_killed(run: Run) -> None:
     a, _ = await start_both(run, on=await run.cluster.follower())
+    killed = a.server
     async with run.server_killed(_server_of(run, a)):
-        await wait(run, run.until_connected(a, elsewhere=a.server))
+        await wait(run, run.until_connected(a, elsewhere=killed))
         await asyncio.sleep(SESSION_TIMEOUT)
 
 
 async def zookeepers_leader_killed(run: Run) -> None:
     a, _ = await start_both(run, on=await run.cluster.leader())
+    killed = a.server
     async with run.server_killed(_server_of(run, a)):
-        await wait(run, run.until_connected(a, elsewhere=a.server))
+        await wait(run, run.until_connected(a, elsewhere=killed))
         await asyncio.sleep(SESSION_TIMEOUT)
 
 

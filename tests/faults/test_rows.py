@@ -1,7 +1,7 @@
 """Each row of the table of faults, on three ZooKeeper servers, with every candidate a process behind its own proxies.
 
 Here stands what is right and what is wrong: no two leaders ever, and no move and no pause where none is called for.
-How long things take, `benchmarks/faults.py` measures.
+How long things take, `tests/benchmarks/faults.py` measures.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from .record import Record
 from .run import Run
 from .scenarios import ROWS, play
 from .timeline import draw
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")  # as the cluster's
 
 LONGEST_OUTAGE = (LEASE_SHARE - TOUCH_TRAVELS - KEEP_ALIVE_SHARE) * SESSION_TIMEOUT
 """Without a quorum for longer, a leader may have to give up: its lease, less what travels and what is just due."""

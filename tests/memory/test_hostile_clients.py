@@ -135,8 +135,8 @@ def test_who_never_reads_replies_is_not_read_either(shared: MemoryZooKeeper) -> 
 def test_who_never_reads_events_is_cut_off(shared: MemoryZooKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_transport, "MAX_UNREAD", 2**16)
     writer, deaf = (LockstepClient(shared.servers[0].port, Scale()) for _ in range(2))
-    writer.connect(timeout=6000)
-    deaf.connect(timeout=6000)
+    writer.connect(timeout=40_000)
+    deaf.connect(timeout=40_000)
     path = "/" + "long" * 10_000
     deaf.request(ADD_WATCH, pack_text(path) + struct.pack("!i", 0))
     create = pack_text(path) + pack_buffer(b"") + struct.pack("!i", 1)

@@ -70,7 +70,7 @@ def test_access_control(zookeeper: MemoryZooKeeper, kazoo: KazooClient) -> None:
 
 
 def test_watches_and_reconnects(zookeeper: MemoryZooKeeper, kazoo: KazooClient) -> None:
-    changed, connected = threading.Event(), threading.Event()
+    changed, connected, watched = threading.Event(), threading.Event(), threading.Event()
     kazoo.add_listener(lambda state: connected.set() if state == KazooState.CONNECTED else connected.clear())
     kazoo.create("/w")
 
@@ -78,13 +78,14 @@ def test_watches_and_reconnects(zookeeper: MemoryZooKeeper, kazoo: KazooClient) 
         if event.type == EventType.CHANGED:  # kazoo also calls it, with NONE, when the connection is lost
             changed.set()
         else:
-            kazoo.get_async("/w", watch=watch)
+            kazoo.get_async("/w", watch=watch).rawlink(lambda _: watched.set())
 
     kazoo.get("/w", watch=watch)
     session = kazoo.client_id
     connected.clear()
     zookeeper.drop_connections()
     assert connected.wait(PATIENCE)
+    assert watched.wait(PATIENCE)
     assert kazoo.client_id == session
     kazoo.set("/w", b"new")
     assert changed.wait(PATIENCE)

@@ -23,8 +23,8 @@ from golea_async.leadership import Leadership
 def _no_owner_check() -> AbstractContextManager[object]:
     """Every ephemeral znode passes for one of this session."""
 
-    def reply(self: Channel, zxid: int, outcome: object) -> Any:
-        received = whole_reply(self, zxid, outcome)
+    def reply(self: Channel, outcome: object) -> Any:
+        received = whole_reply(self, outcome)
         if hasattr(received, "stat") and received.stat.ephemeral_owner:
             received = received._replace(stat=received.stat._replace(ephemeral_owner=self.session_id))
         return received

@@ -17,6 +17,8 @@ from .wire import WatchEvent, WireClient
 CLIENT_VARIABLE = "GOLEA_ASYNC_TEST_CLIENT"
 SOON = 30.0
 SESSION_TIMEOUT = 4.0
+LONG_SESSION_TIMEOUT = 10.0
+"""The longest that the shared ensembles grant, for who keeps the event loop busy: it has to outlast a slow machine."""
 T = TypeVar("T")
 Connect = Callable[..., Awaitable[aiozk.ZKClient]]
 """`await connect(hosts, session_timeout=..., chroot=...)`: a started client, which is closed with the test."""

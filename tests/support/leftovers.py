@@ -27,6 +27,11 @@ def background_tasks() -> set[asyncio.Task[Any]]:
     return {task for task in asyncio.all_tasks() if task.get_name().startswith("golea_async")}
 
 
+def tasks_of_elections() -> set[asyncio.Task[Any]]:
+    """Those of them that do something for one election: the others are there for all of a client's."""
+    return {task for task in background_tasks() if "/" in task.get_name()}
+
+
 async def background_to_end(expected: Collection[asyncio.Task[Any]] = ()) -> None:
     """Wait until the library does nothing in the background but what is expected to go on."""
     while tasks := background_tasks().difference(expected):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 
 from golea_async.testing._installation import ZooKeeperNotInstalledError, find_class_path, find_java
+
+from . import debian
 
 __all__ = ["ZooKeeperNotInstalledError", "ensure_installed", "find_class_path", "find_java"]
 
@@ -21,15 +21,11 @@ def ensure_installed() -> None:
         find_class_path()
         find_java()
     except ZooKeeperNotInstalledError:
-        if os.environ.get("ZOOKEEPER_HOME") or shutil.which("apt-get") is None or os.geteuid() != 0:
+        if os.environ.get("ZOOKEEPER_HOME") or not debian.may_install():
             raise
     else:
         return
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update"], ["install", "--yes", "zookeeper", "default-jre-headless"]):
-        command = ["apt-get", "--quiet", *arguments]
-        print(*command, flush=True)
-        subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL)
+    debian.install("zookeeper", "default-jre-headless")
     find_class_path()
     find_java()
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from golea_async._shared.lease import LEASE_SHARE, Acknowledgements, Lease, proven_touch
+from golea_async._shared.lease import LEASE_SHARE, Lease, proven_touch, proves_from
+from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 
 T = 6.0
@@ -112,6 +113,7 @@ def test_the_smallest_timeout_of_the_session_counts(timeouts: list[float]) -> No
 
 FORKS = """
 import os, sys
+from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 from golea_async._shared.lease import Lease
 
@@ -154,32 +156,33 @@ def test_a_forked_child_holds_no_lease() -> None:
 
 
 def test_without_a_request_that_could_be_timed_a_write_proves_nothing() -> None:
-    assert proven_touch(100.0, T, None, Acknowledgements(T).newest_acknowledged) is None
+    assert proven_touch(100.0, T, None, Acknowledgements(T)) is None
 
 
 def test_the_connect_request_is_a_touch_at_once() -> None:
-    assert proven_touch(100.0, T, 99.9, Acknowledgements(T).newest_acknowledged) == 99.9
+    assert proven_touch(100.0, T, 99.9, Acknowledgements(T)) == 99.9
 
 
 def test_an_acknowledged_request_counts_when_it_is_old_enough() -> None:
     acknowledgements = Acknowledgements(T)
     acknowledgements.record(10.0, 11.0)
-    newest = acknowledgements.newest_acknowledged
-    assert proven_touch(11.0 + T / 4 - 0.01, T, None, newest) is None
-    assert proven_touch(11.0 + T / 4 - 0.01, T, 5.0, newest) == 5.0
-    assert proven_touch(11.0 + T / 3, T, None, newest) == 10.0
-    assert proven_touch(11.0 + T / 3, T, 5.0, newest) == 10.0
-    assert proven_touch(11.0 + T / 3, T, 12.0, newest) == 12.0  # another connection's request does not count; ours does
+    assert proven_touch(11.0 + T / 4 - 0.01, T, None, acknowledgements) is None
+    assert proven_touch(11.0 + T / 4 - 0.01, T, 5.0, acknowledgements) == 5.0
+    assert proven_touch(11.0 + T / 3, T, None, acknowledgements) == 10.0
+    assert proven_touch(11.0 + T / 3, T, 5.0, acknowledgements) == 10.0
+    assert (
+        proven_touch(11.0 + T / 3, T, 12.0, acknowledgements) == 12.0
+    )  # another connection's request does not count; ours does
 
 
 def test_it_is_known_from_when_on_a_write_proves_something() -> None:
     acknowledgements = Acknowledgements(T)
-    assert acknowledgements.proves_from == math.inf
+    assert proves_from(T, acknowledgements) == math.inf
     acknowledgements.record(10.0, 11.0)
     acknowledgements.record(12.0, 12.5)
-    newest, proves_from = acknowledgements.newest_acknowledged, acknowledgements.proves_from
-    assert proven_touch(proves_from - 0.001, T, None, newest) is None
-    assert proven_touch(proves_from + 0.001, T, None, newest) == 10.0
+    begin = proves_from(T, acknowledgements)
+    assert proven_touch(begin - 0.001, T, None, acknowledgements) is None
+    assert proven_touch(begin + 0.001, T, None, acknowledgements) == 10.0
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1)), min_size=1, max_size=300), st.floats(0, 300))
@@ -205,7 +208,7 @@ def test_their_number_is_bounded(gap: float) -> None:
     acknowledgements = Acknowledgements(T)
     for number in range(2000):
         acknowledgements.record(number * gap, number * gap)
-    assert len(acknowledgements._known) <= 64
+    assert len(acknowledgements) <= 96
 
 
 # ---------------------------------------------------------------------- a ZooKeeper that does its worst
@@ -313,7 +316,7 @@ def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[i
         answered = max(answered, (committed[number][0] if request.is_write else arrived) + request.back)
         sent_at = start + sent * world.rate
         if request.is_write:
-            touch = proven_touch(sent_at, world.timeout, start, acknowledgements.newest_acknowledged)
+            touch = proven_touch(sent_at, world.timeout, start, acknowledgements)
             assert touch is not None
             lease.renew(touch)
             concluded[number] = (deadline_of(lease) - start) / world.rate

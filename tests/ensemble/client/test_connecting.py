@@ -98,6 +98,8 @@ async def test_the_addresses_come_in_random_order_and_the_last_one_last() -> Non
 
 
 async def test_ipv6(server: Ensemble) -> None:
+    connections: list[asyncio.Task[None]] = []
+
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.servers[0].port)
 
@@ -107,14 +109,20 @@ async def test_ipv6(server: Ensemble) -> None:
             target.close()
 
         await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
+        for each in (writer, inner_writer):
+            await each.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.create_task(forward(reader, writer)))
 
     (port,) = choose_free_ports(1)
-    listener = await asyncio.start_server(forward, "::1", port)
+    listener = await asyncio.start_server(accept, "::1", port)
     try:
         async with ZKClient(f"[::1]:{port}", session_timeout=4) as client:
             assert await client.exists("/zookeeper")
     finally:
         listener.close()
+    await asyncio.gather(*connections)
 
 
 async def test_one_host_never_answers(server: Ensemble) -> None:

@@ -206,11 +206,12 @@ async def test_send_times_are_known_for_leases(server: Ensemble) -> None:
         assert connection is not None
         assert connection.connect_sent_at is not None
         await client.exists("/")
-        (first,) = connection.acknowledgements
-        assert connection.connect_sent_at < first.sent_at < first.acknowledged_at
-        assert connection.newest_acknowledged(first.acknowledged_at) == first.sent_at
-        assert connection.newest_acknowledged(first.sent_at) is None
-        await until(lambda: len(connection.acknowledgements) > 2)  # Pings count.
-        sent = [known.sent_at for known in connection.acknowledgements]
+        acknowledgements = connection.acknowledgements
+        ((sent_at, answered_at),) = acknowledgements
+        assert connection.connect_sent_at < sent_at < answered_at
+        assert acknowledgements.newest_acknowledged(answered_at) == sent_at
+        assert acknowledgements.newest_acknowledged(sent_at) is None
+        await until(lambda: len(acknowledgements) > 2)  # Pings count.
+        sent = [sent_at for sent_at, _ in acknowledgements]
         assert sent == sorted(sent)
         assert client.session.conn is connection

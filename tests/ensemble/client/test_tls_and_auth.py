@@ -1,4 +1,4 @@
-"""TLS and credentials, against real servers. The certificates are made here, with openssl."""
+"""TLS and credentials, against real servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 import ssl
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from aiozk.states import States
 
 from golea_async.client import AuthenticationError, NotSentError, ZKClient
 from tests.ensemble.client.helpers import until
+from tests.support.certificates import CIPHER_SUITES, Authority
 from tests.support.ensemble import Ensemble
 from tests.support.ports import choose_free_ports
 from tests.support.proxy import Action, Proxy
@@ -24,51 +24,6 @@ from tests.support.wire import OpCode, WireClient
 OwnEnsemble = Callable[..., Ensemble]
 
 SECRET = "correct-horse"
-
-
-class Authority:
-    """A certificate authority, and the certificates that it signs, as PEM files in a directory."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self._directory, self._name = directory, name
-        self.certificate = directory / f"{name}.pem"
-        self._key = directory / f"{name}.key"
-        subject = ["-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-        self._openssl("req", "-x509", *subject, "-keyout", self._key, "-out", self.certificate)
-
-    def sign(self, name: str, alternative_names: str) -> Path:
-        """A PEM file with a private key and its certificate."""
-        key, request, certificate = (self._directory / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
-        self._openssl("req", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        extensions = self._directory / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={alternative_names}\nauthorityKeyIdentifier=keyid\n")
-        command: list[str | Path] = [
-            "openssl",
-            "x509",
-            "-req",
-            "-in",
-            request,
-            "-CA",
-            self.certificate,
-            "-CAkey",
-            self._key,
-        ]
-        command += ["-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate]
-        subprocess.run(command, check=True, capture_output=True)
-        bundle = self._directory / f"{name}.bundle.pem"
-        bundle.write_text(key.read_text() + certificate.read_text())
-        return bundle
-
-    def client_context(self, certificate: Path | None = None, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.certificate)
-        if version is not None:
-            context.minimum_version = context.maximum_version = version
-        if certificate is not None:
-            context.load_cert_chain(certificate)
-        return context
-
-    def _openssl(self, *arguments: str | Path) -> None:
-        subprocess.run(["openssl", *arguments, "-newkey", "rsa:2048", "-nodes"], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +43,7 @@ class TlsServer:
             "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
             "secureClientPort": str(self.port),
             "secureClientPortAddress": "127.0.0.1",
-            "ssl.keyStore.location": str(authority.sign("server", "DNS:localhost")),
+            "ssl.keyStore.location": str(authority.sign("server", "localhost")),
             "ssl.keyStore.type": "PEM",
             "ssl.trustStore.location": str(authority.certificate),
             "ssl.trustStore.type": "PEM",
@@ -96,7 +51,7 @@ class TlsServer:
             # By itself ZooKeeper 3.8 speaks 1.2 alone, and 3.9 both.
             "ssl.protocol": "TLSv1.3",
             "ssl.enabledProtocols": "TLSv1.3,TLSv1.2",
-            "ssl.ciphersuites": "TLS_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "ssl.ciphersuites": CIPHER_SUITES,
         }
         self.ensemble = start(1, extra=settings)
 
@@ -139,7 +94,7 @@ async def test_tls_refuses_what_it_does_not_know(
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=str)
 async def test_tls_by_both(own_ensemble: OwnEnsemble, authority: Authority, version: ssl.TLSVersion) -> None:
     server = await asyncio.to_thread(TlsServer, own_ensemble, authority, "need")
-    certificate = await asyncio.to_thread(authority.sign, "client", "DNS:client")
+    certificate = await asyncio.to_thread(authority.sign, "client", "client")
     hosts = f"localhost:{server.port}"
     async with ZKClient(hosts, ssl=authority.client_context(certificate, version)) as client:
         assert await client.exists("/zookeeper")
@@ -174,7 +129,7 @@ async def test_a_server_that_is_amiss_does_not_stop_who_was_connected(
     server = await asyncio.to_thread(TlsServer, own_ensemble, authority, "none")
     stranger = await asyncio.to_thread(Authority, tmp_path, "stranger")
     amiss = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    amiss.load_cert_chain(await asyncio.to_thread(stranger.sign, "amiss", "DNS:localhost"))
+    amiss.load_cert_chain(await asyncio.to_thread(stranger.sign, "amiss", "localhost"))
 
     async def serve(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         raise AssertionError("the client took a certificate of a stranger")

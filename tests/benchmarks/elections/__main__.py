@@ -105,7 +105,7 @@ async def _measure(part: str, ensemble: Ensemble, report: Report, scale: Scale) 
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.elections", description="What an election costs.")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.elections", description="What an election costs.")
     parser.add_argument("--quick", action="store_true", help="smaller numbers; leaves docs/benchmarks.md as it is")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="leaves it as it is, too")
     return parser.parse_args()

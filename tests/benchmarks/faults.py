@@ -1,7 +1,7 @@
 """How golea_async, aiozk's own recipe and kazoo's take the same faults, in one run on one ensemble.
 
-    python -m benchmarks.faults                    # about ten minutes
-    python -m benchmarks.faults --only kazoo --timelines /tmp
+    python -m tests.benchmarks.faults                    # about ten minutes
+    python -m tests.benchmarks.faults --only kazoo --timelines /tmp
 
 Three ZooKeeper servers, each of two candidates a process of its own behind its own proxies: the scenarios are those of
 `tests/faults`, and so is what counts as belief. A scenario that a library did not survive is shown as such. What aiozk

@@ -1,6 +1,6 @@
 """ZKClient and aiozk's client side by side, in one run: how soon each notices, and what a request costs.
 
-    python -m benchmarks.client
+    python -m tests.benchmarks.client
 
 Three ZooKeeper servers on this machine, session timeout 6 s. Every figure is measured in this run, in alternating
 rounds; a figure that a client did not reach within the limit is printed as such.

@@ -24,7 +24,7 @@ REASONABLE = 15.0
 
 @asynccontextmanager
 async def working(*arguments: str) -> AsyncIterator[Process]:
-    command = (sys.executable, "-m", "benchmarks.elections.work", *arguments)
+    command = (sys.executable, "-m", "tests.benchmarks.elections.work", *arguments)
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     try:
         yield process

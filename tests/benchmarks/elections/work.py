@@ -1,4 +1,4 @@
-"""What runs in a fresh process, so that its memory and CPU are its own: `python -m benchmarks.elections.work ...`.
+"""Runs in a fresh process, so that its memory and CPU are its own: `python -m tests.benchmarks.elections.work ...`.
 
 It tells its parent what it found as lines of JSON. A process that idles first says when it has begun to.
 """

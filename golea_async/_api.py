@@ -1,0 +1,58 @@
+"""What `golea_async` offers: all of it is imported from there."""
+
+from ._candidates import Candidate
+from .admin import (
+    create_election,
+    delete_election,
+    depose,
+    end_election,
+    get_leader,
+    list_candidates,
+    observe_leader,
+)
+from .client import Guardian, TLSFiles, ZKClient
+from .election import AsyncElection
+from .exceptions import (
+    CandidateDeletedError,
+    ElectionError,
+    ElectionNotFoundError,
+    ElectionOverError,
+    LeadershipLostError,
+    LeaseExpiredError,
+    NotAuthorizedError,
+    NotStandingError,
+    ResignError,
+    SessionExpiredError,
+)
+from .leadership import Leadership
+from .status import Role, Status
+from .transaction import Transaction
+
+__all__ = [
+    "AsyncElection",
+    "Candidate",
+    "CandidateDeletedError",
+    "ElectionError",
+    "ElectionNotFoundError",
+    "ElectionOverError",
+    "Guardian",
+    "Leadership",
+    "LeadershipLostError",
+    "LeaseExpiredError",
+    "NotAuthorizedError",
+    "NotStandingError",
+    "ResignError",
+    "Role",
+    "SessionExpiredError",
+    "Status",
+    "TLSFiles",
+    "Transaction",
+    "ZKClient",
+    "create_election",
+    "delete_election",
+    "depose",
+    "end_election",
+    "get_leader",
+    "list_candidates",
+    "observe_leader",
+]

@@ -1,0 +1,17 @@
+"""What `golea_async.testing` offers: all of it is imported from there."""
+
+from ._model import OpCode
+from .ensemble import Ensemble, EnsembleError, Server, ZooKeeperNotInstalledError
+from .server import MemoryServer, MemoryZooKeeper, MemoryZooKeeperError, SessionInfo
+
+__all__ = [
+    "Ensemble",
+    "EnsembleError",
+    "MemoryServer",
+    "MemoryZooKeeper",
+    "MemoryZooKeeperError",
+    "OpCode",
+    "Server",
+    "SessionInfo",
+    "ZooKeeperNotInstalledError",
+]

@@ -19,11 +19,14 @@ class Candidate:
     :ivar id: full path of the candidate's znode.
     :ivar name: the name it gave itself.
     :ivar fencing_token: the znode's ``czxid``: it grows with every nomination.
+    :ivar is_persistent: whether it is a znode that no session takes away: nobody's candidate, yet in everybody's way.
+        Whoever stands behind it never leads, and no ending gets rid of it; remove it by hand, if it may be removed.
     """
 
     id: str
     name: str
     fencing_token: int
+    is_persistent: bool = False
 
 
 def require_election(node: Reply, resource: str) -> None:
@@ -32,8 +35,11 @@ def require_election(node: Reply, resource: str) -> None:
 
 
 async def list_ids(connection: Channel, resource: str) -> list[str]:
-    """Return the candidates' paths in order, as of now: the server catches up with ZooKeeper's leader first."""
-    _, listed = await connection.send(connection.sync(resource), connection.children(resource))
+    """Return the candidates' paths in order, as of now: behind a quorum write, since ``sync`` is no barrier.
+
+    A server that leads ZooKeeper and is cut off from the others goes on answering it.
+    """
+    _, listed = await connection.send(connection.check(resource), connection.children(resource))
     require_election(listed, resource)
     return [f"{resource}/{name}" for name in in_order(listed.children)]
 
@@ -42,4 +48,5 @@ def candidate_of(path: str, resource: str, reply: Reply) -> Candidate | None:
     """Read a candidate; None when it has left since it was listed."""
     if is_missing(accept(reply, exc.NoNode, path=path, resource=resource, candidate_id=path)):
         return None
-    return Candidate(path, (reply.data or b"").decode(errors="replace"), reply.stat.created_zxid)
+    name, stat = (reply.data or b"").decode(errors="replace"), reply.stat
+    return Candidate(path, name, stat.created_zxid, stat.ephemeral_owner == 0)

@@ -7,14 +7,16 @@ an election's too. Where ZooKeeper says no, each raises :class:`NotAuthorizedErr
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 
 import aiozk
 from aiozk import exc
 
 from ._candidates import Candidate, candidate_of, list_ids
-from ._ending import Ending, carry_through
+from ._ender import end
 from ._observer import LeaderObserver
+from ._own_work import OwnWork
 from ._protocol.standing import DONE, check_candidate_id, check_resource
 from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection
@@ -37,30 +39,44 @@ async def create_election(zk: aiozk.ZKClient, resource: str, *, acl: Sequence[ai
     await on_connection(zk, lambda connection: _create_election(connection, zk, resource, acl))
 
 
-async def delete_election(zk: aiozk.ZKClient, resource: str) -> None:
+async def delete_election(zk: aiozk.ZKClient, resource: str, *, force_after: float | None = None) -> None:
     """End the election for everybody and delete its node; missing is fine.
 
-    It may be called twice, from two processes, and again after a crash half-way. Cancelled before anybody was told:
-    nothing has happened. Cancelled later: it is carried through in the background.
+    Returns when all candidates have left: as :func:`end_election`, with the same ``force_after``.
 
-    :raises ElectionError: when the node has children that are not an election's; then nothing is deleted.
+    :raises ElectionError: when the node has children that are not an election's, or persistent ones with a candidate's
+        name; then the election goes on.
     """
-    await carry_through(zk, Ending(check_resource(resource), deletes_election=True))
+    await _end(zk, resource, force_after, deletes_election=True)
 
 
-async def end_election(zk: aiozk.ZKClient, resource: str) -> None:
+async def end_election(zk: aiozk.ZKClient, resource: str, *, force_after: float | None = None) -> None:
     """End the election for everybody; the election node stays and can be used again.
 
-    It may be called twice, from two processes, and again after a crash half-way. Cancelled before anybody was told:
-    nothing has happened. Cancelled later: it is carried through in the background.
+    Every candidate is told, stops its work and leaves by itself, and this returns when the last one has: so nobody
+    leads beside the work of a leader of the past. A leader that is cut off has left when its session is over. While
+    somebody is left, a WARNING every 10 s names who. Called from a leader's own work, that is cancelled only when the
+    ending is through.
 
+    It may be called twice, from two processes, and again after a crash half-way. Cancelled before anybody was told:
+    nothing has happened. Cancelled later: it is carried through in the background, and the client's ``close()`` waits
+    for it, at most its session timeout.
+
+    :param force_after: seconds after which candidates that are left are deleted (0: at once). Then two may lead: one
+        that is cut off believes in leading for what is left of its lease (up to 5/6 of its session timeout), and its
+        work goes on for as long as it takes to stop. None: wait for as long as it takes.
     :raises ElectionNotFoundError: when the election node does not exist.
+    :raises ElectionError: when there are persistent children with a candidate's name; then the election goes on.
     """
-    await carry_through(zk, Ending(check_resource(resource), deletes_election=False))
+    await _end(zk, resource, force_after, deletes_election=False)
 
 
 async def depose(zk: aiozk.ZKClient, candidate_id: str) -> None:
-    """Remove one candidate: it is told that it was deleted, which is final for it. One that is gone is fine.
+    """Delete one candidate's znode: it is told that it was deleted, which is final for it. One that is gone is fine.
+
+    Its follower leads at once, so two may lead. A leader that is well believes on until it has heard (a round trip, or
+    two if it has just joined); one that is cut off, or whose event loop is blocked, for what is left of its lease: up
+    to 5/6 of its session timeout. And the work of either goes on for as long as it takes to stop.
 
     Cancelled: it may have happened.
 
@@ -88,6 +104,8 @@ async def depose(zk: aiozk.ZKClient, candidate_id: str) -> None:
 async def list_candidates(zk: aiozk.ZKClient, resource: str) -> list[Candidate]:
     """Return who stands, in order: the leader first, each other one behind whom it follows.
 
+    As of now: it reads behind a quorum write, so also a server that is cut off from the others tells nothing stale.
+
     :raises ElectionNotFoundError: when the election node does not exist.
     """
     check_resource(resource)
@@ -104,7 +122,8 @@ async def list_candidates(zk: aiozk.ZKClient, resource: str) -> list[Candidate]:
 async def get_leader(zk: aiozk.ZKClient, resource: str) -> Candidate | None:
     """Return the first of the candidates, None when nobody stands.
 
-    It is who ZooKeeper says should lead; whether that process believes it, only that process knows.
+    It is who ZooKeeper says should lead, as of now: it reads behind a quorum write. Whether that process believes it,
+    only that process knows.
 
     :raises ElectionNotFoundError: when the election node does not exist.
     """
@@ -131,6 +150,26 @@ def observe_leader(zk: aiozk.ZKClient, resource: str) -> AsyncIterator[Candidate
     """
     check_client(zk)
     return LeaderObserver(zk, check_resource(resource))
+
+
+# ---------------------------------------------------------------------- end
+
+
+async def _end(zk: aiozk.ZKClient, resource: str, force_after: float | None, *, deletes_election: bool) -> None:
+    check_client(zk)
+    check_resource(resource)
+    _check_force_after(force_after)
+    with OwnWork.here(zk, resource) as work:
+        await end(zk, resource, work, deletes_election=deletes_election, force_after=force_after)
+
+
+def _check_force_after(force_after: object) -> None:
+    if force_after is None:
+        return
+    if isinstance(force_after, bool) or not isinstance(force_after, (int, float)):
+        raise TypeError(f"force_after must be None or seconds, not {type(force_after).__name__}")
+    if not 0 <= force_after < math.inf:
+        raise ValueError(f"force_after must be None or seconds from 0 on, not {force_after!r}")
 
 
 # ---------------------------------------------------------------------- create

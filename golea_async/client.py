@@ -20,10 +20,12 @@ from typing import Any, Self
 import aiozk
 from aiozk.features import Features
 
+from ._shared.before_close import finish_unfinished
 from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
-from ._zookeeper.guardian import Guardian, SessionGuard, TLSFiles
-from ._zookeeper.session import Session, checked_credentials
+from ._zookeeper.guardian import Guardian, session_guard
+from ._zookeeper.session import Session
+from ._zookeeper.tls_files import TLSFiles
 
 __all__ = [
     "AuthenticationError",
@@ -91,8 +93,8 @@ class ZKClient(aiozk.ZKClient):
         :param ssl: connect with TLS, and never without. The host names in ``servers`` must match the certificates.
         :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
         :param guardian: have a small process close the session at once when this program is killed; a
-            :class:`Guardian` says more about how. It needs ``ssl=TLSFiles(...)`` where TLS is used.
-        :raises ValueError: when ``guardian`` stands beside an ``SSLContext``, which cannot be handed over.
+            :class:`Guardian` says more about how. Where TLS is used it needs ``ssl=TLSFiles(...)``.
+        :raises ValueError: ``guardian`` stands beside an ``SSLContext``, which cannot be handed over.
         """
         super().__init__(servers, chroot, session_timeout, default_acl, retry_policy, allow_read_only, read_timeout)
         self.session = Session(
@@ -103,7 +105,7 @@ class ZKClient(aiozk.ZKClient):
             read_timeout,
             ssl=ssl.context() if isinstance(ssl, TLSFiles) else ssl,
             auth=auth,
-            guard=_session_guard(guardian, ssl, auth),
+            guard=session_guard(guardian, ssl),
         )
         self.stat_cache = StatCache()
 
@@ -114,7 +116,12 @@ class ZKClient(aiozk.ZKClient):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        try:
+            await self.close()
+        except NotSentError as refused:  # in a forked child: the session is its parent's
+            if error is None:
+                raise
+            error.add_note(str(refused))
 
     async def start(self) -> None:
         """Connect, for as long as it takes; the time limit is the caller's. A second call waits too.
@@ -123,6 +130,7 @@ class ZKClient(aiozk.ZKClient):
 
         :raises ssl.SSLError: TLS refused a server, or was refused by one.
         :raises AuthenticationError: a server refused what was given as ``auth=``.
+        :raises NotSentError: when this process was forked from the one that started the client.
         """
         started_here = not self.session.started
         await self.session.start()
@@ -143,8 +151,18 @@ class ZKClient(aiozk.ZKClient):
                 continue
 
     async def close(self) -> None:
-        """End the session, within about a second. In any state, any number of times."""
-        await self.session.close()
+        """End the session, within about a second. In any state, any number of times.
+
+        An ending of an election that has begun on this client is waited for, at most the session timeout: given up
+        half-way it would leave an election in which nobody can stand.
+
+        :raises NotSentError: when this process was forked from the one that started the client.
+        """
+        self.session.check_process()
+        try:
+            await finish_unfinished(self)
+        finally:
+            await self.session.close()
 
     @property
     def features(self) -> Features:
@@ -156,6 +174,7 @@ class ZKClient(aiozk.ZKClient):
 
         None is missed, however fast they follow each other; it ends when the client is closed.
         """
+        self.session.check_process()
         return self.session.events.subscribe()
 
     def wait_for_events(self, event_types: Iterable[int], path: str) -> asyncio.Future[None]:
@@ -164,6 +183,7 @@ class ZKClient(aiozk.ZKClient):
         Call it before the request that sets the watch (``exists(path, watch=True)``). Cancel it, or nothing is left
         to be done: either way nothing stays registered.
         """
+        self.session.check_process()
         absolute = self.normalize_path(path)
         waited_for = tuple(event_types)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -180,17 +200,3 @@ class ZKClient(aiozk.ZKClient):
             self.session.add_watch_callback(event_type, absolute, fire)
         future.add_done_callback(remove)
         return future
-
-
-def _session_guard(
-    guardian: bool | Guardian, ssl: ssl_module.SSLContext | TLSFiles | None, auth: Sequence[tuple[str, str | bytes]]
-) -> SessionGuard | None:
-    if isinstance(guardian, bool):
-        if not guardian:
-            return None
-        guardian = Guardian()
-    if not isinstance(guardian, Guardian):
-        raise TypeError(f"guardian= takes True or a Guardian, not {type(guardian).__name__}")
-    if isinstance(ssl, ssl_module.SSLContext):
-        raise ValueError("a guardian cannot take over an SSLContext: give ssl=TLSFiles(ca, certificate, key)")
-    return SessionGuard(guardian, ssl, checked_credentials(auth))

@@ -18,11 +18,13 @@ import aiozk
 from ._arguments import check_awaitable, check_timeout, check_work
 from ._caller import Caller, release_own
 from ._candidacy import Candidacy
+from ._ender import end
+from ._own_work import OwnWork
 from ._protocol.standing import check_name, check_resource
 from ._shared.channel import check_client
 from ._shared.held import held
 from ._shared.shielded import completion
-from .admin import end_election
+from ._zookeeper.process import other_process, this_process
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError
 from .leadership import Body, Leadership
 from .status import Role, Status
@@ -62,6 +64,7 @@ class AsyncElection:
         self.resource = check_resource(resource)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
+        self._process = this_process()  # that has started it
         self._resign_timeout = resign_timeout
         self._resignations = 0
         self._new_candidacy = partial(Candidacy, zk, resource, self.name, check_name(self.name), rejoin=rejoin)
@@ -100,7 +103,17 @@ class AsyncElection:
         two followers may merge, a stretch of leading that was never read may vanish, but a loss is always read after
         its gain, and the last thing read is the truth.
         """
+        self._check_process()
         return self._candidacy.belief.board.reader()
+
+    def _check_process(self) -> None:
+        """Refuse a forked child: the candidate, its session and its tasks are its parent's.
+
+        :raises ElectionError: when it stands, or is leaving, in another process.
+        """
+        task, refusal = self._candidacy.task, other_process("this election", self._process)
+        if refusal is not None and task is not None and not task.done():
+            raise self._candidacy.identity.error(ElectionError, f"cannot be used here: {refusal}")
 
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
@@ -118,11 +131,12 @@ class AsyncElection:
         :raises NotStandingError: when it resigns meanwhile.
         :raises ValueError: when the client was never started, or is closed.
         """
+        self._check_process()
         if self._stands:
             raise self._stands_already()
         if self._candidacy.has_ended_for_good:
             await self._begin_anew(self._candidacy)
-        candidacy = self._candidacy
+        candidacy, self._process = self._candidacy, this_process()
         candidacy.start()
         try:
             status = await candidacy.belief.board.decision()
@@ -169,6 +183,7 @@ class AsyncElection:
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
         """
+        self._check_process()
         return await _leading(self._candidacy)
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
@@ -200,6 +215,7 @@ class AsyncElection:
         :raises ResignError: as :meth:`resign`; when ``work`` raised, that is a note on its exception.
         """
         check_work(work)
+        self._check_process()
         candidacy = None
         with held():
             try:
@@ -257,6 +273,7 @@ class AsyncElection:
         await self._withdraw(self._candidacy, timeout)
 
     async def _withdraw(self, candidacy: Candidacy, timeout: float | None) -> None:
+        self._check_process()
         self._resignations += 1
         deadline = None
         if timeout is not None and timeout < math.inf:
@@ -310,23 +327,26 @@ class AsyncElection:
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
 
-        The last status of every candidate, this one too, has an :class:`ElectionOverError`. Cancelled: as
-        :func:`end_election`.
+        As :func:`end_election`. The last status of every candidate, this one too, has an :class:`ElectionOverError`.
+        Called from this leader's own work, that goes on until the ending is through, and is cancelled then, at its
+        next ``await``: let it return.
 
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.
         """
+        self._check_process()
         if not self._stands:
             raise self._candidacy.identity.error(
                 NotStandingError,
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",
             )
         candidacy = self._candidacy
-        await end_election(self._zk, self.resource)
-        candidacy.end()
-        if candidacy.task is not None:
-            await asyncio.wait({candidacy.task})
-        await candidacy.closed()
+        with OwnWork.here(self._zk, self.resource) as work:
+            await end(self._zk, self.resource, work, deletes_election=False)
+            candidacy.end()
+            if candidacy.task is not None:
+                await asyncio.wait({candidacy.task})
+            await candidacy.closed()
 
 
 async def _leading(candidacy: Candidacy) -> Leadership:
@@ -342,10 +362,12 @@ async def _leading(candidacy: Candidacy) -> Leadership:
 
 async def _work_until_done(candidacy: Candidacy, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
     while True:
-        leadership = None
+        leadership, body = None, Body(partial(_leading, candidacy))
         try:
-            async with Body(partial(_leading, candidacy)) as leadership:
+            async with body as leadership:
                 return await check_awaitable(work(leadership), work)
         except LeadershipLostError:
             if leadership is None or leadership.is_valid:
                 raise  # another candidate's
+            if body.ends_its_election:
+                raise  # it was cancelled by the ending that it asked for, and there is nothing to stand in

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> None:
     command = arguments[1:] if arguments[:1] == ["--"] else arguments
     if not command:
         sys.exit("usage: python -m golea_async.guardian -- COMMAND [ARGUMENT...]")
-    os.execv(sys.executable, [sys.executable, "-S", guardian_process.__file__, "--guard", *command])
+    os.execv(sys.executable, [sys.executable, "-I", "-S", guardian_process.__file__, "--guard", *command])
 
 
 if __name__ == "__main__":

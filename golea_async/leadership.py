@@ -19,7 +19,7 @@ import anyio
 
 from ._shared.held import hold, let_go
 from ._shared.lease import Lease
-from .exceptions import ElectionError, LeadershipLostError
+from .exceptions import ElectionError, ElectionOverError, LeadershipLostError
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -141,6 +141,25 @@ class Leadership:
         while self._bodies:
             await asyncio.wait([body.ended for body in self._bodies])
 
+    @property
+    def is_over_within_lease(self) -> bool:
+        """Whether this was lost by the end of the election alone, and nobody else can lead yet."""
+        return isinstance(self._cause, ElectionOverError) and self.is_leased
+
+    @property
+    def lease_remaining(self) -> float:
+        """Seconds for which the lease holds if it is not renewed."""
+        return self._lease.remaining
+
+    @property
+    def candidate(self) -> str:
+        """The name of the candidate's znode."""
+        return self._path.rpartition("/")[2]
+
+    def is_in(self, absolute_path: str) -> bool:
+        """Whether this is the leadership of that election, by its path without a chroot."""
+        return bool(self._candidacy.client.normalize_path(self._path.rpartition("/")[0]) == absolute_path)
+
     def enter(self, body: Body) -> None:
         """Count a body that begins."""
         self._bodies[body] = None
@@ -174,6 +193,8 @@ class Body:
         self._cancelling = 0  # how many cancellations of others were pending at the entry
         self._own_cancellations = 0
         self._is_released = False
+        self._holds = 0  # calls within it that are ending its election
+        self.ends_its_election = False
         self.is_cancelling = False  # right now, in this very call
         self.has_cancelled: asyncio.Task[object] | None = None  # who ran while the body was cancelled, and awaits it
         self.is_waited_for_once = False  # until it would be cancelled again
@@ -182,7 +203,7 @@ class Body:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Leadership:
-        if self._task is not None:
+        if self._leadership is not None:
             raise RuntimeError("one `leadership()` guards one body: call leadership() again for another one")
         leadership = await self._wait_for_leadership()
         task = asyncio.current_task()
@@ -215,7 +236,7 @@ class Body:
                 "leadership() must be left in the task that entered it; a fixture or a lifespan that yields inside "
                 "may be driven by another one: start a task there"
             )
-        is_lost = not self._is_released and not leadership.is_valid
+        is_lost = not self._is_released and not self.ends_its_election and not leadership.is_valid
         self._stop_timer()
         if self._token is not None:
             current_bodies.reset(self._token)
@@ -223,6 +244,7 @@ class Body:
             is_ours = await self._take_back_cancellations(error)
         finally:
             leadership.leave(self)
+            self._task = None  # from now on there is nothing to be cancelled
         if is_ours or (is_lost and error is None):
             await leadership.explanation()
             lost = leadership.lost_error()
@@ -259,11 +281,52 @@ class Body:
         task, leadership = self._task, self._leadership
         if task is None or leadership is None or self._is_released or task.done():
             return
+        if self._holds and leadership.is_over_within_lease:
+            self.ends_its_election = True
+            self._timer = task.get_loop().call_later(leadership.lease_remaining, self.stop)
+            return
         if self._own_cancellations:
             self._complain(leadership)
         self._own_cancellations += 1
         self._cancel(task)
         self._timer = task.get_loop().call_later(leadership.retry_interval, self.stop)
+
+    def stands_in(self, absolute_path: str) -> bool:
+        """Whether this is a body of a leader of that election, and goes on."""
+        return self._leadership is not None and not self.ended.done() and self._leadership.is_in(absolute_path)
+
+    @property
+    def candidate(self) -> str:
+        """The name of the candidate's znode."""
+        return "" if self._leadership is None else self._leadership.candidate
+
+    def hold(self) -> None:
+        """Do not cancel the body for the end of its election, which it is ending itself, as long as its lease holds."""
+        self._holds += 1
+
+    def let_go(self, caller: asyncio.Task[object] | None) -> None:
+        """Have the candidate leave, since all others have.
+
+        A body that ends its election in its own task goes on, and is not waited for; any other is stopped first.
+        """
+        self.ends_its_election = True
+        if caller is self._task and self._leadership is not None:
+            self._leadership.leave(self)
+        elif self._holds:
+            self._holds = 0
+            self._stop_if_lost()
+
+    def unhold(self) -> None:
+        """Cancel the body when its election is over: the ending is through, or was given up."""
+        if self._holds:
+            self._holds -= 1
+            if not self._holds and self.ends_its_election:
+                self._stop_if_lost()
+
+    def _stop_if_lost(self) -> None:
+        if self._leadership is not None and not self._leadership.is_valid:
+            self._stop_timer()
+            self.stop()
 
     def _complain(self, leadership: Leadership) -> None:
         """Say that the body goes on, and wait for it no more where it seems to wait for who resigns."""

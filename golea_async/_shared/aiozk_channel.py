@@ -21,6 +21,7 @@ from aiozk.states import States
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.replies import Reply
 from golea_async._zookeeper.requests import Request
+from golea_async._zookeeper.touch import is_touch
 from golea_async._zookeeper.wire import RemoveWatches, WatchKind
 
 from .batch import Batch
@@ -146,7 +147,8 @@ class AiozkChannel(Channel):
         reply = super()._read_answer(sent_at, request, zxid, result)
         if zxid > 0:
             self._session.last_zxid = zxid
-        self._acknowledgements.record(sent_at, self.answered_at)
+        if is_touch(request.opcode, getattr(result, "error_code", 0)):
+            self._acknowledgements.record(sent_at, self.answered_at)
         return reply
 
     def _forget_watch(self, absolute_path: str, kind: WatchKind) -> None:

@@ -17,6 +17,7 @@ from aiozk.states import States
 
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.process import this_process
 from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
@@ -56,6 +57,7 @@ class Channel(Requests):
         self._session = client.session
         self._wire = client.session.conn
         self._is_abandoned = False
+        self._process = this_process()
         self._begin()
 
     def _begin(self) -> None:
@@ -65,10 +67,11 @@ class Channel(Requests):
 
     @property
     def is_current(self) -> bool:
-        """Whether the session is connected, through this connection, and not being closed."""
+        """Whether the session is connected, through this connection, and not being closed; never in a forked child."""
         session = self._session
         return bool(
             not self._is_abandoned
+            and self._process == this_process()
             and session.conn is self._wire
             and session.state.current_state == States.CONNECTED
             and session.session_id == self.session_id

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import aiozk
 from aiozk.states import States
 
+from golea_async._zookeeper.process import other_process, this_process
 from golea_async._zookeeper.session import Session
 from golea_async.exceptions import ElectionError
 
@@ -46,6 +47,7 @@ class ClientContext:
         self._bounded_steps = BoundedSteps(client.session) if is_plain else None
         self._channel_class = AiozkChannel if is_plain else Channel
         self.loop = asyncio.get_running_loop()
+        self._process = this_process()
         self._channel: Channel | None = None
         self._users = 0
         self._background = Background()
@@ -61,8 +63,10 @@ class ClientContext:
 
         :raises TypeError: when it is no aiozk client.
         :raises ValueError: when it was never started, or is closed.
+        :raises ElectionError: when it was started in another process, from which this one was forked.
         """
         check_client(client)
+        cls._check_process(client)
         if not client.session.started or client.session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
         context = _contexts.get(client)
@@ -72,6 +76,15 @@ class ClientContext:
         if context._users == 1:
             context._follow()
         return context
+
+    @staticmethod
+    def _check_process(client: aiozk.ZKClient) -> None:
+        context = _contexts.get(client)
+        # aiozk's session does not say where it was started; a context that it had there does.
+        known = context._process if context is not None else this_process()
+        process = getattr(client.session, "process", known)
+        if client.session.started and (refusal := other_process("the ZooKeeper client", process)):
+            raise ElectionError(refusal)
 
     def detach(self) -> None:
         """Stop being a user; the last one leaves nothing behind."""
@@ -110,7 +123,9 @@ class ClientContext:
 
     @property
     def channel(self) -> Channel | None:
-        """The live connection, or None while there is none."""
+        """The live connection, or None while there is none, and in a forked child, whose parent has it."""
+        if self._process != this_process():
+            return None
         if self._channel is not None and not self._channel.is_current:
             lost, self._channel = self._channel, None
             lost.lose()

@@ -18,8 +18,26 @@ At a write that succeeded on this session and connection, A is the time at which
 
 Why that holds (``zookeeper-server`` at 53a78e36f):
 
-- Only the server to which a client is connected touches its session (ZooKeeperServer.java:1262). A follower collects
-  touches and tells ZooKeeper's leader with its next reply to a ping (Learner.java:893), at most half a tick later.
+- Only the server to which a client is connected touches its session (ZooKeeperServer.java:1262), and only for what
+  passes ``submitRequestNow``. That decides which answers are acknowledgements:
+
+  - counted: every numbered request, ``ping``, ``setWatches`` and ``closeSession`` among them, whether it was carried
+    out, refused (FinalRequestProcessor.java:604), refused early by an access control list (ZooKeeperServer.java:2369)
+    or throttled (RequestThrottler.java:185, 188): all were touched before;
+  - not counted: what ``processPacket`` answers itself, which is ``auth`` (ZooKeeperServer.java:1720, 1732), ``sasl``
+    (1831, 1846) and whatever comes to a server that requires authentication first (AuthenticationHelper.java:124);
+  - never answered: a request of a session that is gone (ZooKeeperServer.java:1276), or dropped by the throttler
+    (RequestThrottler.java:152, 161);
+  - without effect: what a read-only server answers. It touches, and tells nobody (ReadOnlyZooKeeperServer.java:103),
+    but it carries out no write (ReadOnlyRequestProcessor.java:74), and closes its connections before it follows a
+    leader again.
+
+- A write's answer is its own. A server takes a commit for the request that waits longest if session and number are the
+  same (CommitProcessor.java:326). Numbers go on through a session, so a write that was left behind on an earlier
+  connection has a number that no request of this one has: its commit, which says nothing of touches on this stream,
+  is taken for none of them.
+- A follower collects touches and tells ZooKeeper's leader with its next reply to a ping (Learner.java:893), at most
+  half a tick later.
 - T is at least two ticks (the default of ``minSessionTimeout``), so half a tick is at most T/4: a touch that was
   acknowledged T/4 before the write left its server ahead of the write, on the same stream to ZooKeeper's leader.
 - The write's success proves that a leader with a quorum had that touch when it committed the write: it will not expire
@@ -32,36 +50,24 @@ whoever asks about the one before is told that it is over, for good.
 
 The clock goes on while the machine is suspended, and a forked child, which shares the parent's memory but not its
 session, holds no lease.
+
+What this assumes of ZooKeeper, of clocks and of operators stands in ``docs/lease.md``.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.process import this_process
 
 LEASE_SHARE = 5 / 6
 CLOCK_RATES = 1.1
 """How much faster one machine's clock may run than another's."""
 TOUCH_TRAVELS = CLOCK_RATES / 4
 KEEP_ALIVE_SHARE = 1 / 8
-
-
-class _Process:
-    """Counts the forks between the process that began and this one."""
-
-    generation = 0
-
-
-def _count_fork() -> None:
-    _Process.generation += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_fork)
 
 
 class Lease:
@@ -77,19 +83,19 @@ class Lease:
         self.stretch = 0
         self._begun = begun
         self._deadline = -math.inf
-        self._process = _Process.generation
+        self._process = this_process()
 
     @property
     def remaining(self) -> float:
         """Seconds until the deadline, 0 when it has passed."""
-        if self._process != _Process.generation:
+        if self._process != this_process():
             return 0.0
         return max(0.0, self._deadline - boottime())
 
     @property
     def is_valid(self) -> bool:
         """Whether the deadline is in the future."""
-        return self._process == _Process.generation and boottime() < self._deadline
+        return self._process == this_process() and boottime() < self._deadline
 
     def limit(self, timeout: float) -> bool:
         """Take note of the timeout that was negotiated on another connection; return whether the deadline has moved.
@@ -108,7 +114,7 @@ class Lease:
         When that begins a new stretch, ``begun`` is called.
         """
         deadline = touched_at + LEASE_SHARE * self.timeout
-        if deadline <= self._deadline or self._process != _Process.generation:
+        if deadline <= self._deadline or self._process != this_process():
             return
         begins = not self.is_valid
         self._deadline = deadline

@@ -11,6 +11,12 @@ if sys.platform == "linux":
         """Seconds on a clock that never jumps and also counts the time for which the machine was suspended."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+elif sys.platform == "darwin":
+
+    def boottime() -> float:
+        """Seconds on a clock that never jumps and also counts sleep, where ``time.monotonic`` stops. Untested."""
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+
 else:
 
     def boottime() -> float:

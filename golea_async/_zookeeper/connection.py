@@ -29,7 +29,9 @@ from aiozk import exc, protocol
 
 from .acknowledgements import Acknowledgements
 from .clock import boottime
+from .process import other_process, this_process
 from .stale_watches import UnneededWatches
+from .touch import is_touch
 from .wire import ReadsItsReply, WatchKind, read_watch_event, response_error
 
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
@@ -115,6 +117,9 @@ class ConnectReply:
 class Owner(Protocol):
     """Who is told what happens on a connection; all calls are made from within the event loop and must not block."""
 
+    def next_xid(self) -> int:
+        """Return the next request's number: no other request of the session has it, on whatever connection it went."""
+
     def reply_received(self, request: Any, zxid: int, result: Any) -> None: ...
     def watch_fired(self, event: Any) -> None: ...
     def awaits_event(self, path: str) -> bool: ...
@@ -193,7 +198,8 @@ class Connection(asyncio.Protocol):
     """A connection to the server ``host:port``, for one session.
 
     :ivar connect_sent_at: when the ConnectRequest was sent (:func:`boottime`), or None.
-    :ivar acknowledgements: when requests were sent and answered.
+    :ivar acknowledgements: when requests were sent and answered for which ZooKeeper touches the session (see
+        :mod:`golea_async._zookeeper.touch`).
     :ivar closed: a future that is done once the socket is closed.
     :ivar failure: why the connection is over, or None while it is not.
     :ivar watcher: who sets watches by :meth:`post`; hears of each event before the owner does.
@@ -215,7 +221,7 @@ class Connection(asyncio.Protocol):
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._xid = 0
+        self._process = this_process()
         self._handshake: asyncio.Future[ConnectReply] | None = None
         # Replies keep the order of requests within each queue. Pings and auth packets have their own fixed xids, and
         # the server answers an auth packet out of turn.
@@ -232,6 +238,12 @@ class Connection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<Connection to {self.host}:{self.port}{f', over: {self.failure}' if self.failure else ''}>"
+
+    @property
+    def peer(self) -> tuple[str, int, str]:
+        """The address to which it is connected, the port, and the name of the host."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        return (name[0] if name else self.host), self.port, self.host
 
     # --- opening ---------------------------------------------------------------------------------------------------
 
@@ -285,18 +297,18 @@ class Connection(asyncio.Protocol):
         (:class:`aiozk.exc.ResponseError`), with :class:`OutcomeUnknownError` when the connection dies first, or with
         :class:`NotSentError` when it is over already.
         """
-        if self.failure is not None:
+        if self.is_over:
             return _failed(self._loop.create_future(), self._not_sent())
-        return self._transmit_one(self._pending, request, self._next_xid())
+        return self._transmit_one(self._pending, request, self._owner.next_xid())
 
     def post(self, requests: Sequence[Any], asker: Asker) -> None:
         """Send requests in this order, in one write; ``asker`` is told of their answers."""
-        if self.failure is not None:
+        if self.is_over:
             asker.unanswered()
             return
         sent_at, payloads, posted = boottime(), [], []
         for request in requests:
-            xid = self._next_xid()
+            xid = self._owner.next_xid()
             payloads.append(request.serialize(xid))
             posted.append(_Posted(request, xid, sent_at, asker))
         # Only now: a request that cannot be written must not leave a trace.
@@ -321,12 +333,14 @@ class Connection(asyncio.Protocol):
         self._write(payload)
         return future
 
-    def _next_xid(self) -> int:
-        self._xid = self._xid % 0x7FFFFFFF + 1
-        return self._xid
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be sent: it has failed, or this is a forked child, which has a copy of its parent's."""
+        return self.failure is not None or self._process != this_process()
 
     def _not_sent(self) -> NotSentError:
-        return NotSentError(f"the connection is over ({self.failure})", self.host, self.port)
+        reason = other_process("the connection", self._process) or f"the connection is over ({self.failure})"
+        return NotSentError(reason, self.host, self.port)
 
     def _write(self, *payloads: bytes) -> None:
         assert self._transport is not None
@@ -398,7 +412,8 @@ class Connection(asyncio.Protocol):
         request = queue[0].request
         result = response_error(error_code) if error_code else _understood(_read_reply, request, frame)
         answered = queue.popleft()
-        self.acknowledgements.record(answered.sent_at, self._heard_at)
+        if is_touch(request.opcode, error_code):
+            self.acknowledgements.record(answered.sent_at, self._heard_at)
         if queue is self._pending:
             self._owner.reply_received(request, zxid, result)
             watch = self._unneeded.answered(request, result)
@@ -418,6 +433,8 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_at(self._timer_due, self._watch_silence)
 
     def _watch_silence(self) -> None:
+        if self.is_over:
+            return  # in a forked child: a ping from here would keep the parent's session alive
         now = self._loop.time()
         if now >= self._next_removal - _CLOCK_TICK:
             self.post(self._unneeded.take(), _NOBODY)
@@ -441,7 +458,7 @@ class Connection(asyncio.Protocol):
 
     def remove_watch(self, path: str, kind: WatchKind) -> None:
         """Have the server forget a watch: soon, when the connection is quiet, unless it is set again before."""
-        if self.failure is not None:
+        if self.is_over:
             return  # it has gone with the connection
         self._unneeded.add(path, kind, self._loop.time())
         if self._timer is not None and self._timer_due > self._next_removal:
@@ -459,8 +476,8 @@ class Connection(asyncio.Protocol):
 
     def fail(self, reason: str, tls_refusal: ssl.SSLError | None = None) -> None:
         """End the connection at once. Requests in flight end with :class:`OutcomeUnknownError`; idempotent."""
-        if self.failure is not None:
-            return
+        if self.is_over:
+            return  # in a forked child: to close the transport takes the parent's socket off the epoll that both share
         self.failure = reason
         self._error = tls_refusal or ConnectionError(reason)
         if self._timer is not None:

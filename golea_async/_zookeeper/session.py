@@ -33,6 +33,7 @@ from .events import SessionEvent, SessionEventPublisher, SessionState
 from .guardian import SessionGuard
 from .hosts import Address, Host, in_random_order, parse_hosts
 from .idempotent import only_reads
+from .process import other_process, this_process
 from .states import SessionStates
 from .watches import WatchCallback, Watches
 
@@ -46,6 +47,7 @@ SHORT_LIFE = 1.0
 """A connection that lived for less (seconds) does not end the backoff: a server that takes us in only to hang up."""
 
 NO_PASSWORD = bytes(16)
+LAST_XID = 0x7FFFFFFF
 
 _CONNECTED_STATES = (States.CONNECTED, States.READ_ONLY)
 
@@ -60,6 +62,8 @@ class Session:
     :ivar conn: the latest connection, a new object for each; set before the state becomes CONNECTED. None at first.
     :ivar session_id: 0 when there is none.
     :ivar timeout: the negotiated session timeout in seconds; before that, the one to be asked for.
+    :ivar process: that has started it; in another one, forked from it, nothing is sent.
+    :ivar xid: the latest request's number. Numbers go on from connection to connection: see :meth:`next_xid`.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class Session:
         self.session_id = 0
         self.password = NO_PASSWORD
         self.timeout = self._requested_timeout = timeout
-        self.xid = 0  # For aiozk's code that counts it up; connections number their requests themselves.
+        self.xid = 0  # of the latest request
         self._last_zxid = 0
         self.repair_loop_task: asyncio.Task[None] | None = None
         self.started = False
@@ -91,8 +95,10 @@ class Session:
         self.events = SessionEventPublisher()
 
         self._ssl = ssl
-        self._auth = checked_credentials(auth)
+        self._auth = tuple(_checked_credential(entry) for entry in auth)
         self._guard = guard
+        if guard is not None:
+            guard.credentials = self._auth
         self._watches = Watches()
         self._waiters: dict[asyncio.Future[None], None] = {}  # In order: who waited first sends first.
         self._connections: set[Connection] = set()
@@ -104,6 +110,7 @@ class Session:
         self._local = False
         self._starting = 0
         self._close_lock = asyncio.Lock()
+        self.process = this_process()
 
     def __repr__(self) -> str:
         return f"<Session {_hex(self.session_id)}, {self.state.current_state}>"
@@ -137,8 +144,9 @@ class Session:
 
         :raises ssl.SSLError: TLS refused a server or was refused by one (wrong authority, wrong host name, ...).
         :raises AuthenticationError: a server refused a credential.
-        :raises NotSentError: the client was closed meanwhile.
+        :raises NotSentError: the client was closed meanwhile, or this process was forked from the one that started it.
         """
+        self.check_process()
         if not self.started:
             self._begin()
         self._starting += 1
@@ -160,6 +168,7 @@ class Session:
         self.started = True
         if self._guard is not None:
             self._guard.begin()
+        self.process = this_process()
         self._failure = None
         self._was_connected = self._start_returned = self.has_ended = False
         # In a context of its own: what it logs or traces does not belong to the request that happened to start it.
@@ -172,7 +181,10 @@ class Session:
         """End the session and everything of it here, within about a second. In any state, any number of times.
 
         Requests that wait for a connection end with :class:`NotSentError`.
+
+        :raises NotSentError: this process was forked from the one that started the client: the session is not its own.
         """
+        self.check_process()
         async with self._close_lock:
             if not self.started:
                 return
@@ -216,6 +228,24 @@ class Session:
             await asyncio.sleep(0)
 
     # --- requests --------------------------------------------------------------------------------------------------
+
+    def check_process(self) -> None:
+        """Refuse a forked child.
+
+        :raises NotSentError: the client was started in another process.
+        """
+        if self.started and (refusal := other_process("the ZooKeeper client", self.process)):
+            raise NotSentError(refusal)
+
+    def next_xid(self) -> int:
+        """Return the next request's number.
+
+        They go on through a session, whatever connection they travel on: a server matches a commit with what it has
+        pending by session and number alone (CommitProcessor.java:326), so a request that had the number of a write
+        which is still under way from an earlier connection would get that one's answer.
+        """
+        self.xid = self.xid % LAST_XID + 1
+        return self.xid
 
     async def ensure_safe_state(self, writing: bool = False) -> None:
         """Wait until a request can be sent.
@@ -265,6 +295,7 @@ class Session:
             self.retry_policy.clear(request)
 
     def _raise_if_unusable(self) -> None:
+        self.check_process()
         if self._failure is not None:
             raise NotSentError(f"the client has given up: {self._failure}") from self._failure
         if not self.started or self.closing:
@@ -287,6 +318,9 @@ class Session:
         elif connection is not None and connection.failure is None:
             log.info("leaving %s:%s, as was asked for", connection.host, connection.port)
             connection.fail("the client was asked to leave this server")
+        if self._guard is not None and state != States.SUSPENDED:
+            where = connection.peer if connection is not None and state in _CONNECTED_STATES else None
+            self._guard.session_is(self.session_id, self.password, self.timeout, where, self.hosts)
         told = SessionState.CONNECTED if state == States.READ_ONLY else SessionState(state)
         self.events.publish(SessionEvent(told, session_id, read_only=state == States.READ_ONLY))
 
@@ -310,8 +344,6 @@ class Session:
         self.state.transition_to(States.LOST if self._local else States.SUSPENDED)
 
     def _forget_session(self) -> None:
-        if self._guard is not None:
-            self._guard.session_ended()
         self.session_id = 0
         self.password = NO_PASSWORD
         self.timeout = self._requested_timeout
@@ -381,6 +413,7 @@ class Session:
 
     async def _try(self, address: Address, timeout: float) -> Connection:
         """One bounded try at one address; a connection that failed is closed when this raises."""
+        self.check_process()
         connection = Connection(address.host.name, address.host.port, self)
         try:
             async with asyncio.timeout(timeout):
@@ -441,10 +474,6 @@ class Session:
         for request in self._watches.requests_to_set_again(self.last_zxid):
             connection.send(request).add_done_callback(lambda done: _watches_set_again(connection, done))
         self.conn, self._last_address, self._was_connected = connection, address, True
-        if self._guard is not None:
-            others = [(host.name, host.port, host.name) for host in self.hosts if host != address.host]
-            servers = [(address.address, address.host.port, address.host.name), *others]
-            self._guard.session_established(self.session_id, self.password, self.timeout, servers)
         log.info("connected to %s:%s, session %s, timeout %g s", *address.host, _hex(self.session_id), self.timeout)
         self.state.transition_to(States.READ_ONLY if reply.read_only else States.CONNECTED)
 
@@ -455,14 +484,6 @@ class Session:
                 return True
             log.warning("TLS refuses a server: %s", error)
         return False
-
-
-def checked_credentials(auth: Sequence[Any]) -> tuple[tuple[str, bytes], ...]:
-    """Return the (scheme, credential) pairs as they are sent.
-
-    :raises TypeError: when one of them is no pair.
-    """
-    return tuple(_checked_credential(entry) for entry in auth)
 
 
 def _checked_credential(entry: Any) -> tuple[str, bytes]:

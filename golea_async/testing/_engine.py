@@ -113,7 +113,7 @@ class Engine:
             return
         xid, number, reader = _wire.decode_header(frame)
         if number == OpCode.AUTH:
-            self._authenticate(connection, xid, _wire.decode_auth_request(reader))
+            authenticate(connection, xid, _wire.decode_auth_request(reader))
             return
         self.sessions.touch(connection.session, self.now())
         if number not in ANSWERED_OPCODES:
@@ -178,17 +178,6 @@ class Engine:
         for earlier in list(self.connections):
             if earlier.session_id == session_id and earlier.server == connection.server:
                 earlier.close()
-
-    def _authenticate(self, connection: Connection, xid: int, request: AuthRequest) -> None:
-        if request.scheme not in ("digest", "ip"):
-            connection.outlet.send(OpCode.AUTH, _wire.encode_reply(xid, 0, ErrorCode.AUTH_FAILED))
-            connection.close()
-            return
-        if request.scheme == "digest":
-            identity = _acl.digest_identity(request.credentials)
-            if identity not in connection.identities:
-                connection.identities.append(identity)
-        connection.outlet.send(OpCode.AUTH, _wire.encode_reply(xid, 0))
 
     def _answer(self, connection: Connection, session: Session, xid: int, opcode: OpCode, reader: _wire.Reader) -> None:
         try:
@@ -259,6 +248,19 @@ class Engine:
         changes = list(applied)
         for replica in self.replicas:
             replica.publish(changes)
+
+
+def authenticate(connection: Connection, xid: int, request: AuthRequest) -> None:
+    """Answer an `auth` packet. The session is not touched for it (ZooKeeperServer.java:1698)."""
+    if request.scheme not in ("digest", "ip"):
+        connection.outlet.send(OpCode.AUTH, _wire.encode_reply(xid, 0, ErrorCode.AUTH_FAILED))
+        connection.close()
+        return
+    if request.scheme == "digest":
+        identity = _acl.digest_identity(request.credentials)
+        if identity not in connection.identities:
+            connection.identities.append(identity)
+    connection.outlet.send(OpCode.AUTH, _wire.encode_reply(xid, 0))
 
 
 def goes_to_the_leader(opcode: OpCode) -> bool:

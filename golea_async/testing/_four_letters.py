@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 
 from ._engine import Engine
@@ -21,6 +22,18 @@ def _ruok(_: Engine, __: int) -> str:
 
 def _isro(_: Engine, __: int) -> str:
     return "rw"
+
+
+def _envi(_: Engine, __: int) -> str:
+    """Clients go by the version (kazoo, of what a server can); what there is not (a Java, its paths) is not told."""
+    values = {
+        "zookeeper.version": VERSION,
+        "host.name": platform.node(),
+        "os.name": platform.system(),
+        "os.arch": platform.machine(),
+        "os.version": platform.release(),
+    }
+    return "Environment:\n" + "".join(f"{name}={value}\n" for name, value in values.items())
 
 
 def _srvr(engine: Engine, server: int) -> str:
@@ -76,6 +89,7 @@ def _mode(engine: Engine, server: int) -> str:
 _ANSWERS: dict[str, Callable[[Engine, int], str]] = {
     "ruok": _ruok,
     "isro": _isro,
+    "envi": _envi,
     "srvr": _srvr,
     "stat": _stat,
     "cons": _cons,

@@ -31,16 +31,13 @@ def multi_result(request: Multi, applied: Sequence[Applied]) -> bytes:
 
 def failed_multi_result(request: Multi, error: MultiError) -> bytes:
     """The same where one failed: those before it read OK (rolled back), those behind it were not tried."""
-    results = []
-    for index in range(len(request.writes)):
-        if index < error.index:
-            code = ErrorCode.OK
-        elif index == error.index:
-            code = error.code
-        else:
-            code = ErrorCode.RUNTIME_INCONSISTENCY
-        results.append(_wire.encode_multi_result(OpCode.ERROR, code, _wire.encode_integer(code)))
-    return b"".join(results) + _wire.END_OF_MULTI
+    behind = len(request.writes) - error.index - 1
+    rolled_back, failed, not_tried = map(_error, (ErrorCode.OK, error.code, ErrorCode.RUNTIME_INCONSISTENCY))
+    return rolled_back * error.index + failed + not_tried * behind + _wire.END_OF_MULTI
+
+
+def _error(code: ErrorCode) -> bytes:
+    return _wire.encode_multi_result(OpCode.ERROR, code, _wire.encode_integer(code))
 
 
 def _result_opcode(write: Write) -> OpCode:

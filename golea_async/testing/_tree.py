@@ -10,7 +10,8 @@ References are to ZooKeeper's `PrepRequestProcessor` (the checks) and `DataTree`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 from . import _acl
@@ -35,6 +36,7 @@ from ._model import (
 ANY_VERSION = -1
 CONTAINER_OWNER = -(2**63)
 EPHEMERAL_FLAGS, SEQUENTIAL_FLAGS, TTL_FLAGS, LAST_FLAG = (1, 3), (2, 3), (5, 6), 6
+LAST_NUMBER = 2**31 - 1
 SPECIAL_PATHS = ("/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config")
 READ_ONLY_ACL = (Acl(Permission.READ, _acl.ANYONE),)
 
@@ -68,7 +70,7 @@ class Znode:
             mtime=self.mtime,
             version=self.version,
             # Every creation counts, and every deletion: all that were created and are not there any more.
-            cversion=self.cversion * 2 - len(self.children),
+            cversion=_as_int32(self.cversion * 2 - len(self.children)),
             aversion=self.aversion,
             ephemeral_owner=self.owner if self.is_ephemeral else 0,
             data_length=len(self.data or b""),
@@ -317,8 +319,11 @@ class Tree:
             creation.data, creation.acl, moment.zxid, moment.zxid, moment.time, moment.time, owner=creation.owner
         )
         znode.pzxid = moment.zxid
-        parent.cversion += 1
-        parent.pzxid = moment.zxid
+        # Beyond the last number the counter stays where it is, and so does what goes with it: the sum that
+        # PrepRequestProcessor (681) makes is a negative one then, and DataTree (475) takes it only when it is greater.
+        if parent.cversion < LAST_NUMBER:
+            parent.cversion += 1
+            parent.pzxid = moment.zxid
         parent.children[name] = None
         self._add(path, znode)
 
@@ -345,13 +350,13 @@ class Tree:
 
     def _set(self, change: NewData | NewAcl, event: Event | None, new: Mapping[str, object]) -> Applied:
         znode = self._znodes[change.path]
-        before = replace(znode)
+        before = {name: getattr(znode, name) for name in new}
         for name, value in new.items():
             setattr(znode, name, value)
 
         def undo() -> None:
-            for name in new:
-                setattr(znode, name, getattr(before, name))
+            for name, value in before.items():
+                setattr(znode, name, value)
 
         return Applied(change, znode.stat(), event, undo)
 
@@ -393,13 +398,18 @@ def _name(path: str) -> str:
 
 
 def _validate(path: str) -> None:
-    """ZooKeeper's `PathUtils.validatePath`."""
+    if not _is_valid(path):
+        raise RequestError(ErrorCode.BAD_ARGUMENTS)
+
+
+@lru_cache(maxsize=1024)
+def _is_valid(path: str) -> bool:
+    """ZooKeeper's `PathUtils.validatePath`. The same paths come again and again, thousands of times in one multi."""
     if path == "/":
-        return
+        return True
     parts = path.split("/")
     is_absolute = parts[0] == "" and len(parts) > 1
-    if not is_absolute or any(part in ("", ".", "..") for part in parts[1:]) or any(map(_is_forbidden, path)):
-        raise RequestError(ErrorCode.BAD_ARGUMENTS)
+    return is_absolute and not any(part in ("", ".", "..") for part in parts[1:]) and not any(map(_is_forbidden, path))
 
 
 def _is_forbidden(character: str) -> bool:
@@ -412,6 +422,11 @@ def _next_version(current: int, expected: int) -> int:
     if expected not in (ANY_VERSION, current):
         raise RequestError(ErrorCode.BAD_VERSION)
     return current + 1
+
+
+def _as_int32(number: int) -> int:
+    """As Java's sum comes out."""
+    return (number + 2**31) % 2**32 - 2**31
 
 
 def _do_nothing() -> None:

@@ -125,7 +125,7 @@ class MemoryZooKeeper:
         return self._call(self._host.engine.tree.contents)
 
     def four_letter(self, word: str) -> str:
-        """What the first server answers to `ruok`, `srvr`, `stat`, `mntr`, `cons`, `wchp` or `isro`."""
+        """What the first server answers to `ruok`, `envi`, `srvr`, `stat`, `mntr`, `cons`, `wchp` or `isro`."""
         return self.servers[0].four_letter(word)
 
     def expire_session(self, session_id: int) -> None:
@@ -234,7 +234,7 @@ class MemoryServer:
         return f"{LOOPBACK}:{self.port}"
 
     def four_letter(self, word: str) -> str:
-        """What this server answers to `ruok`, `srvr`, `stat`, `mntr`, `cons`, `wchp` or `isro`."""
+        """What this server answers to `ruok`, `envi`, `srvr`, `stat`, `mntr`, `cons`, `wchp` or `isro`."""
         host = self._zookeeper._host
         return self._zookeeper._call(lambda: answer(word, host.engine, self._index))
 

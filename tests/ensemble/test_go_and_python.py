@@ -12,6 +12,7 @@ from golea_async import (
     AsyncElection,
     CandidateDeletedError,
     ElectionOverError,
+    NotAuthorizedError,
     Role,
     Status,
     create_election,
@@ -25,7 +26,7 @@ from tests.support.elections import children, is_there, next_status, rest_of, so
 from tests.support.ensemble import Ensemble
 from tests.support.golea import FOLLOWER, LEADER, GoLeaCandidate, GoLeaError, GoLeaStatus
 from tests.support.leftovers import background_tasks
-from tests.support.wire import WatchEvent, WireClient
+from tests.support.wire import EventType, WatchEvent, WireClient
 
 GoJoins = Callable[[str], Awaitable[GoLeaCandidate]]
 
@@ -224,20 +225,36 @@ async def test_the_layout_is_goleas_to_the_byte(zk: aiozk.ZKClient, wire: WireCl
 
 
 async def test_done_is_goleas(zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:
-    """A persistent child `DONE` with data `done`. What the deleter makes stands still when its next step is refused."""
-    stuck = f"{resource}/without-delete"
-    everything_but_delete = aiozk.ACL.make("world", "anyone", read=True, write=True, create=True, admin=True)
-    await create_election(zk, stuck, acl=[everything_but_delete])
-    await AsyncElection(zk, stuck, "cannot resign").start()
+    """A persistent child `DONE` with data `done`, as long as a candidate has not left."""
+    busy = await wire.create(f"{resource}/le_", b"busy", ephemeral=True, sequential=True)
     seen: asyncio.Queue[WatchEvent] = asyncio.Queue()
-    assert await wire.exists(f"{stuck}/DONE", seen.put_nowait) is None
-    ending = asyncio.create_task(soon(end_election(zk, stuck)))
-    await soon(seen.get())
-    await asyncio.wait({ending})
-    assert ending.exception() is not None
-    data, stat = await wire.get(f"{stuck}/DONE")
+    assert await wire.exists(f"{resource}/DONE", seen.put_nowait) is None
+    ending = asyncio.create_task(soon(end_election(zk, resource)))
+    assert (await soon(seen.get())).type is EventType.CREATED
+    data, stat = await wire.get(f"{resource}/DONE")
     assert (data, stat.ephemeral_owner, stat.version) == (b"done", 0, 0)
-    assert await children(wire, stuck) == ["DONE", "le_0000000000"]
+    assert await children(wire, resource) == ["DONE", "le_0000000000"]
+    await wire.delete(busy)
+    await ending
+    assert await children(wire, resource) == []
+
+
+async def test_an_ending_that_is_refused_fires_no_watch_on_done(
+    zk: aiozk.ZKClient, wire: WireClient, resource: str
+) -> None:
+    """GoLea takes any event on `DONE` for the end."""
+    guarded = f"{resource}/without-delete"
+    everything_but_delete = aiozk.ACL.make("world", "anyone", read=True, write=True, create=True, admin=True)
+    await create_election(zk, guarded, acl=[everything_but_delete])
+    await wire.sync(guarded)
+    seen: asyncio.Queue[WatchEvent] = asyncio.Queue()
+    assert await wire.exists(f"{guarded}/DONE", seen.put_nowait) is None
+    for ending in (end_election, delete_election):
+        with pytest.raises(NotAuthorizedError):
+            await soon(ending(zk, guarded))
+    await wire.sync(guarded)
+    assert await wire.exists(f"{guarded}/DONE") is None
+    assert seen.empty()
 
 
 async def test_nobody_joins_while_done_is_there(zk: aiozk.ZKClient, wire: WireClient, resource: str) -> None:

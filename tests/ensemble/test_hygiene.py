@@ -155,7 +155,7 @@ async def test_elections_that_are_made_and_deleted(
         await wire.create(f"{path}/le_", b"first", ephemeral=True, sequential=True)
         election = AsyncElection(zk, path)
         await election.start()
-        await delete_election(zk, path)
+        await delete_election(zk, path, force_after=0)
         assert [status async for status in election.statuses()][-1].role is Role.NONE
         await election.resign()
     await soon(background_to_end())

@@ -232,7 +232,7 @@ class TestEveryFrame:
             for _ in range(candidates):
                 await wire.create(f"{resource}/le_", b"told", ephemeral=True, sequential=True)
             loss = lose_nth(proxy, what, number)
-            await soon(delete_election(zk, resource))
+            await soon(delete_election(zk, resource, force_after=0))
             assert await wire.exists(resource) is None
             await wire.create(resource)
             if not loss.happened.done():
@@ -247,7 +247,7 @@ class TestEveryFrame:
             for _ in range(candidates):
                 await wire.create(f"{resource}/le_", b"told", ephemeral=True, sequential=True)
             loss = lose_nth(proxy, what, number)
-            await soon(end_election(zk, resource))
+            await soon(end_election(zk, resource, force_after=0))
             assert await wire.get_children(resource) == []
             if not loss.happened.done():
                 break
@@ -283,10 +283,10 @@ async def test_an_end_that_another_has_finished_meanwhile(
     """Who ends an election that somebody else has ended meanwhile leaves those alone who have joined since."""
     await wire.create(f"{resource}/le_", b"told", ephemeral=True, sequential=True)
     deletion = proxy.on_request(is_deletion_of_candidates, Action.HOLD)
-    ending = asyncio.create_task(end_election(zk, resource))
+    ending = asyncio.create_task(end_election(zk, resource, force_after=0))
     await soon(asyncio.shield(deletion.happened))
     async with connected(server.hosts, session_timeout=3) as other:
-        await end_election(other, resource)
+        await end_election(other, resource, force_after=0)
         newcomer = await wire.create(f"{resource}/le_", b"newcomer", ephemeral=True, sequential=True)
         deletion.release()
         await soon(ending)

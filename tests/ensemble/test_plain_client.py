@@ -122,7 +122,7 @@ async def test_an_event_in_one_piece_with_the_replies_before_it(
     transport.pause_reading()
     starting = asyncio.create_task(election.start())
     await eventually(lambda: is_watched(ensemble.servers[0], f"{resource}/DONE", zk))
-    await soon(end_election(other, resource))
+    await soon(end_election(other, resource, force_after=0))
     await eventually(lambda: b"/DONE" in unread(transport))
     transport.resume_reading()
     await soon(asyncio.gather(starting, return_exceptions=True))

@@ -51,7 +51,7 @@ from tests.support.leftovers import background_tasks, is_watched, watch_callback
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient, create_operation, delete_operation, expire_session
 
-Work = Callable[[aiozk.ZKClient, str], Awaitable[None]]
+Work = Callable[..., Awaitable[None]]
 
 
 async def names_in(zk: aiozk.ZKClient, resource: str) -> list[str]:
@@ -755,7 +755,7 @@ class TestEndAndDelete:
         starting = asyncio.create_task(election.start())
         await soon(nominated)
         await eventually(lambda: is_watched(ensemble.servers[0], f"{resource}/DONE", late))
-        await soon(end_election(zk, resource))
+        await soon(end_election(zk, resource, force_after=0))
         nominated.release()
         await asyncio.gather(starting, return_exceptions=True)  # it may have led for a moment
         assert isinstance((await rest_of(statuses))[-1].error, ElectionOverError)
@@ -775,7 +775,7 @@ class TestEndAndDelete:
         late = AsyncElection(zk, resource, "late")
         with pytest.raises(ElectionOverError):
             await soon(late.start())
-        await soon(work(zk, resource))
+        await soon(work(zk, resource, force_after=0))
         assert await is_there(wire, resource) == (work is end_election)
         if work is end_election:
             assert await children(wire, resource) == []
@@ -790,7 +790,7 @@ class TestEndAndDelete:
             await asyncio.gather(
                 *(wire.create(f"{resource}/le_", b"x", ephemeral=True, sequential=True) for _ in range(100))
             )
-        await soon(delete_election(zk, resource))
+        await soon(delete_election(zk, resource, force_after=0))
         assert not await is_there(wire, resource)
 
 

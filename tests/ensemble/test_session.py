@@ -129,7 +129,7 @@ class TestExpiry:
             await expire(ensemble, zk)
             await soon(asyncio.shield(nominated.happened))
             await eventually(lambda: is_watched(ensemble.servers[0], f"{resource}/DONE", zk))
-            await soon(end_election(second, resource))
+            await soon(end_election(second, resource, force_after=0))
             nominated.release()
             *_, last = await rest_of(statuses)
             assert isinstance(last.error, ElectionOverError)

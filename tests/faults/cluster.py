@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from tests.support.ensemble import Ensemble, EnsembleError, Server
 from tests.support.ports import LOOPBACK
 from tests.support.proxy import Proxy
-from tests.support.wire import WireClient
 
 TICK = 0.5
 SESSION_TIMEOUT = 4.0
@@ -39,6 +38,11 @@ class Cluster:
     def servers(self) -> list[Server]:
         return self.ensemble.servers
 
+    @property
+    def hosts(self) -> str:
+        """All of them, without a proxy."""
+        return ",".join(server.address for server in self.servers)
+
     async def leader(self) -> Server:
         """ZooKeeper's leader."""
         return await asyncio.to_thread(self.ensemble.leader)
@@ -49,17 +53,11 @@ class Cluster:
 
     async def until_whole(self) -> None:
         """Return when all servers serve, one as the leader and all others as its followers."""
+        # The servers talk through proxies of the event loop in which the cluster began.
+        assert asyncio.get_running_loop() is self._loop, "mark the test: asyncio(loop_scope='package')"
         async with asyncio.timeout(60):
             while not await asyncio.to_thread(self._is_whole):  # noqa: ASYNC110 - only asking tells
                 await asyncio.sleep(0.05)
-
-    async def connect(self) -> WireClient:
-        """Open a session as soon as all servers serve."""
-        while True:
-            await self.until_whole()
-            # A busy machine may have the servers lose each other again just now: then they elect anew.
-            with suppress(ConnectionError, EOFError):
-                return await WireClient.connect(self.servers[0].port)
 
     @asynccontextmanager
     async def cut_server(self, server: Server) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Any, Self
 
+from golea_async import ZKClient, end_election
 from tests.support.ensemble import Server
 from tests.support.guardian import Guardian
 from tests.support.proxy import Proxy
@@ -30,6 +31,9 @@ from .record import Band, Belief, Record, StatusChange
 ROOT = Path(__file__).parents[2]
 LIMIT = 90.0
 """Seconds after which a wait is given up: it only ends a run that has failed."""
+
+BEING_ENDED = "being ended"
+"""The label of the time for which an ending goes on."""
 
 ENDED = "ended"
 """The role that is recorded when a candidate's statuses have ended."""
@@ -158,12 +162,14 @@ class Run:
         self._stack = AsyncExitStack()
         self._standing: dict[str, Band] = {}
         self._logs = Path(tempfile.mkdtemp(prefix="golea-run-"))
-        self._guardian = Guardian(self._logs)
+        self._guardian: Guardian
         self._last_log: str | None = None
 
     async def __aenter__(self) -> Self:
-        async with await self.cluster.connect() as wire:
+        await self.cluster.until_whole()
+        async with await WireClient.connect(self.cluster.servers[0].port) as wire:
             await wire.create(self.resource)
+        self._guardian = Guardian(self._logs)
         for server in self.cluster.servers:
             observer = asyncio.create_task(Observer(server, self.resource, self.record).run())
             self._stack.push_async_callback(_cancelled, observer)
@@ -429,6 +435,20 @@ class Run:
                             await wire.delete(znode.path)
                     return znode.name
         return None
+
+    @property
+    def is_being_ended(self) -> bool:
+        """Whether the election is being ended: nobody can stand until that is through."""
+        return any(band.label == BEING_ENDED and band.end > now() for band in self.record.faults)
+
+    async def end_election(self) -> None:
+        """An operator ends the election, and waits until it is through; afterwards it can be used again."""
+        try:
+            with self.band(BEING_ENDED, "ensemble", hinders=list(self.candidates.values())):
+                async with ZKClient(self.cluster.hosts, session_timeout=SESSION_TIMEOUT) as zk:
+                    await end_election(zk, self.resource)
+        finally:
+            self._changed.set()
 
     # ------------------------------------------------------------------ small things
 

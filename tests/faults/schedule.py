@@ -46,6 +46,7 @@ OF_CANDIDATES = {
     "kill": (2, 0.1, 3.0),
     "resign": (3, 0.0, 1.0),
     "depose": (2, 0.0, 0.0),
+    "end": (1, 0.0, 0.0),
 }
 OF_SERVERS = {
     "freeze server": (2, 0.5, 6.0),
@@ -118,10 +119,10 @@ async def _carry_out(run: Run, steps: list[Step]) -> None:
 
 
 async def _see_to_the_deposed(run: Run) -> None:
-    """Whose znode was deleted by somebody stands again, as a new candidate: that is final for the former."""
+    """Whose znode was deleted, or whose election was ended, stands again, as a new candidate: that is final."""
     while True:
         with suppress(RunError):  # nobody was, for long
-            await run.until(lambda: bool(run.deposed), "somebody is deposed")
+            await run.until(lambda: bool(run.deposed) and not run.is_being_ended, "somebody is deposed")
         for candidate in run.deposed:
             await run.rejoin(candidate)
 
@@ -173,6 +174,10 @@ async def _depose(run: Run, step: Step) -> None:  # noqa: ARG001 - whoever is th
     await run.depose()
 
 
+async def _end(run: Run, step: Step) -> None:  # noqa: ARG001 - for all
+    await run.end_election()
+
+
 async def _freeze_server(run: Run, step: Step) -> None:
     async with run.server_frozen(run.cluster.servers[int(step.target[-1]) - 1]):
         await asyncio.sleep(step.duration)
@@ -209,6 +214,7 @@ ACTIONS: dict[str, Callable[[Run, Step], Awaitable[None]]] = {
     "kill": _kill,
     "resign": _resign,
     "depose": _depose,
+    "end": _end,
     "freeze server": _freeze_server,
     "kill server": _kill_server,
     "cut server": _cut_server,

@@ -195,6 +195,7 @@ class TestTheEnd:
         assert good_record().standing[1].end == math.inf
 
 
+@pytest.mark.asyncio(loop_scope="package")  # as the cluster's
 async def test_aiozks_own_recipe_fails_it(cluster: Cluster) -> None:
     """A real run of a library with a known fault: cut off from all servers, it leads for ever."""
     run = await play(ROWS["leader-cut-off"], cluster, Library.AIOZK)

@@ -162,7 +162,7 @@ def blocking_end(hosts: str) -> None:
 
     async def end() -> None:
         async with ZKClient(hosts, session_timeout=4) as other:
-            await end_election(other, RESOURCE)
+            await end_election(other, RESOURCE, force_after=0)
 
     thread = threading.Thread(target=lambda: asyncio.run(end()))
     thread.start()

@@ -45,6 +45,11 @@ def test_znodes(kazoo: KazooClient) -> None:
     assert kazoo.exists("/a") is None
 
 
+def test_the_version_by_which_kazoo_goes(kazoo: KazooClient) -> None:
+    assert kazoo.server_version() == (3, 8, 0)
+    assert "Environment:" in kazoo.command(b"envi")
+
+
 def test_transactions(kazoo: KazooClient) -> None:
     transaction = kazoo.transaction()
     transaction.create("/t", b"")

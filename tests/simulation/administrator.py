@@ -21,13 +21,17 @@ SESSION_TIMEOUT = 10.0
 
 
 class Administrator:
-    """:ivar is_prepared: whether the election node was made."""
+    """
+    :ivar is_prepared: whether the election node was made.
+    :ivar deletes: how many of its deeds under way delete candidates, which is beyond the lease.
+    """
 
     def __init__(self, world: World, clock: Clock, wires: list[Wire], seed: int) -> None:
         self._generator = random.Random(seed)
         self.process = Process(world, clock, self._generator, "administrator")
         self.process.loop.dial = lambda protocol, port: wires[port - 1].dial(self.process, protocol)
         self.is_prepared = False
+        self.deletes = 0
         self._hosts = ",".join(f"10.0.0.1:{port}" for port in range(1, len(wires) + 1))
         self._client: ZKClient | None = None
 
@@ -39,9 +43,10 @@ class Administrator:
         if self._client is None or not self.is_prepared:
             return
         deeds: dict[str, Callable[[ZKClient], Awaitable[object]]] = {
-            "depose the leader": self._depose,
-            "delete a candidate": self._delete_candidate,
+            "depose the leader": self._deleting(self._depose),
+            "delete a candidate": self._deleting(self._delete_candidate),
             "end the election": self._end,
+            "end the election by force": self._deleting(self._end_by_force),
             "make the election anew": self._make_anew,
             "look": self._look,
         }
@@ -70,6 +75,16 @@ class Administrator:
         with suppress(ElectionError, exc.ZKError):  # the members have to cope with whatever comes of it
             await deed(self._client)
 
+    def _deleting(self, deed: Callable[[ZKClient], Awaitable[object]]) -> Callable[[ZKClient], Awaitable[object]]:
+        async def work(client: ZKClient) -> None:
+            self.deletes += 1
+            try:
+                await deed(client)
+            finally:
+                self.deletes -= 1
+
+        return work
+
     async def _depose(self, client: ZKClient) -> None:
         leader = await golea_async.get_leader(client, RESOURCE)
         if leader is not None:
@@ -82,6 +97,9 @@ class Administrator:
 
     async def _end(self, client: ZKClient) -> None:
         await golea_async.end_election(client, RESOURCE)
+
+    async def _end_by_force(self, client: ZKClient) -> None:
+        await golea_async.end_election(client, RESOURCE, force_after=self._generator.choice((0, 1)))
 
     async def _make_anew(self, client: ZKClient) -> None:
         await golea_async.delete_election(client, RESOURCE)

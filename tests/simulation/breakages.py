@@ -1,4 +1,4 @@
-"""Seven ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
+"""Nine ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from unittest import mock
 
 from golea_async._candidacy import Candidacy
 from golea_async._nomination import Nomination, Nominations
+from golea_async._protocol.teardown import Teardown
 from golea_async._shared import channel as _zk
 from golea_async._shared import keepalive as _keepalive
 from golea_async._shared import lease as _lease
 from golea_async._shared.batch import ConnectionLostError
 from golea_async._shared.channel import Channel
 from golea_async._shared.keepalive import KeepAlive
+from golea_async._zookeeper import connection as _connection
 from golea_async._zookeeper import replies as _replies
+from golea_async._zookeeper.requests import Requests
 from golea_async.leadership import Leadership
 
 
@@ -94,13 +97,38 @@ def _znode_deleted_before_the_work_stopped() -> AbstractContextManager[object]:
     return mock.patch.object(Leadership, "stopped", stopped)
 
 
+def _endings_by_force() -> AbstractContextManager[object]:
+    async def wait_for(self: Teardown, zk: Requests, left: list[str]) -> None:
+        await self._delete(zk, left)
+
+    return mock.patch.object(Teardown, "_wait_for", wait_for)
+
+
+def _auth_reply_is_a_touch() -> AbstractContextManager[object]:
+    return mock.patch.object(_connection, "is_touch", return_value=True)
+
+
+def _numbers_begin_again() -> AbstractContextManager[object]:
+    """Each connection numbers its requests from 1 on."""
+
+    def begin(self: _connection.Connection, host: str, port: int, owner: Any) -> None:
+        begin_properly(self, host, port, owner)
+        owner.xid = 0
+
+    begin_properly = _connection.Connection.__init__
+    return mock.patch.object(_connection.Connection, "__init__", begin)
+
+
 BREAKAGES = {
     "no ephemeralOwner check": _no_owner_check,
     "lease of a whole timeout": _lease_of_a_whole_timeout,
     "lease renewed by reads": _lease_renewed_by_reads,
+    "an AUTH reply is a touch": _auth_reply_is_a_touch,
+    "numbers begin again on each connection": _numbers_begin_again,
     "no re-position after a reconnect": _no_position_after_a_reconnect,
     "no search after a lost reply": _no_search_after_a_lost_reply,
     "search without a barrier": _search_without_a_barrier,
+    "endings by force": _endings_by_force,
     "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
 }
 """By name: what breaks the library for as long as the context lasts."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from golea_async.testing._model import OpCode
 
 from .network import Path
-from .plan import ADMINISTRATION, Deed
+from .plan import ADMINISTRATION, ENDINGS, LATE_AND_ALONE, Deed
 from .server import Server
 
 if TYPE_CHECKING:
     from .episode import Episode
     from .member import Member
 
+_MOMENT = 0.001
 LOST_REPLIES = (OpCode.CREATE2, OpCode.DELETE, OpCode.MULTI)
 
 
@@ -35,6 +36,7 @@ class Deeds:
             "freeze the leading member": lambda deed: self._freeze_member(self._leading(deed), deed.duration),
             "imprison the leading member": lambda deed: self._imprison(self._leading(deed), deed.duration),
             "imprison it where it has just come": self._reset_and_imprison,
+            LATE_AND_ALONE: self._come_late_and_alone,
             "reset its connections": lambda deed: _reset(self._member(deed)),
             "delay its traffic": lambda deed: self._delay(_all_paths(self._member(deed)), deed),
             "lose a reply": lambda deed: self._lose_reply(self._member(deed), LOST_REPLIES[round(deed.amount)]),
@@ -52,6 +54,8 @@ class Deeds:
             "slow down a server's writes": lambda deed: self._delay(self._paths_from(self._follower(deed)), deed),
             "let a server lag": lambda deed: self._lag(self._server(deed), deed.amount, deed.duration),
             "administrate": lambda deed: episode.administrator.do(ADMINISTRATION[round(deed.amount)]),
+            "end it with the leading member cut off": self._end_with_it_cut_off,
+            "end it with the leading member frozen": self._end_with_it_frozen,
         }
 
     def do(self, deed: Deed) -> None:
@@ -138,6 +142,48 @@ class Deeds:
         member = self._leading(deed)
         _reset(member)
         self._later(deed.amount, lambda: self._imprison(member, deed.duration))
+
+    def _end_with_it_cut_off(self, deed: Deed) -> None:
+        self._cut(_all_paths(self._leading(deed)), deed.duration)
+        self._episode.administrator.do(ENDINGS[round(deed.amount)])
+
+    def _end_with_it_frozen(self, deed: Deed) -> None:
+        self._freeze_member(self._leading(deed), deed.duration)
+        self._episode.administrator.do(ENDINGS[round(deed.amount)])
+
+    def _come_late_and_alone(self, deed: Deed) -> None:
+        """It begins anew with a ConnectReply that takes long, leads, and is alone with its server in that instant.
+
+        All others wait for that, and then stand. Its server is a follower: with the ensemble's leader cut off, the next
+        one would begin all sessions anew.
+        """
+        members = self._episode.members
+        member = next((each for each in members[deed.member :] if each.habits.authenticates), self._member(deed))
+        others = [each for each in members if each is not member]
+        for each in others:
+            each.retire()
+        for wire in member.wires:
+            wire.late_replies[OpCode.CREATE_SESSION] = deed.amount
+            if wire.server is self._episode.ensemble.leader:
+                self._cut(wire.paths, 2 * deed.duration)
+        member.idles_next = True
+        member.close_client()
+
+        def end() -> None:
+            for wire in member.wires:
+                wire.late_replies.clear()
+            for each in others:
+                each.return_to_service()
+
+        def look() -> None:
+            if member.believing():
+                self._imprison(member, deed.duration)
+                end()
+            else:
+                self._later(_MOMENT, look)
+
+        self._undo[object()] = end
+        look()
 
     def _lose_reply(self, member: Member, opcode: OpCode, then: Callable[[], None] = lambda: None) -> None:
         for wire in member.wires:

@@ -16,7 +16,7 @@ from golea_async.testing._engine import Limits
 
 from .administrator import Administrator
 from .deeds import Deeds
-from .history import Transaction
+from .history import Proposal, Transaction
 from .invariants import Invariants, ViolationError
 from .member import Habits, Member
 from .network import Wire
@@ -55,6 +55,7 @@ class Episode:
         clocks = [Clock(self.world, rate, generator.uniform(0, 1000)) for rate in plan.server_rates]
         self.ensemble = Ensemble(self.world, random.Random(generator.random()), clocks, limits, plan.sync_limit)
         self.ensemble.on_commit = self._committed
+        self.ensemble.on_mistaken = self._mistaken
         self.members = [self._make_member(number, generator) for number in range(plan.members)]
         self.administrator = Administrator(
             self.world, Clock(self.world, 1.0, 0.0), self._make_wires(generator), generator.randrange(2**32)
@@ -118,11 +119,18 @@ class Episode:
         self.digest = hash((self.digest, transaction.moment, transaction.code))
         self.invariants.look_at_history(transaction)
 
+    def _mistaken(self, committed: Proposal, answered: Proposal) -> None:
+        raise ViolationError(
+            f"request {answered.cxid} of session {answered.session_id:#x}, {answered.request}, is answered with the "
+            f"outcome of an earlier one of that number, {committed.request}"
+        )
+
     def _make_member(self, number: int, generator: random.Random) -> Member:
         plan = self.plan
         habits = Habits(
             session_timeout=plan.session_timeout,
             candidate_name="worker" if plan.have_one_name else f"worker-{number}",
+            authenticates=generator.random() < 0.5,
             stands_twice=generator.random() < 0.15,
             rejoins=generator.random() < 0.7,
         )

@@ -13,6 +13,7 @@ from golea_async.testing._model import ErrorCode, Multi
 from golea_async.testing._tree import Author, Change, Deletion, Moment, MultiError, Tree
 
 SESSION_EXPIRED = -112
+SESSION_MOVED = -118
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,21 @@ class CloseSession:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is to be written, for whom, and whose reply that is (`origin`; None: the leader's own)."""
+    """What is to be written, for whom, and whose reply that is (`origin`; None: the leader's own).
+
+    `cxid` is the number that the client gave the request; 0 for sessions that begin or expire.
+    """
 
     session_id: int
     author: Author
     request: Any
     origin: Any
+    cxid: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """All that a commit says of the request that it belongs to."""
+        return self.session_id, self.cxid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +70,13 @@ class History:
     def last_zxid(self) -> int:
         return self.log[-1].moment.zxid if self.log else 0
 
-    def decide(self, proposal: Proposal, moment: Moment) -> Transaction:
-        """What the proposal comes to, here at the end; it is appended."""
-        transaction = self._decide(proposal, moment)
+    def decide(self, proposal: Proposal, moment: Moment, *, is_moved: bool = False) -> Transaction:
+        """What the proposal comes to, here at the end; it is appended.
+
+        :param is_moved: whether it came through a server that the session has left: then it is refused.
+        """
+        refused = Transaction(moment, proposal, (), SESSION_MOVED)
+        transaction = refused if is_moved else self._decide(proposal, moment)
         self.log.append(transaction)
         self._note_session(transaction)
         return transaction
@@ -109,6 +123,8 @@ class History:
 
     def _note_session(self, transaction: Transaction) -> None:
         proposal = transaction.proposal
+        if transaction.code == SESSION_MOVED:
+            return
         if isinstance(proposal.request, OpenSession):
             self.sessions[proposal.session_id] = proposal.request.timeout
         elif isinstance(proposal.request, CloseSession):

@@ -53,7 +53,10 @@ class Invariants:
             self._newest_token = token
 
     def _believing(self, member: Member) -> list[tuple[AsyncElection, Leadership]]:
-        """Who believes to lead; but not whose znode was deleted by hand, which is beyond the lease (section 4)."""
+        """Who believes to lead; but not whose znode was deleted by hand or by force, which is beyond the lease.
+
+        Endings delete none, so they are held to the rule: two must not lead, whoever ends the election, and how.
+        """
         believing = member.believing()
         if not self._deposed:
             return believing
@@ -83,7 +86,8 @@ class Invariants:
         if transaction.proposal.origin is None:
             return  # its session is over
         visitor, pending = transaction.proposal.origin
-        if visitor.transport.process is self._episode.administrator.process:
+        administrator = self._episode.administrator
+        if visitor.transport.process is administrator.process and administrator.deletes:
             self._deposed.add(token)
         for member in self._episode.members:
             is_its_own = visitor.transport.process is member.process

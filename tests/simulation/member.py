@@ -33,6 +33,7 @@ class Habits:
     """What kind of member it is. Times in seconds."""
 
     session_timeout: float
+    authenticates: bool
     candidate_name: str
     stands_twice: bool
     rejoins: bool
@@ -42,6 +43,7 @@ class Member:
     """One machine on which a service runs: its process may die, and is started again.
 
     :ivar is_calm: whether it stands and goes on standing, and does nothing of its own accord.
+    :ivar idles_next: whether it only stands a while after its next client has connected.
     :ivar working: the candidates (path and token) for which work is running here.
     :ivar pending: calls of the library that have not returned, and since when.
     """
@@ -52,6 +54,7 @@ class Member:
         self.wires = wires
         self.habits = habits
         self.is_calm = False
+        self.idles_next = False
         self._retirement_is_over: asyncio.Event | None = None
         self.process: Process | None = None
         self.past: list[Process] = []
@@ -73,8 +76,9 @@ class Member:
         return self._retirement_is_over is not None
 
     def retire(self) -> None:
-        self._retirement_is_over = asyncio.Event()
-        self.resign()
+        if self._retirement_is_over is None:
+            self._retirement_is_over = asyncio.Event()
+            self.resign()
 
     def return_to_service(self) -> None:
         if self._retirement_is_over is not None:
@@ -158,10 +162,18 @@ class Member:
     async def _live(self) -> None:
         hosts = ",".join(f"10.0.0.1:{port}" for port in range(1, len(self.wires) + 1))
         while True:
-            self._client = ZKClient(hosts, session_timeout=self.habits.session_timeout)
+            auth = [("digest", "member:password")] if self.habits.authenticates else []
+            self._client = ZKClient(hosts, session_timeout=self.habits.session_timeout, auth=auth)
             with suppress(exc.ZKError):
                 async with self._client as client:
+                    await self._idle()
                     await self._stand_on(client)
+
+    async def _idle(self) -> None:
+        """Send nothing for a while, until what the client sent when it connected is old enough for a lease."""
+        if not self.is_calm and (self.idles_next or self._generator.random() < 0.2):
+            self.idles_next = False
+            await asyncio.sleep(self._generator.uniform(0.28, 0.4) * self.habits.session_timeout)
 
     async def _stand_on(self, client: ZKClient) -> None:
         """Stand, again and again, until the client is closed."""
@@ -232,7 +244,11 @@ class Member:
             await self._called("resign", election.resign(timeout=self._generator.choice((None, 10, 0.05))))
         except golea_async.ResignError:
             if not election._candidacy.is_client_closed:
-                await self._called("resign", election.resign(timeout=None))
+                try:
+                    await self._called("resign", election.resign(timeout=None))
+                except golea_async.ResignError:
+                    if not election._candidacy.is_client_closed:
+                        raise
 
     async def _called(self, what: str, call: Awaitable[object], *, unlimited: bool = False) -> None:
         key = object()
@@ -246,6 +262,9 @@ class Member:
     async def _work(self, leadership: Leadership) -> None:
         """Write under the leadership, until it is lost; it takes a while to stop."""
         candidate = (leadership._path, leadership.fencing_token)
+        if not self.is_calm and self._generator.random() < 0.05:
+            await self._end_the_election()
+            return
         self.working[candidate] = None
         try:
             while self.is_calm or self._generator.random() < 0.95:
@@ -260,6 +279,13 @@ class Member:
                 await asyncio.sleep(self._generator.choice((0, 0.01, 0.1)) * self.habits.session_timeout)
             finally:
                 self.working.pop(candidate, None)
+
+    async def _end_the_election(self) -> None:
+        """Do nothing else as the leader: it goes on without being told of the end, since it is what ends it."""
+        assert self._client is not None
+        await self._pass_a_moment()
+        with suppress(ElectionError):
+            await golea_async.end_election(self._client, RESOURCE)
 
     async def _pass_a_moment(self) -> None:
         await asyncio.sleep(self._generator.uniform(0.02, 0.4) * self.habits.session_timeout)

@@ -61,9 +61,10 @@ class Pipe:
         self._waiting: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
         self._last_due = 0.0
 
-    def send(self, receive: Callable[..., None], *arguments: Any) -> None:
+    def send(self, receive: Callable[..., None], *arguments: Any, late: float = 0.0) -> None:
+        """:param late: seconds by which this, and what is sent behind it, comes later than usual."""
         path = self._path
-        self._last_due = max(self._last_due, path.world.now + path.travel_time())
+        self._last_due = max(self._last_due, path.world.now + path.travel_time() + late)
         self._waiting.append((self._last_due, receive, arguments))
         path.world.at(self._last_due, self.deliver)
 
@@ -92,6 +93,7 @@ class Endpoint(Protocol):
 class Wire:
     """Both directions between one process and one server.
 
+    :ivar late_replies: by the opcode of the request whose replies come late: by how many seconds.
     :ivar lost_replies: by the opcode of the request whose next reply is lost, and the connection with it: whom to tell.
     """
 
@@ -99,6 +101,7 @@ class Wire:
         self.server = server
         self.to_server = Path(world, generator)
         self.to_client = Path(world, generator)
+        self.late_replies: dict[int, float] = {}
         self.lost_replies: dict[int, Callable[[], None]] = {}
         self.transports: dict[Transport, None] = {}
 
@@ -192,7 +195,7 @@ class Transport(asyncio.Transport):
         """Send the reply to such a request."""
         lost = self._wire.lost_replies.pop(opcode, None)
         if lost is None:
-            self._in.send(self._at_client, data)
+            self._in.send(self._at_client, data, late=self._wire.late_replies.get(opcode, 0.0))
         else:
             self.reset()
             lost()

@@ -14,9 +14,13 @@ from dataclasses import dataclass, field
 TROUBLE = (2.0, 6.0)
 """How long trouble lasts, in session timeouts."""
 ROUNDS = 6
+LATE_AND_ALONE = "imprison it when it comes late and alone"
+EARLY = 0.2
+"""Of the time of trouble: that deed takes a while."""
 SLOW, FAST = 1.0, 1.1
 """The rates of clocks; bounds are tight where members' and servers' are at the ends."""
-ADMINISTRATION = ("depose the leader", "delete a candidate", "end the election", "make the election anew", "look")
+ENDINGS = ("end the election", "make the election anew")
+ADMINISTRATION = ("depose the leader", "delete a candidate", *ENDINGS, "end the election by force", "look")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def _draw_round(
         duration, amount = DRAWS[kind][1](generator, timeout)
         yield Deed(
             round=number,
-            start=generator.uniform(0, length),
+            start=generator.uniform(0, length) * (EARLY if kind == LATE_AND_ALONE else 1),
             kind=kind,
             member=generator.randrange(members),
             server=generator.randrange(servers),
@@ -135,8 +139,18 @@ def _soon(generator: random.Random, timeout: float) -> tuple[float, float]:
     return timeout * generator.uniform(1.2, 2), generator.uniform(0.01, 0.1) * timeout
 
 
+def _late(generator: random.Random, timeout: float) -> tuple[float, float]:
+    """As late as a client waits for it that has three servers, or a little earlier."""
+    return timeout * generator.uniform(1.2, 2), generator.uniform(0.28, 0.33) * timeout
+
+
 def _lagging(generator: random.Random, _: float) -> tuple[float, float]:
     return generator.uniform(1, 3), generator.uniform(0.05, 0.6)
+
+
+def _ended(generator: random.Random, timeout: float) -> tuple[float, float]:
+    """An ending waits for a leader that is away until its session is over, and nobody leads meanwhile."""
+    return _lasting(generator, timeout)[0], generator.randrange(len(ENDINGS))
 
 
 def _interrupted(generator: random.Random, _: float) -> tuple[float, float]:
@@ -157,6 +171,7 @@ DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, floa
     "freeze the leading member": (2, _lasting),
     "imprison the leading member": (1, _lasting),
     "imprison it where it has just come": (2, _soon),
+    LATE_AND_ALONE: (4, _late),
     "reset its connections": (2, _momentary),
     "delay its traffic": (1, _delayed),
     "lose a reply": (3, _drawn(3)),
@@ -172,5 +187,7 @@ DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, floa
     "slow down a server's writes": (2, _delayed),
     "let a server lag": (1, _delayed),
     "administrate": (2, _drawn(len(ADMINISTRATION))),
+    "end it with the leading member cut off": (1, _ended),
+    "end it with the leading member frozen": (1, _ended),
 }
 """By kind: how often it comes, and how its duration and amount are drawn."""

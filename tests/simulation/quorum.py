@@ -28,6 +28,7 @@ NOBODY = Author(0, ())
 
 class Ensemble:
     """:ivar on_commit: is called with each transaction, once, when it becomes history.
+    :ivar on_mistaken: is called when a server takes the outcome of one write (first) for that of another (second).
     :ivar leader_since: when the present leader took its post, in true time; None while there is none.
     """
 
@@ -45,6 +46,7 @@ class Ensemble:
             if one is not other
         }
         self.on_commit: Callable[[Transaction], None] = lambda _: None
+        self.on_mistaken: Callable[[Proposal, Proposal], None] = lambda _, __: None
         self._epoch = 0
         self._session_ids = iter(range(0x100000000000001, 2**63))
         self._history_length = 0
@@ -195,21 +197,21 @@ class Leading:
         """A write: it is decided on, logged here, and offered to the followers."""
         if not self._is_at_its_post:
             return
-        request = proposal.request
+        request, is_moved = proposal.request, False
         if isinstance(request, OpenSession):
             self._sessions.open(proposal.session_id, request.timeout, via, self._now())
         elif not self._sessions.is_served_by(via, proposal.session_id):
-            self._tell(via, proposal.origin[0].session_moved)
-            return
+            is_moved = True
         elif isinstance(request, CloseSession):
             self._sessions.close(proposal.session_id)
-        self._decide(proposal)
+        self._decide(proposal, is_moved=is_moved)
 
-    def _decide(self, proposal: Proposal) -> None:
+    def _decide(self, proposal: Proposal, *, is_moved: bool = False) -> None:
         self._counter += 1
         moment = Moment(self._epoch << 32 | self._counter, milliseconds(self._server.clock.time()))
         history = self._server.history
-        transaction = history.decide(proposal, moment)
+        transaction = history.decide(proposal, moment, is_moved=is_moved)
+        self._server.waiting_writes.add(proposal)  # here, of all servers' clients (ProposalRequestProcessor)
         for following in self._followers.values():
             following.to_follower.send(following.server.receive, following.log, transaction)
         self.acknowledge(self._server, len(history.log))
@@ -335,6 +337,7 @@ class Following:
         self._touched[session_id] = None
 
     def propose(self, proposal: Proposal) -> None:
+        self.server.waiting_writes.add(proposal)
         self._pass_on(self._leading.proposed, proposal, self.server)
 
     def sync(self, visitor: Visitor, pending: Any) -> None:

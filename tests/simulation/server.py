@@ -15,25 +15,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from golea_async.testing import _wire
-from golea_async.testing._engine import INVALID_PASSWORD, MILLISECONDS, Limits, goes_to_the_leader
+from golea_async.testing._engine import INVALID_PASSWORD, MILLISECONDS, Limits, authenticate, goes_to_the_leader
 from golea_async.testing._model import (
     AddWatch,
     Bare,
     ConnectRequest,
     ErrorCode,
     FindWatch,
-    Multi,
     OpCode,
     Read,
     RequestError,
     SetWatches,
 )
 from golea_async.testing._replica import Connection, Replica
-from golea_async.testing._results import failed_multi_result, multi_result, result_of
 from golea_async.testing._sessions import Session
 from golea_async.testing._tree import Applied, Tree
 
-from .history import CloseSession, History, OpenSession, Proposal, Transaction
+from .commits import WaitingWrites, outcome
+from .history import SESSION_MOVED, CloseSession, History, OpenSession, Proposal, Transaction
 from .machine import Machine
 from .network import Transport
 from .world import Clock, World
@@ -67,6 +66,7 @@ class Server(Machine):
         self.post: Leading | Following | None = None
         self.looking_since = world.now
         self.apply_delay = 0.0
+        self.waiting_writes = WaitingWrites()
         self.visitors: dict[Visitor, None] = {}
         self._apply_due = 0.0
         self._to_apply = 0
@@ -86,8 +86,9 @@ class Server(Machine):
         self.visitors[visitor] = None
 
     def take_post(self, post: Leading | Following) -> None:
-        """It has found its place in a quorum, and serves from now on."""
+        """It has found its place in a quorum, and serves from now on; nothing waits of what came before."""
         self.post = post
+        self.waiting_writes = WaitingWrites()
 
     def look(self) -> None:
         """It has lost the quorum: its clients are sent away, and it looks for another leader."""
@@ -135,9 +136,13 @@ class Server(Machine):
     def _apply(self, transaction: Transaction) -> None:
         applied = [self.replica.tree.apply(change, transaction.moment) for change in transaction.changes]
         self.replica.publish(applied)
-        visitor, pending = transaction.proposal.origin or (None, None)
-        if visitor is not None and visitor.server is self:
-            visitor.answer_write(pending, transaction, applied)
+        waiting = self.waiting_writes.take(transaction.proposal)
+        if waiting is not None and waiting.origin is not None:
+            visitor, pending = waiting.origin
+            if visitor.server is self:
+                if waiting is not transaction.proposal:
+                    self.ensemble.on_mistaken(transaction.proposal, waiting)
+                visitor.answer_write(pending, transaction, applied)
         if isinstance(transaction.proposal.request, CloseSession):
             for each in list(self.visitors):
                 if each.connection.session_id == transaction.proposal.session_id:
@@ -211,6 +216,9 @@ class Visitor:
         else:
             xid, number, reader = _wire.decode_header(frame)
             opcode = OpCode(number)
+            if opcode is OpCode.AUTH:  # answered at once, and without a touch (processPacket)
+                authenticate(connection, xid, _wire.decode_auth_request(reader))
+                return
             server.post.touch(connection.session_id)
             self._take_turn(_Pending(xid, opcode, _wire.decode_request(opcode, reader)))
 
@@ -227,7 +235,8 @@ class Visitor:
 
     def _propose(self, request: Any, pending: _Pending) -> None:
         assert self.server.post is not None
-        proposal = Proposal(self.connection.session_id, self.connection.author, request, (self, pending))
+        connection = self.connection
+        proposal = Proposal(connection.session_id, connection.author, request, (self, pending), pending.xid)
         self.server.post.propose(proposal)
 
     def _answer_those_whose_turn_it_is(self) -> None:
@@ -271,24 +280,15 @@ class Visitor:
         """What was proposed here is history."""
         if self.connection.is_closed:
             return
+        if transaction.code == SESSION_MOVED:
+            self.connection.close()  # such an error is never sent
+            return
         if pending is None:
             self._grant_session(transaction.proposal.session_id, transaction.proposal.request.timeout)
             return
-        request = transaction.proposal.request
-        if transaction.failure is not None:
-            body = failed_multi_result(request, transaction.failure)
-        elif transaction.code or isinstance(request, CloseSession):
-            body = b""
-        elif isinstance(request, Multi):
-            body = multi_result(request, applied)
-        else:
-            body = result_of(pending.opcode, applied[0])
-        pending.reply = _wire.encode_reply(pending.xid, transaction.moment.zxid, transaction.code, body)
+        code, body = outcome(pending.opcode, transaction, applied)
+        pending.reply = _wire.encode_reply(pending.xid, transaction.moment.zxid, code, body)
         self._answer_those_whose_turn_it_is()
-
-    def session_moved(self) -> None:
-        """Its session's writes come from another server by now: such an error is never sent."""
-        self.connection.close()
 
     # --- sessions --------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The simulation finds each of seven breakages of the library, within a minute of this processor's time."""
+"""The simulation finds each breakage of the library, within a minute of this processor's time."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ import random
 import pytest
 
 from golea_async.testing._engine import Limits
-from golea_async.testing._model import OPEN_ACL, Create, OpCode
+from golea_async.testing._model import OPEN_ACL, Create, Delete, OpCode
 from golea_async.testing._tree import Author
 
+from .commits import WaitingWrites
 from .history import OpenSession, Proposal, Transaction
 from .quorum import Ensemble, Following, Leading
 from .server import Role, Server
@@ -156,3 +157,15 @@ def test_a_new_leader_begins_all_sessions_anew(stage: Stage) -> None:
     assert has(stage.leader, "/mine")
     stage.run(2.0)
     assert not has(stage.leader, "/mine")
+
+
+def test_a_commit_is_taken_for_the_write_of_that_number_that_waits_longest() -> None:
+    """Also when it is the commit of another one, which the session left behind on another server."""
+    waiting = WaitingWrites()
+    left_behind, new, next_one = (Proposal(SESSION, AUTHOR, Delete(f"/{cxid}", -1), None, cxid) for cxid in (7, 7, 8))
+    for each in (new, next_one):
+        waiting.add(each)
+    assert waiting.take(next_one) is None
+    assert waiting.take(left_behind) is new
+    assert waiting.take(new) is None
+    assert waiting.take(next_one) is next_one

@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from golea_async._shared.lease import LEASE_SHARE, Lease, proven_touch, proves_from
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.touch import SASL, is_touch
+from golea_async.testing import OpCode
 
 T = 6.0
+THROTTLED = -127
 FAR_AHEAD = 10_000.0
 """Added to the moments of a simulation: leases do not lapse by the real clock while it runs."""
 
@@ -211,6 +214,21 @@ def test_their_number_is_bounded(gap: float) -> None:
     assert len(acknowledgements) <= 96
 
 
+@pytest.mark.parametrize(
+    "opcode", [OpCode.CREATE2, OpCode.MULTI, OpCode.PING, OpCode.SET_WATCHES, OpCode.CLOSE_SESSION]
+)
+@pytest.mark.parametrize("code", [0, -101, -102, THROTTLED])
+def test_what_was_carried_out_refused_or_throttled_was_a_touch(opcode: OpCode, code: int) -> None:
+    assert is_touch(opcode, code)
+
+
+@pytest.mark.parametrize(
+    ("opcode", "code"), [(OpCode.AUTH, 0), (OpCode.AUTH, -115), (SASL, 0), (OpCode.MULTI, -115), (OpCode.PING, -124)]
+)
+def test_what_is_answered_before_a_request_is_submitted_was_none(opcode: int, code: int) -> None:
+    assert not is_touch(opcode, code)
+
+
 # ---------------------------------------------------------------------- a ZooKeeper that does its worst
 
 
@@ -220,10 +238,19 @@ class Sent:
 
     pause: float
     """After the request before it was sent."""
-    is_write: bool
+    opcode: int
     to_server: float = 0.0
     to_leader: float = 0.0
     back: float = 0.0
+
+    @property
+    def is_write(self) -> bool:
+        return self.opcode is OpCode.MULTI
+
+    @property
+    def touches(self) -> bool:
+        """ZooKeeper answers `auth` and `sasl` before a request gets to where sessions are touched."""
+        return self.opcode not in (OpCode.AUTH, SASL)
 
 
 @dataclass(frozen=True)
@@ -249,6 +276,7 @@ def hundredths(most: float) -> st.SearchStrategy[float]:
 
 
 delays = st.one_of(st.just(0.0), hundredths(0.5), hundredths(5))
+packets = st.sampled_from([OpCode.MULTI, OpCode.MULTI, OpCode.GET_DATA, OpCode.PING, OpCode.AUTH, SASL])
 worlds = st.builds(
     World,
     timeout=st.one_of(st.just(2.0), st.just(4.0), st.floats(2, 20)),
@@ -256,12 +284,26 @@ worlds = st.builds(
     phase=hundredths(0.99),
     connect_took=delays,
     reports=st.lists(st.one_of(st.just(0.5), st.floats(0.05, 0.5)), min_size=1, max_size=8),
-    requests=st.lists(st.builds(Sent, hundredths(2.5), st.booleans(), delays, delays, delays), min_size=1, max_size=12),
+    requests=st.lists(st.builds(Sent, hundredths(2.5), packets, delays, delays, delays), min_size=1, max_size=12),
 )
 # The least that a session may have, a client's clock that is fast, and a touch that just misses a report: counted by
 # the client's clock, a quarter of the timeout has passed before the next report leaves.
 FAST_CLOCK = World(
-    timeout=2.0, rate=1.1, phase=0.99, connect_took=0.0, reports=[0.5], requests=[Sent(0.51, False), Sent(0.46, True)]
+    timeout=2.0,
+    rate=1.1,
+    phase=0.99,
+    connect_took=0.0,
+    reports=[0.5],
+    requests=[Sent(0.51, OpCode.PING), Sent(0.46, OpCode.MULTI)],
+)
+# Nothing touches the session between the ConnectRequest and the write but a packet for which ZooKeeper does not.
+LATE_AUTHENTICATION = World(
+    timeout=4.0,
+    rate=1.0,
+    phase=0.99,
+    connect_took=0.0,
+    reports=[0.5],
+    requests=[Sent(2.5, OpCode.AUTH), Sent(1.2, OpCode.MULTI)],
 )
 
 
@@ -293,7 +335,7 @@ def committed_writes(world: World) -> dict[int, tuple[float, float]]:
         at_leader = max(at_leader, left_at if is_report else left_at + world.requests[number].to_leader)
         if world.phase + at_leader >= expiry:
             break
-        touches = sum(at <= left_at for at in arrivals)
+        touches = sum(at <= left_at for at, request in zip(arrivals, world.requests, strict=True) if request.touches)
         if not is_report:
             committed[number] = at_leader, expiry - world.phase
         elif touches > reported:
@@ -320,12 +362,14 @@ def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[i
             assert touch is not None
             lease.renew(touch)
             concluded[number] = (deadline_of(lease) - start) / world.rate
-        acknowledgements.record(sent_at, start + answered * world.rate)
+        if is_touch(request.opcode, 0):
+            acknowledgements.record(sent_at, start + answered * world.rate)
     return concluded
 
 
 @given(worlds)
 @example(FAST_CLOCK)
+@example(LATE_AUTHENTICATION)
 @settings(max_examples=1000)
 def test_the_deadline_is_before_the_earliest_expiry(world: World) -> None:
     """Also when ZooKeeper's leader hears nothing of the client from the moment on at which it committed the write."""

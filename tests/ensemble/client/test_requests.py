@@ -156,10 +156,10 @@ async def test_closed_while_requests_wait_and_are_in_flight(server: Ensemble) ->
 async def test_the_numbers_of_requests_start_again(server: Ensemble) -> None:
     async with ZKClient(server.hosts) as client:
         assert client.session.conn is not None
-        client.session.conn._xid = 0x7FFFFFFF - 3
+        client.session.xid = 0x7FFFFFFF - 3
         for _ in range(8):
             assert await client.exists("/zookeeper")
-        assert 0 < client.session.conn._xid < 10
+        assert 0 < client.session.xid < 10
 
 
 async def test_a_request_that_cannot_be_written_harms_nobody(server: Ensemble) -> None:

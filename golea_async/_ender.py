@@ -1,0 +1,180 @@
+"""Carrying an ending through, in the background of a client: what `_protocol/teardown.py` asks for is done here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+import aiozk
+
+from ._own_work import OwnWork
+from ._protocol.steps import Ask, Pause, Step, WorkStopped
+from ._protocol.teardown import Teardown
+from ._shared.batch import ConnectionLostError
+from ._shared.before_close import finish_before_close
+from ._shared.channel import Channel
+from ._shared.client_context import ClientContext
+from ._shared.shielded import completion
+from ._shared.watch_table import Event
+from ._zookeeper.wire import WatchKind, kind_of_watch
+from .exceptions import ElectionError
+
+_logger = logging.getLogger("golea_async.admin")
+
+
+async def end(
+    zk: aiozk.ZKClient, resource: str, work: OwnWork, *, deletes_election: bool, force_after: float | None = None
+) -> None:
+    """End an election in a background task: half an ending would leave an election that is over for ever.
+
+    Cancelled before anybody was told: nothing has happened. Cancelled later: it is carried through in the background.
+    """
+    context = ClientContext.attach(zk)
+    teardown = Teardown(resource, deletes_election=deletes_election, force_after=force_after, own=work.candidates)
+    ender = Ender(context, teardown, work)
+    try:
+        ender.task = context.spawn(ender.run(), f"golea_async end {resource}", ender.has_ended)
+    except BaseException:
+        context.detach()
+        raise
+    finish_before_close(zk, ender)
+    try:
+        await asyncio.shield(ender.outcome)
+    except asyncio.CancelledError:
+        if not teardown.has_begun:
+            ender.task.cancel()
+            await completion(ender.task, None)
+        ender.outcome.add_done_callback(_log_failure)
+        raise
+    finally:
+        if ender.outcome.done():
+            await context.closed()
+
+
+class Ender:
+    """Steps a teardown over one connection after the other.
+
+    :ivar task: the background task.
+    :ivar outcome: is done when it is through, or has failed.
+    """
+
+    task: asyncio.Task[None]
+
+    def __init__(self, context: ClientContext, teardown: Teardown, work: OwnWork) -> None:
+        self.outcome: asyncio.Future[None] = context.loop.create_future()
+        self._context = context
+        self._teardown = teardown
+        self._work = work
+        self._event = asyncio.Event()
+        self._is_given_up = False
+
+    async def run(self) -> None:
+        """Carry it through; to be run in the background task."""
+        try:
+            while not self.outcome.done():
+                channel = await self._context.connected()
+                try:
+                    await self._run_on(channel)
+                except ConnectionLostError:
+                    if self._is_given_up:
+                        raise self._given_up() from None
+                else:
+                    self.outcome.set_result(None)
+        except Exception as error:  # noqa: BLE001  # raised where the outcome is awaited
+            self.outcome.set_exception(error)
+
+    def has_ended(self, _task: asyncio.Task[None]) -> None:
+        """Take leave of the client; to be called at the end of the background task."""
+        self._context.detach()
+        self.outcome.cancel()  # the task was cancelled, unless it has an outcome
+
+    def give_up(self) -> None:
+        """Take `DONE` away, since the client is to be closed, and end; out of touch it ends with the client."""
+        self._is_given_up = True
+        self._event.set()
+
+    def _given_up(self) -> ElectionError:
+        resource = self._teardown.resource
+        return ElectionError(
+            f"the ending of {resource} was given up, since its client was closed before all candidates had left: "
+            "those that are left stand on; end it again",
+            resource=resource,
+        )
+
+    async def _run_on(self, channel: Channel) -> None:
+        """Step it from its beginning to its end.
+
+        :raises ConnectionLostError: when the connection ended before that.
+        """
+        steps, watches = self._teardown.run(channel), _Watches(channel, self._teardown.resource, self._event)
+        try:
+            step: Step = steps.send(None)
+            while True:
+                if self._is_given_up and isinstance(step, Pause):
+                    step = steps.throw(self._given_up())
+                    continue
+                told = await self._do(step, channel, watches)
+                self._teardown.now = self._context.loop.time()
+                step = steps.send(told)
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+            watches.remove()
+
+    async def _do(self, step: Step, channel: Channel, watches: _Watches) -> Any:
+        """Do what it waits for, and return what it is to be told."""
+        match step:
+            case Ask(requests):
+                watches.listen(requests)
+                return await channel.send(*requests)
+            case Pause(seconds):
+                await self._pause(channel, seconds)
+            case WorkStopped():
+                self._work.let_go()
+        return None
+
+    async def _pause(self, channel: Channel, seconds: float) -> None:
+        """Wait so many seconds, or until a watch's event."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        self._event.clear()
+        if not channel.is_current:
+            raise ConnectionLostError
+
+
+class _Watches:
+    """The watches that a teardown has asked for on one connection."""
+
+    def __init__(self, channel: Channel, resource: str, event: asyncio.Event) -> None:
+        self._channel = channel
+        self._resource = resource
+        self._event = event
+        self._keys: set[tuple[str, WatchKind]] = set()
+
+    def listen(self, requests: tuple[Any, ...]) -> None:
+        """Listen to the watches that requests are to set; to be called before they are sent."""
+        for request in requests:
+            kind = kind_of_watch(request)
+            if kind is not None:
+                key = (f"{self._resource}/{request.path.rpartition('/')[2]}", kind)
+                self._channel.watches.listen(*key, self.on_event)
+                self._keys.add(key)
+
+    def on_event(self, _event: Event, path: str) -> None:
+        """Hear of an event; to be called by the channel."""
+        self._keys -= {(path, kind) for kind in WatchKind}
+        self._event.set()
+
+    def remove(self) -> None:
+        """Have none left."""
+        self._channel.unwatch(self.on_event, *self._keys)
+
+
+def _log_failure(outcome: asyncio.Future[None]) -> None:
+    """Say what nobody waits for any more."""
+    if not outcome.cancelled() and (error := outcome.exception()) is not None:
+        _logger.warning("ending an election in the background failed: %s", error)

@@ -1,0 +1,557 @@
+"""Ending an election, step by step and without a socket: what is sent, and what follows from the replies."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+import aiozk
+import pytest
+from aiozk import exc, protocol
+
+from golea_async import ElectionError, ElectionNotFoundError, NotAuthorizedError
+from golea_async._protocol.steps import Ask, Pause, WorkStopped
+from golea_async._protocol.teardown import MOST_BYTES, MOST_DELETES, NO_VERSION, Teardown, in_batches
+from golea_async._zookeeper.requests import Requests
+from golea_async._zookeeper.wire import (
+    CheckVersion,
+    Children,
+    Create,
+    Created,
+    Delete,
+    Exists,
+    Found,
+    Get,
+    Listed,
+    Multi,
+    Shown,
+    Stat,
+)
+from golea_async.exceptions import ElectionOverError
+
+ZK = Requests("", [aiozk.ACL.make("world", "anyone", read=True)])
+NODE, SESSION = 100, 7
+LOOK = ["multi[check /e]", "exists /e", "exists /e/DONE", "list /e", "list /e/DONE"]
+PROBE_END = "multi[create /e/DONE, delete /e/DONE, check /e never]"
+PROBE_DELETE = "multi[create /e/DONE, delete /e/DONE, delete /e, check /e never]"
+MAKE_DONE = ["create /e/DONE"]
+LIST = ["list /e"]
+CLOSE_END = ["multi[delete /e/DONE]"]
+CLOSE_DELETE = ["multi[delete /e/DONE, delete /e]"]
+TAKE_AWAY = ["delete /e/DONE"]
+A, B, C = "le_0000000000", "le_0000000001", "le_0000000002"
+
+Line = tuple[list[str], list[object]]
+Script = Iterable[tuple[object, object]]
+
+
+def describe(request: Any) -> str:
+    match request:
+        case Multi():
+            return f"multi[{', '.join(map(describe, request.requests))}]"
+        case Create():
+            assert request.data == b"done"
+            return f"create {request.path}"
+        case Delete():
+            assert request.version == -1
+            return f"delete {request.path}"
+        case CheckVersion():
+            return f"check {request.path}" + {-1: "", NO_VERSION: " never"}[request.version]
+        case Exists() | Children() | Get():
+            verb = {Exists: "exists", Children: "list", Get: "get"}[type(request)]
+            return f"{verb} {request.path}{' (w)' if request.watch else ''}"
+    raise AssertionError(request)
+
+
+def play(steps: Coroutine[Any, Any, None], script: Script) -> None:
+    """Drive an ending through a script, of which each line is what it is to ask for, and what it is told."""
+    told: Any = None
+    for expected, reply in script:
+        step = steps.throw(told) if isinstance(told, BaseException) else steps.send(told)
+        match step:
+            case Ask(requests):
+                assert list(map(describe, requests)) == expected
+            case _:
+                assert step == expected
+        told = reply
+    with pytest.raises(StopIteration):
+        steps.throw(told) if isinstance(told, BaseException) else steps.send(told)
+
+
+def refused(steps: Coroutine[Any, Any, None], script: Script, error: type[ElectionError], match: str) -> ElectionError:
+    with pytest.raises(error, match=match) as caught:
+        play(steps, script)
+    assert caught.value.resource == "/e"
+    return caught.value
+
+
+def stat(czxid: int = NODE, owner: int = 0) -> Stat:
+    return Stat(czxid, czxid, 0, 0, 0, 0, 0, owner, 0, 0, 0)
+
+
+def listed(*children: str, czxid: int = NODE) -> list[object]:
+    return [Listed(list(children), stat(czxid))]
+
+
+def transaction(*results: object) -> Any:
+    reply = protocol.TransactionResponse()
+    reply.responses.extend(results)
+    return reply
+
+
+DONE_IS_THERE = Found(stat())
+HERE = Found(stat())
+STANDS = Found(stat(owner=SESSION))
+NOT_THERE = exc.NoNode()
+TAKEN = protocol.DeleteResponse()
+FINE = transaction(TAKEN)
+CHECKED = transaction(None)
+MADE = [Created("/e/DONE", stat())]
+
+
+def look(
+    *children: str, done: object = NOT_THERE, below: object = NOT_THERE, czxid: int = NODE
+) -> tuple[object, object]:
+    return LOOK, [CHECKED, Found(stat(czxid)), done, *listed(*children, czxid=czxid), below]
+
+
+def failed(count: int, position: int, error: Exception) -> Any:
+    """What ZooKeeper answers to a transaction of so many operations that this one has failed."""
+    after = [exc.RuntimeInconsistency()] * (count - position - 1)
+    return transaction(*[exc.RolledBack()] * position, error, *after)
+
+
+END_ALLOWED = failed(3, 2, exc.BadVersion())
+DELETE_ALLOWED = failed(4, 2, exc.NotEmpty())
+
+
+def probe(*candidates: str, deletes: bool = False, probed: object = None) -> Line:
+    asked = [PROBE_DELETE if deletes else PROBE_END, *(f"exists /e/{name}" for name in candidates)]
+    return asked, [probed or (DELETE_ALLOWED if deletes else END_ALLOWED), *[STANDS] * len(candidates)]
+
+
+def begun(*candidates: str, deletes: bool = False) -> list[tuple[object, object]]:
+    """The way to `DONE`."""
+    return [look(*candidates), probe(*candidates, deletes=deletes), (MAKE_DONE, MADE)]
+
+
+def wait_for(name: str, pause: float = 10.0, node: object = STANDS) -> list[tuple[object, object]]:
+    return [([f"get /e/{name} (w)", "get /e/DONE (w)"], [node, DONE_IS_THERE]), (Pause(pause), None)]
+
+
+def ending(**options: Any) -> Teardown:
+    return Teardown("/e", **{"deletes_election": False, **options})
+
+
+def deletion(**options: Any) -> Teardown:
+    return ending(deletes_election=True, **options)
+
+
+def test_an_end_waits_for_one_after_the_other() -> None:
+    teardown = ending()
+    assert not teardown.has_begun
+    script = [
+        *begun(A, B),
+        (LIST, listed("DONE", B, A)),
+        *wait_for(A),
+        (LIST, listed("DONE", B)),
+        *wait_for(B),
+        (LIST, listed("DONE", "theirs")),
+        (CLOSE_END, [FINE]),
+    ]
+    play(teardown.run(ZK), script)
+    assert teardown.has_begun
+
+
+def test_a_deletion() -> None:
+    script = [*begun(A, deletes=True), (LIST, listed("DONE")), (CLOSE_DELETE, [FINE])]
+    play(deletion().run(ZK), script)
+
+
+def test_nothing_is_deleted_but_done_and_the_election_node() -> None:
+    """Whatever happens to the candidates, and however often it is told of an event."""
+    script = [*begun(A, deletes=True), *[(LIST, listed("DONE", A)), *wait_for(A)] * 20, (LIST, listed("DONE"))]
+    play(deletion().run(ZK), [*script, (CLOSE_DELETE, [FINE])])
+
+
+def test_one_that_goes_before_it_is_watched_is_not_waited_for() -> None:
+    gone = (["get /e/le_0000000000 (w)", "get /e/DONE (w)"], [NOT_THERE, DONE_IS_THERE])
+    play(ending().run(ZK), [*begun(A), (LIST, listed("DONE", A)), gone, (LIST, listed("DONE")), (CLOSE_END, [FINE])])
+
+
+def test_one_that_may_not_be_read_is_looked_for_in_the_list() -> None:
+    unreadable = wait_for(A, pause=1.0, node=exc.NoAuth())
+    play(
+        ending().run(ZK),
+        [*begun(), (LIST, listed("DONE", A)), *unreadable, (LIST, listed("DONE")), (CLOSE_END, [FINE])],
+    )
+
+
+class TestBeginning:
+    def test_a_missing_election_cannot_be_ended(self) -> None:
+        missing = (LOOK, [NOT_THERE] * 5)
+        refused(ending().run(ZK), [missing], ElectionNotFoundError, "create_election")
+
+    def test_a_missing_election_is_deleted(self) -> None:
+        play(deletion().run(ZK), [(LOOK, [NOT_THERE] * 5)])
+
+    def test_it_goes_between_two_reads(self) -> None:
+        half = (LOOK, [CHECKED, HERE, NOT_THERE, NOT_THERE, NOT_THERE])
+        play(deletion().run(ZK), [half, (LOOK, [NOT_THERE] * 5)])
+
+    def test_foreign_children_keep_it_from_being_deleted(self) -> None:
+        error = refused(deletion().run(ZK), [look(A, "x", "config")], ElectionError, "config, x")
+        assert "is left as it is" in str(error)
+
+    def test_foreign_children_do_not_keep_it_from_being_ended(self) -> None:
+        script = [look("x"), probe(), (MAKE_DONE, MADE), (LIST, listed("DONE", "x")), (CLOSE_END, [FINE])]
+        play(ending().run(ZK), script)
+
+    @pytest.mark.parametrize("deletes", [False, True])
+    def test_children_of_done_keep_it_from_both(self, deletes: bool) -> None:
+        looked = look("DONE", done=DONE_IS_THERE, below=Listed(["x"], stat()))
+        refused(ending(deletes_election=deletes).run(ZK), [looked], ElectionError, "DONE/x")
+
+    def test_children_of_done_that_may_not_be_listed(self) -> None:
+        looked = look("DONE", done=exc.NoAuth(), below=exc.NoAuth())
+        probed = (["multi[delete /e/DONE, check /e never]"], [failed(2, 0, exc.NotEmpty())])
+        refused(ending().run(ZK), [looked, probed], ElectionError, "DONE/")
+
+    @pytest.mark.parametrize("deletes", [False, True])
+    def test_a_persistent_candidate_is_named(self, deletes: bool) -> None:
+        asked, (probed, *_) = probe(A, B, deletes=deletes)
+        script = [look(A, B), (asked, [probed, STANDS, HERE])]
+        error = refused(ending(deletes_election=deletes).run(ZK), script, ElectionError, "persistent")
+        assert error.candidate_id == f"/e/{B}"
+        assert B in str(error)
+        assert A not in str(error)
+
+    def test_a_candidate_that_may_not_be_read(self) -> None:
+        asked, (probed, *_) = probe(A)
+        refused(ending().run(ZK), [look(A), (asked, [probed, exc.NoAuth()])], NotAuthorizedError, A)
+
+    def test_a_candidate_that_has_left(self) -> None:
+        asked, (probed, *_) = probe(A)
+        script = [look(A), (asked, [probed, NOT_THERE]), (MAKE_DONE, MADE), (LIST, listed("DONE")), (CLOSE_END, [FINE])]
+        play(ending().run(ZK), script)
+
+    def test_no_permission_to_list(self) -> None:
+        looked = (LOOK, [exc.NoAuth(), HERE, NOT_THERE, exc.NoAuth(), NOT_THERE])
+        refused(ending().run(ZK), [looked], NotAuthorizedError, "/e")
+
+
+class TestProbing:
+    """A refusal is a refusal before anybody was told."""
+
+    @pytest.mark.parametrize(("position", "path"), [(0, "/e/DONE"), (1, "/e/DONE"), (2, "/e")])
+    def test_no_permission_to_end(self, position: int, path: str) -> None:
+        teardown = ending()
+        script = [look(A), probe(A, probed=failed(3, position, exc.NoAuth()))]
+        error = refused(teardown.run(ZK), script, NotAuthorizedError, path)
+        assert isinstance(error, NotAuthorizedError)
+        assert error.path == path
+        assert not teardown.has_begun
+
+    @pytest.mark.parametrize(("position", "path"), [(0, "/e/DONE"), (1, "/e/DONE"), (2, "/e"), (3, "/e")])
+    def test_no_permission_to_delete(self, position: int, path: str) -> None:
+        script = [look(A), probe(A, deletes=True, probed=failed(4, position, exc.NoAuth()))]
+        error = refused(deletion().run(ZK), script, NotAuthorizedError, path)
+        assert isinstance(error, NotAuthorizedError)
+        assert error.path == path
+
+    @pytest.mark.parametrize(
+        "probed", [failed(4, 2, exc.NotEmpty()), failed(4, 3, exc.NoNode()), failed(4, 3, exc.BadVersion())]
+    )
+    def test_a_deletion_is_allowed(self, probed: object) -> None:
+        script = [look(A), probe(A, deletes=True, probed=probed), (MAKE_DONE, MADE), (LIST, listed("DONE"))]
+        play(deletion().run(ZK), [*script, (CLOSE_DELETE, [FINE])])
+
+    @pytest.mark.parametrize("probed", [failed(3, 0, exc.NodeExists()), failed(3, 0, exc.NoNode())])
+    def test_the_election_has_changed_meanwhile(self, probed: object) -> None:
+        play(ending().run(ZK), [look(), probe(probed=probed), *begun(), (LIST, listed("DONE")), (CLOSE_END, [FINE])])
+
+    @pytest.mark.parametrize("position", [0, 1])
+    def test_where_done_is_there(self, position: int) -> None:
+        """It is not made, so the right to make it is not asked for; that to delete it is."""
+        probed = "multi[delete /e/DONE, check /e never]"
+        errors = [exc.NoAuth(), exc.BadVersion()]
+        script = [look("DONE", done=DONE_IS_THERE), ([probed], [failed(2, position, errors[position])])]
+        if position == 0:
+            refused(ending().run(ZK), script, NotAuthorizedError, "/e/DONE")
+        else:
+            script += [(MAKE_DONE, [exc.NodeExists()]), (LIST, listed("DONE")), (CLOSE_END, [FINE])]
+            play(ending().run(ZK), script)
+
+    def test_done_is_refused_after_all(self) -> None:
+        script = [look(), probe(), (MAKE_DONE, [exc.NoAuth()]), (TAKE_AWAY, [NOT_THERE])]
+        refused(ending().run(ZK), script, NotAuthorizedError, "/e/DONE")
+
+    def test_the_election_is_deleted_before_done_is_made(self) -> None:
+        script = [look(), probe(deletes=True), (MAKE_DONE, [NOT_THERE]), (LOOK, [NOT_THERE] * 5)]
+        play(deletion().run(ZK), script)
+
+
+class TestRefusedHalfWay:
+    """`DONE` is taken away, so that others can stand."""
+
+    def test_a_foreign_child(self) -> None:
+        script = [
+            *begun(A, deletes=True),
+            (LIST, listed("DONE", A, "config")),
+            (TAKE_AWAY, [TAKEN]),
+        ]
+        error = refused(deletion().run(ZK), script, ElectionError, "config")
+        assert "left as it is" not in str(error)
+
+    def test_a_foreign_child_at_the_last_moment(self) -> None:
+        not_empty = transaction(exc.RolledBack(), exc.NotEmpty())
+        script = [
+            *begun(deletes=True),
+            (LIST, listed("DONE")),
+            (CLOSE_DELETE, [not_empty]),
+            look("DONE", "config", done=DONE_IS_THERE),
+            (TAKE_AWAY, [TAKEN]),
+        ]
+        refused(deletion().run(ZK), script, ElectionError, "config")
+
+    def test_a_persistent_candidate(self) -> None:
+        script = [
+            *begun(),
+            (LIST, listed("DONE", A)),
+            wait_for(A, node=HERE)[0],
+            (TAKE_AWAY, [TAKEN]),
+        ]
+        refused(ending().run(ZK), script, ElectionError, "persistent")
+
+    def test_a_permission_that_was_taken_away(self) -> None:
+        script = [*begun(), (LIST, listed("DONE")), (CLOSE_END, [failed(1, 0, exc.NoAuth())])]
+        error = refused(ending().run(ZK), [*script, (TAKE_AWAY, [exc.NoAuth()])], NotAuthorizedError, "/e/DONE")
+        assert any("nobody can stand" in note for note in error.__notes__)
+
+    def test_a_child_of_done(self) -> None:
+        script = [*begun(), (LIST, listed("DONE")), (CLOSE_END, [failed(1, 0, exc.NotEmpty())])]
+        error = refused(ending().run(ZK), [*script, (TAKE_AWAY, [exc.NotEmpty()])], ElectionError, "DONE/")
+        assert any("nobody can stand" in note for note in error.__notes__)
+
+    def test_no_permission_to_list_any_more(self) -> None:
+        script = [*begun(A), (LIST, [exc.NoAuth()]), (TAKE_AWAY, [TAKEN])]
+        refused(ending().run(ZK), script, NotAuthorizedError, "/e")
+
+    def test_given_up_by_the_driver(self) -> None:
+        asked, _ = wait_for(A)[0], None
+        script = [
+            *begun(A),
+            (LIST, listed("DONE", A)),
+            asked,
+            (Pause(10.0), ElectionOverError("given up", resource="/e")),
+            (TAKE_AWAY, [TAKEN]),
+        ]
+        refused(ending().run(ZK), script, ElectionOverError, "given up")
+
+
+class TestAnotherHasFinished:
+    @pytest.mark.parametrize(
+        "seen",
+        [listed(), listed(A), listed("DONE", A, czxid=NODE + 1), [NOT_THERE]],
+        ids=["ended", "used", "anew", "gone"],
+    )
+    def test_before_it_lists(self, seen: list[object]) -> None:
+        """Who stands there now has joined since, and is not meant."""
+        is_anew, is_gone = seen == listed("DONE", A, czxid=NODE + 1), seen == [NOT_THERE]
+        again = look(A, done=DONE_IS_THERE, czxid=NODE + 1) if is_anew else look(A)
+        play(ending().run(ZK), [*begun(A), (LIST, seen), (LOOK, [NOT_THERE] * 5) if is_gone else again])
+
+    def test_while_it_waits(self) -> None:
+        asked = (["get /e/le_0000000000 (w)", "get /e/DONE (w)"], [STANDS, NOT_THERE])
+        play(ending().run(ZK), [*begun(A), (LIST, listed("DONE", A)), asked, (LIST, listed(A)), look(A)])
+
+    def test_at_the_last_moment(self) -> None:
+        script = [*begun(), (LIST, listed("DONE")), (CLOSE_END, [failed(1, 0, exc.NoNode())]), look(A)]
+        play(ending().run(ZK), script)
+
+    def test_an_election_that_was_only_ended_is_still_to_be_deleted(self) -> None:
+        script = [*begun(A, deletes=True), (LIST, listed(B)), *begun(B, deletes=True), (LIST, listed("DONE"))]
+        play(deletion().run(ZK), [*script, (CLOSE_DELETE, [FINE])])
+
+    def test_an_election_that_was_made_anew_is_not_deleted(self) -> None:
+        script = [*begun(A, deletes=True), (LIST, listed(A, czxid=NODE + 1)), look(A, czxid=NODE + 1)]
+        play(deletion().run(ZK), script)
+
+
+def test_somebody_comes_late() -> None:
+    late = transaction(exc.RolledBack(), exc.NotEmpty())
+    script = [
+        *begun(deletes=True),
+        (LIST, listed("DONE")),
+        (CLOSE_DELETE, [late]),
+        look("DONE", A, done=DONE_IS_THERE),
+        (
+            ["multi[delete /e/DONE, delete /e, check /e never]", f"exists /e/{A}"],
+            [failed(3, 1, exc.NotEmpty()), STANDS],
+        ),
+        (MAKE_DONE, [exc.NodeExists()]),
+        (LIST, listed("DONE", A)),
+        *wait_for(A),
+        (LIST, listed("DONE")),
+        (CLOSE_DELETE, [FINE]),
+    ]
+    play(deletion().run(ZK), script)
+
+
+class TestOnTheNextConnection:
+    """Each run is one connection; the state between them is the teardown's."""
+
+    @pytest.mark.parametrize("steps", range(6))
+    def test_it_begins_anew_wherever_it_was(self, steps: int) -> None:
+        teardown = deletion()
+        first = teardown.run(ZK)
+        script = [*begun(A, deletes=True), (LIST, listed("DONE", A)), *wait_for(A)]
+        told: Any = None
+        for _, reply in script[:steps]:
+            first.send(told)
+            told = reply
+        first.close()
+        assert teardown.has_begun == (steps > 2)
+        play(teardown.run(ZK), [*begun(A, deletes=True), (LIST, listed("DONE")), (CLOSE_DELETE, [FINE])])
+
+    def test_the_last_reply_was_lost(self) -> None:
+        for teardown, looked in ((ending(), look(A)), (deletion(), (LOOK, [NOT_THERE] * 5))):
+            first = teardown.run(ZK)
+            deletes = looked[1] == [NOT_THERE] * 5
+            told: Any = None
+            for _, reply in [*begun(deletes=deletes), (LIST, listed("DONE"))]:
+                first.send(told)
+                told = reply
+            first.send(told)
+            first.close()
+            play(teardown.run(ZK), [looked])
+
+
+class TestWhoIsLeft:
+    def test_they_are_named_every_ten_seconds(self, caplog: pytest.LogCaptureFixture) -> None:
+        teardown = ending()
+        steps = teardown.run(ZK)
+        named = ([f"get /e/{A}", f"get /e/{B}"], [Shown(b"worker", stat(owner=SESSION)), exc.NoAuth()])
+
+        def script() -> Iterable[tuple[object, object]]:
+            yield from begun(A, B)
+            for seconds in (0.0, 10.0, 20.0):
+                teardown.now = seconds
+                yield LIST, listed("DONE", A, B)
+                if seconds:
+                    yield named
+                yield from wait_for(A)
+            yield LIST, listed("DONE")
+            yield CLOSE_END, [FINE]
+
+        with caplog.at_level(logging.WARNING, "golea_async"):
+            play(steps, script())
+        assert len(caplog.messages) == 2
+        assert all(
+            f"'worker' (/e/{A}), /e/{B}" in message and "/e is being ended" in message for message in caplog.messages
+        )
+
+    def test_not_all_of_many(self, caplog: pytest.LogCaptureFixture) -> None:
+        teardown = ending()
+        names = [f"le_{number:010d}" for number in range(5000)]
+
+        def script() -> Iterable[tuple[object, object]]:
+            yield from begun(*names)
+            yield LIST, listed("DONE", *names)
+            teardown.now = 10.0
+            yield [f"get /e/{name}" for name in names[:5]], [NOT_THERE] * 5
+            yield from wait_for(A)
+            yield LIST, listed("DONE")
+            yield CLOSE_END, [FINE]
+
+        play(teardown.run(ZK), script())
+        assert caplog.messages[0].count("le_") == 5
+        assert "and 4995 more" in caplog.messages[0]
+
+
+class TestByForce:
+    def test_at_once(self) -> None:
+        script = [
+            *begun(A, B),
+            (LIST, listed("DONE", A, B)),
+            ([f"exists /e/{A}", f"exists /e/{B}"], [STANDS, STANDS]),
+            ([f"multi[check /e/DONE, delete /e/{B}, delete /e/{A}]"], [FINE]),
+            (LIST, listed("DONE")),
+            (CLOSE_END, [FINE]),
+        ]
+        play(ending(force_after=0).run(ZK), script)
+
+    def test_after_some_seconds(self) -> None:
+        teardown = ending(force_after=2.5)
+
+        def script() -> Iterable[tuple[object, object]]:
+            yield from begun(A)
+            yield LIST, listed("DONE", A)
+            teardown.now = 1.0
+            yield from wait_for(A, pause=1.5)
+            teardown.now = 2.5
+            yield LIST, listed("DONE", A)
+            yield [f"exists /e/{A}"], [STANDS]
+            yield [f"multi[check /e/DONE, delete /e/{A}]"], [FINE]
+            yield LIST, listed("DONE")
+            yield CLOSE_END, [FINE]
+
+        play(teardown.run(ZK), script())
+
+    @pytest.mark.parametrize("position", [0, 1])
+    def test_one_that_is_gone_is_looked_at_again(self, position: int) -> None:
+        """A candidate left by itself, or somebody else has finished: the list tells which."""
+        script = [
+            *begun(A),
+            (LIST, listed("DONE", A)),
+            ([f"exists /e/{A}"], [STANDS]),
+            ([f"multi[check /e/DONE, delete /e/{A}]"], [failed(2, position, exc.NoNode())]),
+        ]
+        rest = [(LIST, listed(A)), look(A)] if position == 0 else [(LIST, listed("DONE")), (CLOSE_END, [FINE])]
+        play(ending(force_after=0).run(ZK), [*script, *rest])
+
+    def test_never_a_persistent_one(self) -> None:
+        script = [*begun(), (LIST, listed("DONE", A)), ([f"exists /e/{A}"], [HERE]), (TAKE_AWAY, [NOT_THERE])]
+        refused(ending(force_after=0).run(ZK), script, ElectionError, "persistent")
+
+
+class TestFromTheLeadersOwnWork:
+    def test_its_candidate_leaves_last(self) -> None:
+        script = [
+            *begun(A, B),
+            (LIST, listed("DONE", A, B)),
+            *wait_for(B),
+            (LIST, listed("DONE", A)),
+            (WorkStopped(), None),
+            (LIST, listed("DONE", A)),
+            *wait_for(A),
+            (LIST, listed("DONE")),
+            (CLOSE_END, [FINE]),
+        ]
+        play(ending(own=[A]).run(ZK), script)
+
+    def test_it_is_not_deleted_by_force_before_the_others(self) -> None:
+        script = [
+            *begun(A, B),
+            (LIST, listed("DONE", A, B)),
+            ([f"exists /e/{B}"], [STANDS]),
+            ([f"multi[check /e/DONE, delete /e/{B}]"], [FINE]),
+            (LIST, listed("DONE", A)),
+            (WorkStopped(), None),
+            (LIST, listed("DONE")),
+            (CLOSE_END, [FINE]),
+        ]
+        play(ending(own=[A], force_after=0).run(ZK), script)
+
+
+@pytest.mark.parametrize("chroot", [0, 5_000, 39_000])
+@pytest.mark.parametrize("count", [0, 1, 500, 501, 1200])
+def test_batches_fit_into_packets(chroot: int, count: int) -> None:
+    requests = Requests("/" + "x" * chroot if chroot else "", [])
+    deletions = [requests.delete(f"/e/le_{number:010d}") for number in range(count)]
+    batches = in_batches(deletions)
+    assert [deletion for batch in batches for deletion in batch] == deletions
+    for batch in batches:
+        assert 0 < len(batch) <= MOST_DELETES
+        assert len(requests.multi(*batch).serialize(1)) < MOST_BYTES + 100 or len(batch) == 1

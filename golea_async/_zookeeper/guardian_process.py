@@ -94,7 +94,8 @@ class Program:
             if not data:
                 # A program that goes on with its sessions has started another guardian; else they end by themselves.
                 self.orders.close()
-                self.orders, self.is_over_at = None, now() + 1 + max(self.timeouts(), default=0)
+                self.orders = None
+                self.is_over_at = min(self.is_over_at, now() + 1 + max(self.timeouts(), default=0))
             elif sender == self.pid:
                 self._obey(json.loads(data))
 

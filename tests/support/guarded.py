@@ -26,7 +26,7 @@ from typing import Any
 
 from aiozk.states import States
 
-from golea_async import Guardian, TLSFiles, ZKClient
+from golea_async import AsyncElection, Guardian, TLSFiles, ZKClient
 
 from .elections import soon
 from .wire import expire_session
@@ -42,13 +42,14 @@ class Program:
     """One of the programs.
 
     :ivar path: its ephemeral znode.
+    :ivar port: the server to which it is connected.
     :ivar warnings: what it was warned of.
     """
 
     name: str
     pid: int = 0
     path: str = ""
-    session_id: int = 0
+    port: int = 0
     warnings: list[str] = field(default_factory=list)
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
     is_done: asyncio.Event = field(default_factory=asyncio.Event)
@@ -81,7 +82,7 @@ class Nursery:
             program = self._programs[said["name"]]
             match said["event"]:
                 case "ready":
-                    program.pid, program.path, program.session_id = said["pid"], said["path"], said["session"]
+                    program.pid, program.path, program.port = said["pid"], said["path"], said["port"]
                     program.is_ready.set()
                 case "warning":
                     program.warnings.append(said["text"])
@@ -111,23 +112,14 @@ async def nursery(*prefix: str, **environment: str) -> AsyncIterator[Nursery]:
 
 
 def guardians_of(pid: int) -> list[int]:
-    """Return the process ids of a program's guardians."""
-    return [found for found, command in _processes() if "guardian_process.py" in command and str(pid) in command[-3:-2]]
-
-
-def all_guardians() -> list[int]:
-    """Return the process ids of all guardians on the machine that stand beside a program."""
-    return [found for found, command in _processes() if any(part.endswith("guardian_process.py") for part in command)]
-
-
-def _processes() -> list[tuple[int, list[str]]]:
+    """Return the process ids of a program's guardians, in its own pid namespace."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with suppress(OSError):
-                command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-                names = [part.rpartition("/")[2] for part in command]
-                found.append((int(entry.name), names))
+            with suppress(OSError, ValueError):
+                script, *numbers = (entry / "cmdline").read_bytes().decode().split("\0")[3:5]
+                if script.endswith("guardian_process.py") and numbers == [str(pid)]:
+                    found.append(int(entry.name))
     return found
 
 
@@ -218,6 +210,7 @@ BEFORE: dict[str, Callable[[ZKClient], Awaitable[None]]] = {
 """What is done before the znode is made; then the program waits."""
 
 DEEDS: dict[str, Callable[[], object]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: os._exit(3),
     "abort": os.abort,
     "segfault": segfault,
@@ -241,20 +234,24 @@ async def program(name: str, hosts: str, deed: str, timeout: float, settings: di
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     files = settings.pop("tls", None)
     delay = settings.pop("delay", 0)
-    auth = [tuple(pair) for pair in settings.pop("auth", [])]
+    resource = settings.pop("resource", None)
     zk = ZKClient(
         hosts,
         session_timeout=timeout,
         guardian=Guardian(delay=delay),
         ssl=None if files is None else TLSFiles(*files),
-        auth=auth,
         **settings,
     )
     await zk.start()
     if deed in BEFORE:
         await BEFORE[deed](zk)
-    path = await zk.create(f"/guarded-{name}", ephemeral=True)
-    say(name, "ready", pid=os.getpid(), path=f"{zk.chroot}{path}", session=zk.session.session_id)
+    if resource is None:
+        path = await zk.create(f"/guarded-{name}", ephemeral=True)
+    else:
+        await (election := AsyncElection(zk, resource, name)).start()
+        path = election.status.candidate_id or ""
+    assert zk.session.conn is not None
+    say(name, "ready", pid=os.getpid(), path=f"{zk.chroot or ''}{path}", port=zk.session.conn.port)
     await told.wait()
     if deed in DEEDS:
         DEEDS[deed]()

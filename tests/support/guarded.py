@@ -28,10 +28,14 @@ from aiozk.states import States
 
 from golea_async import AsyncElection, Guardian, TLSFiles, ZKClient
 
-from .elections import soon
-from .wire import expire_session
+from .elections import eventually, is_there, soon, until_gone
+from .wire import WireClient, expire_session
 
 ROOT = Path(__file__).parents[2]
+
+TIMEOUT = 10.0
+"""Session timeout of the programs: it cannot end by itself in less than half of that."""
+LATEST = TIMEOUT / 2
 
 
 # ---------------------------------------------------------------------- the test's side
@@ -66,7 +70,9 @@ class Nursery:
         self._process = process
         self._programs: dict[str, Program] = {}
 
-    async def start(self, name: str, hosts: str, deed: str = "wait", *, timeout: float = 10, **settings: Any) -> Program:
+    async def start(
+        self, name: str, hosts: str, deed: str = "wait", *, timeout: float = TIMEOUT, **settings: Any
+    ) -> Program:
         """Start a program, and return when it has its znode."""
         program = self._programs[name] = Program(name)
         order = {"name": name, "hosts": hosts, "deed": deed, "timeout": timeout, "settings": settings}
@@ -74,6 +80,19 @@ class Nursery:
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         await soon(program.is_ready.wait())
         return program
+
+    def tell(self, program: Program) -> None:
+        """Have a program do its deed, also where process ids are others than here."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"tell": program.pid}).encode() + b"\n")
+
+    def kill(self) -> None:
+        """Kill the process that was started, but no program."""
+        self._process.kill()
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
 
     async def read(self) -> None:
         assert self._process.stdout is not None
@@ -111,6 +130,11 @@ async def nursery(*prefix: str, **environment: str) -> AsyncIterator[Nursery]:
         await reading
 
 
+def proc(pid: int, name: str) -> str:
+    """Return what a file of ``/proc`` says of a process."""
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
 def guardians_of(pid: int) -> list[int]:
     """Return the process ids of a program's guardians, in its own pid namespace."""
     found = []
@@ -121,6 +145,32 @@ def guardians_of(pid: int) -> list[int]:
                 if script.endswith("guardian_process.py") and numbers == [str(pid)]:
                     found.append(int(entry.name))
     return found
+
+
+async def guarded(*programs: Program) -> list[int]:
+    """Return the process ids of the programs' guardians, when they have been told of the sessions."""
+    await eventually(lambda: all(len(guardians_of(program.pid)) == 1 for program in programs))
+    await asyncio.sleep(0.2)
+    return [guardians_of(program.pid)[0] for program in programs]
+
+
+async def live(wire: WireClient, *programs: Program) -> None:
+    """Check that all of the sessions are there."""
+    for program in programs:
+        assert await is_there(wire, program.path), program.name
+
+
+async def closed_in_time(wire: WireClient, *programs: Program) -> None:
+    """Wait until the sessions have ended, sooner than by themselves."""
+    async with asyncio.timeout(LATEST):
+        for program in programs:
+            await until_gone(wire, program.path)
+
+
+async def guardians_end(*programs: Program) -> None:
+    """Wait until no guardian of the programs is left."""
+    for program in programs:
+        await eventually(lambda pid=program.pid: guardians_of(pid) == [])  # type: ignore[misc]
 
 
 # ---------------------------------------------------------------------- the programs' side
@@ -266,13 +316,17 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, reap)
     children = []
     for line in sys.stdin:
+        order = json.loads(line)
+        if "tell" in order:
+            os.kill(order["tell"], signal.SIGUSR1)
+            continue
         child = os.fork()
         if child == 0:
             os.setsid()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             try:
-                asyncio.run(program(**json.loads(line)))
+                asyncio.run(program(**order))
             finally:
                 os._exit(1)
         children.append(child)

@@ -45,7 +45,7 @@ class Guardian:
     """How the guardian of a client acts when the program is dead.
 
     :ivar delay: seconds for which it waits after the death, for what remote systems still do for the dead program. Less
-        than half the session timeout: later the session is left to end by itself.
+        than three eighths of the session timeout: later the session is left to end by itself.
     """
 
     delay: float = 0.0
@@ -99,12 +99,15 @@ class SessionGuard:
         GuardianProcess.of_this_process().guard(self._name, order)
 
     def _check_delay(self, timeout: float) -> None:
-        was_too_long, self._delay_is_too_long = self._delay_is_too_long, self._delay >= timeout / 2
+        # Half of it is the limit, and an eighth of it may have passed before the guardian knows of the death.
+        was_too_long, self._delay_is_too_long = self._delay_is_too_long, self._delay >= 3 / 8 * timeout
         if self._delay_is_too_long and not was_too_long:
             log.warning(
-                "the guardian's delay of %g s is not less than half the session timeout of %g s: it closes nothing; %s",
+                "the guardian's delay of %g s is too long for a session timeout of %g s, the session ends by itself "
+                "(less than %g s is short enough); %s",
                 self._delay,
                 timeout,
+                3 / 8 * timeout,
                 _WITHOUT,
             )
 

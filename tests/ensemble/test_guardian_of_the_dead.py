@@ -184,10 +184,10 @@ async def test_a_guardian_that_was_frozen(ensemble: SharedEnsemble, wire: WireCl
 
 async def test_delay(ensemble: SharedEnsemble, wire: WireClient, programs: Nursery) -> None:
     program = await programs.start("delayed", ensemble.hosts, delay=1.5)
-    too_late = await programs.start("too-late", ensemble.hosts, delay=5)
+    too_late = await programs.start("too-late", ensemble.hosts, delay=4)
     await guarded(program, too_late)
     assert len(too_late.warnings) == 1
-    assert "delay of 5 s is not less than half the session timeout" in too_late.warnings[0]
+    assert "delay of 4 s is too long for a session timeout of 10 s" in too_late.warnings[0]
     died_at = time.monotonic()
     program.kill()
     await closed_in_time(wire, program)

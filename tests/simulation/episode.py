@@ -21,7 +21,7 @@ from .history import Proposal, Transaction
 from .invariants import Invariants, ViolationError
 from .member import Habits, Member
 from .network import Wire
-from .plan import FAST, Deed, Plan
+from .plan import FAST, STALL, Deed, Plan
 from .process import Process
 from .quorum import Ensemble
 from .world import Clock, World
@@ -83,6 +83,7 @@ class Episode:
         for number, length in enumerate(self.plan.troubles):
             self._make_trouble(number, length)
             self._keep_peace()
+            self._slow_down(self.plan.slow_disks[number])
 
     def _make_trouble(self, number: int, length: float) -> None:
         began = self.world.now
@@ -108,6 +109,25 @@ class Episode:
         patience = self.plan.session_timeout + 2 * self.plan.tick
         self.world.run_until(began + patience * FAST + GRACE)
         self.invariants.look_at_peace(began)
+
+    def _slow_down(self, log_delay: float) -> None:
+        """Writes are slow, then they stall once, and nothing else is amiss: whoever leads leads on, where it is."""
+        timeout = self.plan.session_timeout
+        self.world.run_until(self.world.now + timeout)
+        self.note(f"writes take {log_delay:.3f} s")
+        leading = self.invariants.leading()
+        for server in self.ensemble.servers:
+            server.log_delay = log_delay
+        self.world.run_until(self.world.now + 3 * timeout)
+        self.invariants.look_at_slowness(*leading)
+        for server in self.ensemble.servers:
+            server.log_delay = 0.0
+        self.world.run_until(self.world.now + timeout)
+        self.note("writes stall")
+        for server in self.ensemble.servers:
+            server.log_stalls_until = self.world.now + STALL * timeout
+        self.world.run_until(self.world.now + timeout)
+        self.invariants.look_at_slowness(*leading)
 
     def dispose(self) -> None:
         """End all tasks, so that nothing of the episode is left."""

@@ -136,6 +136,11 @@ class Member:
         found = [(election, election.current_leadership) for election in self.elections]
         return [(election, leadership) for election, leadership in found if leadership is not None]
 
+    @property
+    def connection(self) -> object:
+        """Of its client: another object for each."""
+        return None if self._client is None else self._client.session.conn
+
     def leftovers(self) -> list[str]:
         """What of an election is still there, on the client of a member that has none."""
         assert self.process is not None
@@ -253,11 +258,11 @@ class Member:
         try:
             await self._called("resign", election.resign(timeout=self._generator.choice((None, 10, 0.05))))
         except golea_async.ResignError:
-            if not election._candidacy.is_client_closed:
+            if not election._runner.is_client_closed:
                 try:
                     await self._called("resign", election.resign(timeout=None))
                 except golea_async.ResignError:
-                    if not election._candidacy.is_client_closed:
+                    if not election._runner.is_client_closed:
                         raise
 
     async def _called(self, what: str, call: Awaitable[object], *, unlimited: bool = False) -> None:

@@ -19,6 +19,9 @@ EARLY = 0.2
 """Of the time of trouble: that deed takes a while."""
 SLOW, FAST = 1.0, 1.1
 """The rates of clocks; bounds are tight where members' and servers' are at the ends."""
+SLOWEST_DISK = 0.18
+"""In session timeouts, also by a clock that is fast: a leader is to hold its lease with answers that take 1/5."""
+STALL = 0.27
 ENDINGS = ("end the election", "make the election anew")
 ADMINISTRATION = ("depose the leader", "delete a candidate", *ENDINGS, "end the election by force", "look")
 
@@ -56,6 +59,8 @@ class Plan:
     server_rates: tuple[float, ...]
     have_one_name: bool
     troubles: tuple[float, ...]
+    slow_disks: tuple[float, ...]
+    """For each round: how late what is written is on disk, at its end."""
     deeds: tuple[Deed, ...] = field(repr=False)
 
 
@@ -90,6 +95,7 @@ def draw_plan(seed: int) -> Plan:
         server_rates=server_rates,
         have_one_name=generator.random() < 0.5,
         troubles=troubles,
+        slow_disks=tuple(timeout * SLOWEST_DISK * random.Random(seed + number).random() for number in range(ROUNDS)),
         deeds=tuple(sorted(deeds, key=lambda deed: (deed.round, deed.start))),
     )
 

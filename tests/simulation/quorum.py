@@ -368,7 +368,8 @@ class Following:
         if self._is_at_its_post:
             self._heard = self.server.clock.time()
             self.server.history.append(transaction)
-            self._pass_on(self._leading.acknowledge, self.server, len(self.server.history.log))
+            length = len(self.server.history.log)
+            self.server.when_logged(lambda: self._pass_on(self._leading.acknowledge, self.server, length))
 
     def commit(self, length: int) -> None:
         if self._is_at_its_post:

@@ -170,6 +170,11 @@ async def idle(hosts: str, session_timeout: float) -> float:
         return (int(proc(guardian, "schedstat").split()[0]) - before) / 1e9 / IDLE
 
 
+def bury_all() -> None:
+    for candidate in list(alive):
+        candidate.bury()
+
+
 def show(what: str, session_timeout: float, pauses: Sequence[float]) -> None:
     ordered = sorted(pauses)
     latest = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
@@ -183,7 +188,7 @@ def show(what: str, session_timeout: float, pauses: Sequence[float]) -> None:
 
 def main(kills: int) -> None:
     with Ensemble(3, max_session_timeout=60) as ensemble, ExitStack() as stack:
-        stack.callback(lambda: [left.bury() for left in list(alive)])  # they hold what the ensemble's end waits for
+        stack.callback(bury_all)  # the ensemble's end waits for what they hold
         hosts = ensemble.hosts
         weights = []
         for number, session_timeout in enumerate(TIMEOUTS):

@@ -171,8 +171,8 @@ async def idle(hosts: str, session_timeout: float) -> float:
 
 
 def bury_all() -> None:
-    for candidate in list(alive):
-        candidate.bury()
+    while alive:
+        next(iter(alive)).bury()
 
 
 def show(what: str, session_timeout: float, pauses: Sequence[float]) -> None:

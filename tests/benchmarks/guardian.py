@@ -171,7 +171,7 @@ async def idle(hosts: str, session_timeout: float) -> float:
 
 
 def bury_all() -> None:
-    for candidate in list(alive):
+    for candidate in alive:
         candidate.bury()
 
 

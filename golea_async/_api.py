@@ -12,7 +12,7 @@ from .admin import (
     list_candidates,
     observe_leader,
 )
-from .client import ZKClient
+from .client import Guardian, TLSFiles, ZKClient
 from .election import AsyncElection
 from .exceptions import (
     CandidateDeletedError,
@@ -40,6 +40,7 @@ __all__ = [
     "ElectionNotFoundError",
     "ElectionOverError",
     "ElectionReport",
+    "Guardian",
     "Leadership",
     "LeadershipLoss",
     "LeadershipLostError",
@@ -52,6 +53,7 @@ __all__ = [
     "RoleChange",
     "SessionExpiredError",
     "Status",
+    "TLSFiles",
     "Transaction",
     "ZKClient",
     "create_election",

@@ -31,6 +31,7 @@ from .credentials import OUTLIVED, Credentials, Grant, hexadecimal
 from .errors import AuthenticationError, GarbageError, NotSentError
 from .events import SessionEvent, SessionEventPublisher, SessionState
 from .frames import ConnectReply
+from .guardian import SessionGuard
 from .hosts import Host, parse_hosts
 from .idempotent import send_until_answered
 from .loops import check_loop, running_loop
@@ -72,8 +73,9 @@ class Session:
         *,
         ssl: ssl_module.SSLContext | None = None,
         auth: Sequence[tuple[str, str | bytes]] = (),
+        guard: SessionGuard | None = None,
     ) -> None:
-        self.hosts: list[Host] = parse_hosts(servers)
+        self._hosts: list[Host] = parse_hosts(servers)
         self.retry_policy: RetryPolicy = retry_policy or RetryPolicy.forever()
         self.allow_read_only: bool = check_flag("allow_read_only", allow_read_only)
         self.conn: Connection | None = None
@@ -86,16 +88,20 @@ class Session:
         self.has_ended: bool = False  # ZooKeeper has said so when the client was closed, or before: its znodes are gone
         self.events: SessionEventPublisher = SessionEventPublisher()
         self.suspects: Suspects = Suspects()
-        self.waiting: Waiting = Waiting(self.hosts, tls=ssl is not None)
+        self.waiting: Waiting = Waiting(self._hosts, tls=ssl is not None)
 
+        credentials = check_auth(auth)
+        self._guard = guard
+        if guard is not None:
+            guard.credentials = credentials
         self._credentials = Credentials(check_seconds("session_timeout", timeout))
         self._connecting = Connecting(
             self,
             self._credentials,
-            self.hosts,
+            self._hosts,
             self.waiting,
             ssl=ssl,
-            auth=check_auth(auth),
+            auth=credentials,
             allow_read_only=allow_read_only,
             read_timeout=None if read_timeout is None else check_seconds("read_timeout", read_timeout),
         )
@@ -109,6 +115,15 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {hexadecimal(self.session_id)}, {self.state.current_state}>"
+
+    @property
+    def hosts(self) -> list[Host]:
+        """The servers. Others may be set, or the list be changed: the next round of tries goes by that."""
+        return self._hosts
+
+    @hosts.setter
+    def hosts(self, hosts: Sequence[Host]) -> None:
+        self._hosts[:] = hosts  # the one list, which the tries and what is said of them go by
 
     @property
     def session_id(self) -> int:
@@ -180,6 +195,8 @@ class Session:
         self.loop = running_loop()
         self._close_lock = asyncio.Lock()  # of this event loop
         self.started = True
+        if self._guard is not None:
+            self._guard.begin()
         self.process = this_process()
         self._failure = None
         self._connecting.was_connected = self._start_returned = self.has_ended = False
@@ -235,6 +252,8 @@ class Session:
         if self.state != States.LOST:
             self.state.transition_to(States.LOST)
         self.events.publish(None)
+        if self._guard is not None:
+            self._guard.end()
 
     async def _until_dropped(self) -> None:
         if self.repair_loop_task is not None:
@@ -326,6 +345,9 @@ class Session:
         elif connection is not None and connection.failure is None:
             log.info("leaving %s:%s, as was asked for", connection.host, connection.port)
             connection.fail("the client was asked to leave this server")
+        if self._guard is not None and state != States.SUSPENDED:
+            where = connection.peer if connection is not None and state in _CONNECTED_STATES else None
+            self._guard.session_is(self.session_id, self.password, self.timeout, where, self.hosts)
         told = SessionState.CONNECTED if state == States.READ_ONLY else SessionState(state)
         self.events.publish(SessionEvent(told, session_id, read_only=state == States.READ_ONLY))
 

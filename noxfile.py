@@ -110,6 +110,7 @@ def bench(session: nox.Session) -> None:
     install_zookeeper(session)
     session.run("python", "-m", "tests.benchmarks.client")
     session.run("python", "-m", "tests.benchmarks.elections")
+    session.run("python", "-m", "tests.benchmarks.guardian")
     session.run("python", "-m", "tests.benchmarks.faults", *session.posargs)
 
 

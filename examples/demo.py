@@ -1,11 +1,12 @@
 """Five processes elect leaders and lose them: `python3 noxfile.py demo`.
 
 Their ZooKeeper is the one in memory of `golea_async.testing`, three servers in this process; `--ensemble` starts a real
-one, three processes. Leaders are killed with SIGKILL, or told to resign, in turn; half-way the ZooKeeper server to
-which the leader is connected is lost and started again, and the leader goes on leading. Each time a leader is lost
-somebody else takes over, and a new process takes its place. The candidates (`demo_candidate.py`) report whether they
-believe to lead every 5 ms, and while one leads. At the end a table shows every stretch of leading. The exit code is 1
-if two led at once, or if a fencing token was smaller than an earlier leader's.
+one, three processes. Leaders are killed with SIGKILL, or told to resign, in turn. Each has a guardian beside it, which
+closes the session of a killed one at once; with `--no-guardian` that takes the session timeout. Half-way the ZooKeeper
+server to which the leader is connected is lost and started again, and the leader goes on leading. Each time a leader is
+lost somebody else takes over, and a new process takes its place. The candidates (`demo_candidate.py`) report whether
+they believe to lead every 5 ms, and while one leads. At the end a table shows every stretch of leading. The exit code
+is 1 if two led at once, or if a fencing token was smaller than an earlier leader's.
 """
 
 from __future__ import annotations
@@ -51,23 +52,24 @@ class Stage:
     session_timeout: float
     servers: Sequence[StageServer]
     loss: str  # what happens to a server that is lost
+    guardian: bool  # whether candidates have one
 
 
 @contextmanager
-def memory_stage() -> Iterator[Stage]:
+def memory_stage(guardian: bool) -> Iterator[Stage]:
     """Three ports of a ZooKeeper in this process, without Java."""
     with MemoryZooKeeper(3) as zookeeper:
         servers = [StageServer(server.port, server.stop, server.start) for server in zookeeper.servers]
-        yield Stage(zookeeper.hosts, session_timeout=1.5, servers=servers, loss="stop")
+        yield Stage(zookeeper.hosts, session_timeout=1.5, servers=servers, loss="stop", guardian=guardian)
 
 
 @contextmanager
-def ensemble_stage() -> Iterator[Stage]:
+def ensemble_stage(guardian: bool) -> Iterator[Stage]:
     """Three real ZooKeeper servers."""
     # The death of ZooKeeper's own leader costs the ensemble about 0.5 s here, and a lease must outlast it.
     with Ensemble(3, tick=0.5) as ensemble:
         servers = [StageServer(server.port, server.kill, server.start) for server in ensemble.servers]
-        yield Stage(ensemble.hosts, session_timeout=3.0, servers=servers, loss="kill -9")
+        yield Stage(ensemble.hosts, session_timeout=3.0, servers=servers, loss="kill -9", guardian=guardian)
 
 
 # ---------------------------------------------------------------------- what was seen
@@ -201,6 +203,7 @@ class CandidateProcess:
             RESOURCE,
             self.name,
             str(stage.session_timeout),
+            "guardian" if stage.guardian else "no-guardian",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the demo, which then tells the candidates
@@ -340,7 +343,7 @@ def main() -> int:
     chronicle = Chronicle()
     kind = "three real ZooKeeper servers" if arguments.ensemble else "a ZooKeeper in memory (--ensemble: a real one)"
     print(f"Starting {kind}", flush=True)
-    with ensemble_stage() if arguments.ensemble else memory_stage() as stage:
+    with (ensemble_stage if arguments.ensemble else memory_stage)(arguments.guardian) as stage:
         print(f"ZooKeeper is at {stage.hosts}; session timeout {stage.session_timeout:g} s", flush=True)
         chronicle.began = time.monotonic()
         asyncio.run(Demo(stage, chronicle).play(arguments.candidates, arguments.rounds))
@@ -354,6 +357,9 @@ def parse_arguments() -> argparse.Namespace:
     # Without abbreviations: noxfile.py looks for `--ensemble` too, and installs ZooKeeper for it.
     parser = argparse.ArgumentParser(description="Elect leaders, and lose them.", allow_abbrev=False)
     parser.add_argument("--ensemble", action="store_true", help="on three real ZooKeeper servers, not on one in memory")
+    parser.add_argument(
+        "--no-guardian", dest="guardian", action="store_false", help="a killed leader's session ends by its timeout"
+    )
     parser.add_argument("--candidates", type=int, default=5, help="how many processes stand (default: 5)")
     parser.add_argument("--rounds", type=int, default=6, help="how many leaders are lost (default: 6)")
     arguments = parser.parse_args()

@@ -12,7 +12,7 @@ from .admin import (
     list_candidates,
     observe_leader,
 )
-from .client import ZKClient
+from .client import Guardian, TLSFiles, ZKClient
 from .election import AsyncElection
 from .exceptions import (
     CandidateDeletedError,
@@ -38,6 +38,7 @@ __all__ = [
     "ElectionError",
     "ElectionNotFoundError",
     "ElectionOverError",
+    "Guardian",
     "Leadership",
     "LeadershipLostError",
     "LeaseExpiredError",
@@ -47,6 +48,7 @@ __all__ = [
     "Role",
     "SessionExpiredError",
     "Status",
+    "TLSFiles",
     "Transaction",
     "ZKClient",
     "create_election",

@@ -132,6 +132,10 @@ def _lasting(generator: random.Random, timeout: float) -> tuple[float, float]:
     return timeout * generator.choice((0.01, 0.2, 0.6, 1.0, 1.3, 2.5)) * generator.uniform(0.8, 1.2), 0.0
 
 
+def _frozen_guardian(generator: random.Random, timeout: float) -> tuple[float, float]:
+    return _lasting(generator, timeout)[0], timeout * generator.uniform(0.1, 1)
+
+
 def _down(generator: random.Random, timeout: float) -> tuple[float, float]:
     """Long enough for sessions to end; without a quorum for longer, nothing happens."""
     return timeout * generator.choice((0.01, 0.2, 0.6, 1.0, 1.3)) * generator.uniform(0.8, 1.2), 0.0
@@ -170,6 +174,8 @@ def _drawn(count: int) -> Callable[[random.Random, float], tuple[float, float]]:
 DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, float]]]] = {
     "freeze a member": (2, _lasting),
     "kill a member": (2, _lasting),
+    "kill it with its guardian frozen": (2, _frozen_guardian),
+    "end its pipe to its guardian": (2, _momentary),
     "cut a member off": (2, _lasting),
     "cut its requests off": (1, _lasting),
     "cut its replies off": (1, _lasting),

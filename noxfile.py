@@ -117,7 +117,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Are the types of the public interface complete, as a type checker of a user's sees them?"""
-    install(session, "types")
+    session.install(".", *nox.project.dependency_groups(PYPROJECT, "types"))
     session.run("pyright", "--verifytypes", "golea_async", "--ignoreexternal")
 
 

@@ -89,6 +89,14 @@ def system(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """One decision of the library changed at a time: some unit test must notice. About an hour."""
+    install(session, "mutants")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Random faults for as long as you like: `-- --minutes 60`; or one run again: `-- --seed 12`."""
     install(session, "test")

@@ -114,15 +114,13 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Five processes elect leaders and lose them, on a ZooKeeper in memory: no Java; `-- --ensemble`: on a real one."""
-    install(session, "demo")
-    if "--ensemble" in session.posargs:
-        install_zookeeper(session)
-    session.run("python", "examples/demo.py", *session.posargs)
+    session.install("--editable", ".[cli]")
+    session.run("golea", "demo", *session.posargs)
 
 
 def install(session: nox.Session, group: str) -> None:
     """The package itself, editable, and one dependency group of pyproject.toml."""
-    session.install("--editable", ".", *nox.project.dependency_groups(PYPROJECT, group))
+    session.install("--editable", ".[cli]", *nox.project.dependency_groups(PYPROJECT, group))
 
 
 def install_zookeeper(session: nox.Session) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-
 from examples.demo import ALL_IS_WELL, Term, overlaps, table, token_drops, verdict
+
 from tests.support.ensemble import Ensemble
 from tests.support.ports import LOOPBACK, choose_free_ports
 from tests.support.wire import WireClient

@@ -10,7 +10,7 @@ from .admin import (
     list_candidates,
     observe_leader,
 )
-from .client import ZKClient
+from .client import Guardian, TLSFiles, ZKClient
 from .election import AsyncElection
 from .exceptions import (
     CandidateDeletedError,
@@ -35,6 +35,7 @@ __all__ = [
     "ElectionError",
     "ElectionNotFoundError",
     "ElectionOverError",
+    "Guardian",
     "Leadership",
     "LeadershipLostError",
     "LeaseExpiredError",
@@ -44,6 +45,7 @@ __all__ = [
     "Role",
     "SessionExpiredError",
     "Status",
+    "TLSFiles",
     "Transaction",
     "ZKClient",
     "create_election",

@@ -23,17 +23,21 @@ from aiozk.features import Features
 from ._shared.before_close import finish_unfinished
 from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
+from ._zookeeper.guardian import Guardian, session_guard
 from ._zookeeper.session import Session
+from ._zookeeper.tls_files import TLSFiles
 
 __all__ = [
     "AuthenticationError",
     "Connection",
+    "Guardian",
     "NotSentError",
     "OutcomeUnknownError",
     "Session",
     "SessionEvent",
     "SessionEvents",
     "SessionState",
+    "TLSFiles",
     "ZKClient",
 ]
 
@@ -72,8 +76,9 @@ class ZKClient(aiozk.ZKClient):
         allow_read_only: bool = False,
         read_timeout: float | None = None,
         *,
-        ssl: ssl_module.SSLContext | None = None,
+        ssl: ssl_module.SSLContext | TLSFiles | None = None,
         auth: Sequence[tuple[str, str | bytes]] = (),
+        guardian: bool | Guardian = False,
     ) -> None:
         """Nothing is sent yet.
 
@@ -87,10 +92,20 @@ class ZKClient(aiozk.ZKClient):
             timeout divided by the number of servers, or a second if that is more.
         :param ssl: connect with TLS, and never without. The host names in ``servers`` must match the certificates.
         :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
+        :param guardian: have a small process close the session at once when this program is killed; a
+            :class:`Guardian` says more about how. Where TLS is used it needs ``ssl=TLSFiles(...)``.
+        :raises ValueError: ``guardian`` stands beside an ``SSLContext``, which cannot be handed over.
         """
         super().__init__(servers, chroot, session_timeout, default_acl, retry_policy, allow_read_only, read_timeout)
         self.session = Session(
-            servers, session_timeout, retry_policy, allow_read_only, read_timeout, ssl=ssl, auth=auth
+            servers,
+            session_timeout,
+            retry_policy,
+            allow_read_only,
+            read_timeout,
+            ssl=ssl.context() if isinstance(ssl, TLSFiles) else ssl,
+            auth=auth,
+            guard=session_guard(guardian, ssl),
         )
         self.stat_cache = StatCache()
 

@@ -239,6 +239,12 @@ class Connection(asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<Connection to {self.host}:{self.port}{f', over: {self.failure}' if self.failure else ''}>"
 
+    @property
+    def peer(self) -> tuple[str, int, str]:
+        """The address to which it is connected, the port, and the name of the host."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        return (name[0] if name else self.host), self.port, self.host
+
     # --- opening ---------------------------------------------------------------------------------------------------
 
     async def handshake(self, request: Any) -> ConnectReply:

@@ -30,6 +30,7 @@ from .background import tasks_of_asyncios_own
 from .backoff import Backoff
 from .connection import AuthenticationError, Connection, ConnectReply, GarbageError, NotSentError, OutcomeUnknownError
 from .events import SessionEvent, SessionEventPublisher, SessionState
+from .guardian import SessionGuard
 from .hosts import Address, Host, in_random_order, parse_hosts
 from .idempotent import only_reads
 from .process import other_process, this_process
@@ -75,6 +76,7 @@ class Session:
         *,
         ssl: ssl_module.SSLContext | None = None,
         auth: Sequence[tuple[str, str | bytes]] = (),
+        guard: SessionGuard | None = None,
     ) -> None:
         self.hosts = parse_hosts(servers)
         self.retry_policy = retry_policy or RetryPolicy.forever()
@@ -94,6 +96,9 @@ class Session:
 
         self._ssl = ssl
         self._auth = tuple(_checked_credential(entry) for entry in auth)
+        self._guard = guard
+        if guard is not None:
+            guard.credentials = self._auth
         self._watches = Watches()
         self._waiters: dict[asyncio.Future[None], None] = {}  # In order: who waited first sends first.
         self._connections: set[Connection] = set()
@@ -161,6 +166,8 @@ class Session:
 
     def _begin(self) -> None:
         self.started = True
+        if self._guard is not None:
+            self._guard.begin()
         self.process = this_process()
         self._failure = None
         self._was_connected = self._start_returned = self.has_ended = False
@@ -209,6 +216,8 @@ class Session:
         if self.state != States.LOST:
             self.state.transition_to(States.LOST)
         self.events.publish(None)
+        if self._guard is not None:
+            self._guard.end()
 
     async def _until_dropped(self) -> None:
         if self.repair_loop_task is not None:
@@ -309,6 +318,9 @@ class Session:
         elif connection is not None and connection.failure is None:
             log.info("leaving %s:%s, as was asked for", connection.host, connection.port)
             connection.fail("the client was asked to leave this server")
+        if self._guard is not None and state != States.SUSPENDED:
+            where = connection.peer if connection is not None and state in _CONNECTED_STATES else None
+            self._guard.session_is(self.session_id, self.password, self.timeout, where, self.hosts)
         told = SessionState.CONNECTED if state == States.READ_ONLY else SessionState(state)
         self.events.publish(SessionEvent(told, session_id, read_only=state == States.READ_ONLY))
 

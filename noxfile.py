@@ -115,6 +115,8 @@ def bench(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Five processes elect leaders and lose them, on a ZooKeeper in memory: no Java; `-- --ensemble`: on a real one."""
     session.install("--editable", ".[cli]")
+    if "--ensemble" in session.posargs:
+        install_zookeeper(session)
     session.run("golea", "demo", *session.posargs)
 
 

@@ -13,7 +13,6 @@ from cyclopts import Group, Parameter
 from .exits import Exit, Problem
 
 ZOOKEEPER = Group("ZooKeeper", sort_key=50)
-SHORTEST_NAMED = 3.0
 
 Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do it without asking.")]

@@ -66,12 +66,12 @@ class Snapshot:
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
-        leader, *followers = [candidate.as_json() for candidate in self.candidates] or [None]
+        candidates = [candidate.as_json() for candidate in self.candidates]
         return {
             "resource": self.resource,
             "state": self.state,
-            "leader": leader,
-            "followers": followers,
+            "leader": candidates[0] if candidates else None,
+            "followers": candidates[1:],
             "foreign_children": list(self.foreign),
         }
 
@@ -99,11 +99,8 @@ async def take_snapshot(zk: ZKClient, resource: str, *, watch: bool = False) -> 
         if stat is not None and stat.created_zxid == each.fencing_token
     )
     foreign = tuple(sorted(child for child in children if not _OURS.fullmatch(child)))
-    if "DONE" in children:
-        state = State.BEING_ENDED
-    else:
-        state = State.LED if standing else State.NOBODY_STANDS
-    return Snapshot(resource, state, standing, foreign)
+    state = State.LED if standing else State.NOBODY_STANDS
+    return Snapshot(resource, State.BEING_ENDED if "DONE" in children else state, standing, foreign)
 
 
 async def _stat(zk: ZKClient, path: str) -> Any:

@@ -6,23 +6,15 @@ A session of ten seconds cannot end by itself in less than half of them: what is
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
-from golea_async import ZKClient
-from tests.support.certificates import Authority
 from tests.support.elections import eventually, is_there, soon, until_gone
 from tests.support.ensemble import Ensemble, SharedEnsemble
 from tests.support.guarded import Nursery, Program, guardians_of, nursery
-from tests.support.proxy import Proxy
-from tests.support.wire import OpCode, WireClient
-
-from .client.test_tls_and_auth import TlsServer
+from tests.support.wire import WireClient
 
 OwnEnsemble = Callable[..., Ensemble]
 

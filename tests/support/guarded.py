@@ -65,7 +65,9 @@ class Nursery:
         self._process = process
         self._programs: dict[str, Program] = {}
 
-    async def start(self, name: str, hosts: str, deed: str = "wait", *, timeout: float = 10, **settings: Any) -> Program:
+    async def start(
+        self, name: str, hosts: str, deed: str = "wait", *, timeout: float = 10, **settings: Any
+    ) -> Program:
         """Start a program, and return when it has its znode."""
         program = self._programs[name] = Program(name)
         order = {"name": name, "hosts": hosts, "deed": deed, "timeout": timeout, "settings": settings}

@@ -23,6 +23,10 @@ COMMANDS = {
         "watch": ("looking:watch", "Follow an election: a live table in a terminal, lines in a pipe."),
         "doctor": ("doctor:doctor", "Find out what is wrong with a ZooKeeper, or with an election."),
     },
+    "Run": {
+        "run": ("run:run", "Run a command while leading: it is dead before anybody else leads."),
+        "guard": ("guard:guard", "Run a program, and close its sessions when it is killed: for containers."),
+    },
     "Change": {
         "create": ("changing:create", "Make an election."),
         "depose": ("changing:depose_candidate", "Remove one candidate."),

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from golea_async import TLSFiles
+
 from .exits import Exit, Problem
 
 ZOOKEEPER = Group("ZooKeeper", sort_key=50)
@@ -95,14 +97,27 @@ class ZooKeeperOptions:
                 raise Problem(f"--tls-cert, --tls-key: {_why(error, self.tls_cert)}", Exit.USAGE) from None
         return context
 
-    def client_arguments(self, session_timeout: float) -> dict[str, Any]:
+    def files(self) -> TLSFiles | None:
+        """Return the same for a guardian, which makes a context of its own.
+
+        :raises Problem: there are no trusted certificates.
+        """
+        if self.context() is None:
+            return None
+        trusted = self.tls_ca or ssl.get_default_verify_paths().cafile
+        if trusted is None:
+            raise Problem("--tls-ca is needed: this system has no file of trusted certificates", Exit.USAGE)
+        return TLSFiles(trusted, self.tls_cert, self.tls_key)
+
+    def client_arguments(self, session_timeout: float, *, guardian: bool = False) -> dict[str, Any]:
         """Return what ``ZKClient`` takes."""
         return {
             "servers": self.hosts,
             "chroot": self.chroot,
             "session_timeout": session_timeout if self.session_timeout is None else self.session_timeout,
             "auth": self.credentials(),
-            "ssl": self.context(),
+            "ssl": self.files() if guardian else self.context(),
+            "guardian": guardian,
         }
 
 

@@ -80,3 +80,9 @@ def duration(seconds: float) -> str:
             rest = seconds % size // smaller
             return f"{seconds // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
     return f"{seconds} s"
+
+
+def remark_json(value: Any) -> None:
+    """Print a line of JSON beside the result."""
+    sys.stderr.write(json.dumps(value) + "\n")
+    sys.stderr.flush()

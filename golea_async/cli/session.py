@@ -81,7 +81,7 @@ async def connected(
     *,
     patience: float | None = PATIENCE,
     session_timeout: float = SESSION_TIMEOUT,
-    **more: Any,
+    guardian: bool = False,
 ) -> AsyncIterator[ZKClient]:
     """Enter with a client that is connected, and turn what can go wrong into problems with an exit code.
 
@@ -89,7 +89,7 @@ async def connected(
     :raises Problem: with what happened.
     """
     limit = (options.timeout or None) if options.timeout is not None else patience
-    arguments = options.client_arguments(session_timeout) | more
+    arguments = options.client_arguments(session_timeout, guardian=guardian)
     with explained():
         client = await _started(arguments, limit)
         try:

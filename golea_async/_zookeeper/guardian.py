@@ -45,7 +45,7 @@ class Guardian:
     """How the guardian of a client acts when the program is dead.
 
     :ivar delay: seconds for which it waits after the death, for what remote systems still do for the dead program. Less
-        than half the session timeout: later the session is left to end by itself.
+        than three eighths of the session timeout: later the session is left to end by itself.
     """
 
     delay: float = 0.0
@@ -99,12 +99,15 @@ class SessionGuard:
         GuardianProcess.of_this_process().guard(self._name, order)
 
     def _check_delay(self, timeout: float) -> None:
-        was_too_long, self._delay_is_too_long = self._delay_is_too_long, self._delay >= timeout / 2
+        # Half of it is the limit, and an eighth of it may have passed before the guardian knows of the death.
+        was_too_long, self._delay_is_too_long = self._delay_is_too_long, self._delay >= 3 / 8 * timeout
         if self._delay_is_too_long and not was_too_long:
             log.warning(
-                "the guardian's delay of %g s is not less than half the session timeout of %g s: it closes nothing; %s",
+                "the guardian's delay of %g s is too long for a session timeout of %g s, the session ends by itself "
+                "(less than %g s is short enough); %s",
                 self._delay,
                 timeout,
+                3 / 8 * timeout,
                 _WITHOUT,
             )
 
@@ -193,7 +196,7 @@ class GuardianProcess:
             return False
         try:
             self._check(self._socket)
-            self._socket.send(json.dumps(order).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self._socket.send(json.dumps(order).encode(), socket.MSG_NOSIGNAL)
             return True
         except OSError as error:
             log.debug("the guardian cannot be told: %s", error)
@@ -240,11 +243,11 @@ class GuardianProcess:
         """
         inode = os.fstat(ours.fileno()).st_ino
         try:
-            ours.settimeout(HELLO_TIMEOUT)
+            ours.setblocking(False)
             ours.send(b"{}", socket.MSG_NOSIGNAL)
-            greeting = ours.recv(guardian_process.MESSAGE_SIZE)
+            greeting = ours.recv(guardian_process.MESSAGE_SIZE) if _is_readable(ours, HELLO_TIMEOUT) else b""
             if not greeting:
-                raise OSError("it ended at once")
+                raise OSError("it says nothing")
             with self._changed:
                 self._socket, self._inode = ours, inode
                 for session in self._sessions.values():
@@ -263,14 +266,12 @@ class GuardianProcess:
 
     def _listen(self, ours: socket.socket) -> None:
         """Log what the guardian has to say, until its end or this one's."""
-        poll = select.poll()
-        poll.register(ours, select.POLLIN)
         with contextlib.suppress(OSError):
             while self._socket is ours:
-                poll.poll(1000 * LOOK_EVERY)
+                is_readable = _is_readable(ours, LOOK_EVERY)
                 self._check(ours)
-                with contextlib.suppress(BlockingIOError):
-                    said = ours.recv(guardian_process.MESSAGE_SIZE, socket.MSG_DONTWAIT)
+                if is_readable:
+                    said = ours.recv(guardian_process.MESSAGE_SIZE)
                     if not said:
                         return
                     self._warn(json.loads(said)["problem"])
@@ -335,6 +336,12 @@ def started_guardian() -> socket.socket:
         ours.close()
         raise _UnavailableError(f"{interpreter} ended with {code}")
     return ours
+
+
+def _is_readable(ours: socket.socket, timeout: float) -> bool:
+    poll = select.poll()
+    poll.register(ours, select.POLLIN)
+    return bool(poll.poll(1000 * timeout))
 
 
 def _socketpair() -> tuple[socket.socket, socket.socket]:

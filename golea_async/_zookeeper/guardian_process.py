@@ -222,7 +222,7 @@ def close_session(session: dict[str, Any], died_at: float) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1) if now() > died_at + SIGTERM_GRACE else None)
     latest = died_at + session["timeout"] / 2  # at which a ConnectRequest may be sent
     signal.alarm(max(int(latest - now()), 0) + 3)  # also where a name server hangs
-    time.sleep(max(0, died_at + session["delay"] - now()))
+    time.sleep(session["delay"])  # from now on: `died_at` is when the death was at the earliest
     for family, address, hostname in addresses(session["servers"]):
         limit = min(max(session["timeout"] / 8, 0.2), 2.0, latest - now())
         if limit <= 0:
@@ -334,7 +334,7 @@ def guard_from_beside(pid: int, pidfd: int, orders: int) -> None:
 
 def guard_as_parent(command: list[str]) -> int:
     """Run ``command`` as a child, guard it and those of its children that ask for it, and return its exit code."""
-    door, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    door, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # `outside` stays open: `door` never ends
     door.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     door.setblocking(False)
     outside.set_inheritable(True)
@@ -345,7 +345,6 @@ def guard_as_parent(command: list[str]) -> int:
     child = os.fork()
     if child == 0:
         execute(command, mask)
-    outside.close()
     keep_secrets()
     signal.set_wakeup_fd(comes)
     for number in signals:

@@ -29,6 +29,9 @@ FRAME = 0.1
 def demo(
     *,
     ensemble: Annotated[bool, Parameter(help="On three real ZooKeeper servers, not on one in memory.")] = False,
+    guardian: Annotated[
+        bool, Parameter(negative="--no-guardian", help="A killed leader's session is closed at once (it is).")
+    ] = True,
     candidates: Annotated[int, Parameter(help="How many processes stand (5).")] = 5,
     rounds: Annotated[int, Parameter(help="How many leaders are lost (6).")] = 6,
 ) -> int:
@@ -45,16 +48,16 @@ def demo(
         raise Problem("it takes two candidates and one round", Exit.USAGE)
 
     async def work() -> int:
-        return await _play(candidates, rounds, real=ensemble)
+        return await _play(candidates, rounds, real=ensemble, guardian=guardian)
 
     return run_async(work)
 
 
-async def _play(candidates: int, rounds: int, *, real: bool) -> int:
+async def _play(candidates: int, rounds: int, *, real: bool, guardian: bool) -> int:
     kind = "three real ZooKeeper servers" if real else "a ZooKeeper in memory (--ensemble: a real one)"
     say(f"Starting {kind}")
     try:
-        with ensemble_stage() if real else memory_stage() as stage:
+        with (ensemble_stage if real else memory_stage)(guardian=guardian) as stage:
             say(f"ZooKeeper is at {stage.hosts}; session timeout {stage.session_timeout:g} s")
             chronicle = Chronicle(say)
             if is_terminal():

@@ -1,7 +1,8 @@
 """The play of ``golea demo``: candidates, each a process, stand, lead, and are killed.
 
-Leaders are killed with SIGKILL, or told to resign, in turn; half-way the ZooKeeper server to which the leader is
-connected is lost and started again, and the leader goes on leading. Each time a leader is lost somebody else takes
+Leaders are killed with SIGKILL, or told to resign, in turn. Each has a guardian beside it, which closes the session of
+a killed one at once. Half-way the ZooKeeper server to which the leader is connected is lost and started again, and the
+leader goes on leading. Each time a leader is lost somebody else takes
 over, and a new process takes its place. The candidates (:mod:`golea_async.cli.demo_candidate`) report whether they
 believe to lead every 5 ms, and while one leads.
 """
@@ -46,23 +47,24 @@ class Stage:
     session_timeout: float
     servers: Sequence[StageServer]
     loss: str  # what happens to a server that is lost
+    guardian: bool  # whether candidates have one
 
 
 @contextmanager
-def memory_stage() -> Iterator[Stage]:
+def memory_stage(*, guardian: bool) -> Iterator[Stage]:
     """Three ports of a ZooKeeper in this process, without Java."""
     with MemoryZooKeeper(3) as zookeeper:
         servers = [StageServer(server.port, server.stop, server.start) for server in zookeeper.servers]
-        yield Stage(zookeeper.hosts, session_timeout=1.5, servers=servers, loss="stop")
+        yield Stage(zookeeper.hosts, session_timeout=1.5, servers=servers, loss="stop", guardian=guardian)
 
 
 @contextmanager
-def ensemble_stage() -> Iterator[Stage]:
+def ensemble_stage(*, guardian: bool) -> Iterator[Stage]:
     """Three real ZooKeeper servers."""
     # The death of ZooKeeper's own leader costs the ensemble about 0.5 s here, and a lease must outlast it.
     with Ensemble(3, tick=0.5) as ensemble:
         servers = [StageServer(server.port, server.kill, server.start) for server in ensemble.servers]
-        yield Stage(ensemble.hosts, session_timeout=3.0, servers=servers, loss="kill -9")
+        yield Stage(ensemble.hosts, session_timeout=3.0, servers=servers, loss="kill -9", guardian=guardian)
 
 
 # ---------------------------------------------------------------------- the candidates
@@ -87,6 +89,7 @@ class CandidateProcess:
             RESOURCE,
             self.name,
             str(stage.session_timeout),
+            "guardian" if stage.guardian else "no-guardian",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the demo, which then tells the candidates

@@ -26,12 +26,16 @@ from typing import Any
 
 from aiozk.states import States
 
-from golea_async import Guardian, TLSFiles, ZKClient
+from golea_async import AsyncElection, Guardian, TLSFiles, ZKClient
 
-from .elections import soon
-from .wire import expire_session
+from .elections import eventually, is_there, soon, until_gone
+from .wire import WireClient, expire_session
 
 ROOT = Path(__file__).parents[2]
+
+TIMEOUT = 10.0
+"""Session timeout of the programs: it cannot end by itself in less than half of that."""
+LATEST = TIMEOUT / 2
 
 
 # ---------------------------------------------------------------------- the test's side
@@ -42,13 +46,14 @@ class Program:
     """One of the programs.
 
     :ivar path: its ephemeral znode.
+    :ivar port: the server to which it is connected.
     :ivar warnings: what it was warned of.
     """
 
     name: str
     pid: int = 0
     path: str = ""
-    session_id: int = 0
+    port: int = 0
     warnings: list[str] = field(default_factory=list)
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
     is_done: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,7 +71,7 @@ class Nursery:
         self._programs: dict[str, Program] = {}
 
     async def start(
-        self, name: str, hosts: str, deed: str = "wait", *, timeout: float = 10, **settings: Any
+        self, name: str, hosts: str, deed: str = "wait", *, timeout: float = TIMEOUT, **settings: Any
     ) -> Program:
         """Start a program, and return when it has its znode."""
         program = self._programs[name] = Program(name)
@@ -76,6 +81,19 @@ class Nursery:
         await soon(program.is_ready.wait())
         return program
 
+    def tell(self, program: Program) -> None:
+        """Have a program do its deed, also where process ids are others than here."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"tell": program.pid}).encode() + b"\n")
+
+    def kill(self) -> None:
+        """Kill the process that was started, but no program."""
+        self._process.kill()
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
     async def read(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
@@ -83,7 +101,7 @@ class Nursery:
             program = self._programs[said["name"]]
             match said["event"]:
                 case "ready":
-                    program.pid, program.path, program.session_id = said["pid"], said["path"], said["session"]
+                    program.pid, program.path, program.port = said["pid"], said["path"], said["port"]
                     program.is_ready.set()
                 case "warning":
                     program.warnings.append(said["text"])
@@ -112,25 +130,47 @@ async def nursery(*prefix: str, **environment: str) -> AsyncIterator[Nursery]:
         await reading
 
 
+def proc(pid: int, name: str) -> str:
+    """Return what a file of ``/proc`` says of a process."""
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
 def guardians_of(pid: int) -> list[int]:
-    """Return the process ids of a program's guardians."""
-    return [found for found, command in _processes() if "guardian_process.py" in command and str(pid) in command[-3:-2]]
-
-
-def all_guardians() -> list[int]:
-    """Return the process ids of all guardians on the machine that stand beside a program."""
-    return [found for found, command in _processes() if any(part.endswith("guardian_process.py") for part in command)]
-
-
-def _processes() -> list[tuple[int, list[str]]]:
+    """Return the process ids of a program's guardians, in its own pid namespace."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with suppress(OSError):
-                command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-                names = [part.rpartition("/")[2] for part in command]
-                found.append((int(entry.name), names))
+            with suppress(OSError, ValueError):
+                script, *numbers = (entry / "cmdline").read_bytes().decode().split("\0")[3:5]
+                if script.endswith("guardian_process.py") and numbers == [str(pid)]:
+                    found.append(int(entry.name))
     return found
+
+
+async def guarded(*programs: Program) -> list[int]:
+    """Return the process ids of the programs' guardians, when they have been told of the sessions."""
+    await eventually(lambda: all(len(guardians_of(program.pid)) == 1 for program in programs))
+    await asyncio.sleep(0.2)
+    return [guardians_of(program.pid)[0] for program in programs]
+
+
+async def live(wire: WireClient, *programs: Program) -> None:
+    """Check that all of the sessions are there."""
+    for program in programs:
+        assert await is_there(wire, program.path), program.name
+
+
+async def closed_in_time(wire: WireClient, *programs: Program) -> None:
+    """Wait until the sessions have ended, sooner than by themselves."""
+    async with asyncio.timeout(LATEST):
+        for program in programs:
+            await until_gone(wire, program.path)
+
+
+async def guardians_end(*programs: Program) -> None:
+    """Wait until no guardian of the programs is left."""
+    for program in programs:
+        await eventually(lambda pid=program.pid: guardians_of(pid) == [])  # type: ignore[misc]
 
 
 # ---------------------------------------------------------------------- the programs' side
@@ -220,6 +260,7 @@ BEFORE: dict[str, Callable[[ZKClient], Awaitable[None]]] = {
 """What is done before the znode is made; then the program waits."""
 
 DEEDS: dict[str, Callable[[], object]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: os._exit(3),
     "abort": os.abort,
     "segfault": segfault,
@@ -243,20 +284,24 @@ async def program(name: str, hosts: str, deed: str, timeout: float, settings: di
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     files = settings.pop("tls", None)
     delay = settings.pop("delay", 0)
-    auth = [tuple(pair) for pair in settings.pop("auth", [])]
+    resource = settings.pop("resource", None)
     zk = ZKClient(
         hosts,
         session_timeout=timeout,
         guardian=Guardian(delay=delay),
         ssl=None if files is None else TLSFiles(*files),
-        auth=auth,
         **settings,
     )
     await zk.start()
     if deed in BEFORE:
         await BEFORE[deed](zk)
-    path = await zk.create(f"/guarded-{name}", ephemeral=True)
-    say(name, "ready", pid=os.getpid(), path=f"{zk.chroot}{path}", session=zk.session.session_id)
+    if resource is None:
+        path = await zk.create(f"/guarded-{name}", ephemeral=True)
+    else:
+        await (election := AsyncElection(zk, resource, name)).start()
+        path = election.status.candidate_id or ""
+    assert zk.session.conn is not None
+    say(name, "ready", pid=os.getpid(), path=f"{zk.chroot or ''}{path}", port=zk.session.conn.port)
     await told.wait()
     if deed in DEEDS:
         DEEDS[deed]()
@@ -271,13 +316,17 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, reap)
     children = []
     for line in sys.stdin:
+        order = json.loads(line)
+        if "tell" in order:
+            os.kill(order["tell"], signal.SIGUSR1)
+            continue
         child = os.fork()
         if child == 0:
             os.setsid()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             try:
-                asyncio.run(program(**json.loads(line)))
+                asyncio.run(program(**order))
             finally:
                 os._exit(1)
         children.append(child)

@@ -50,12 +50,14 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff's rules and format, the types, and which module may import which."""
+    """Ruff's rules and format, the types, which module may import which, and the public interface as it is recorded."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py")
+    session.run("stubtest", "aiozk", "--ignore-missing-stub")
     session.run("lint-imports")
+    session.run("python", "-m", "tests.api")
 
 
 @nox.session
@@ -109,6 +111,28 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "tests.benchmarks.client")
     session.run("python", "-m", "tests.benchmarks.elections")
     session.run("python", "-m", "tests.benchmarks.faults", *session.posargs)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Are the types of the public interface complete, as a type checker of a user's sees them?"""
+    install(session, "types")
+    session.run("pyright", "--verifytypes", "golea_async", "--ignoreexternal")
+
+
+@nox.session
+def versions(session: nox.Session) -> None:
+    """The tests on each Python, lowest and newest dependencies, and each ZooKeeper that is here; `-- --list`: which."""
+    session.install("pip>=24")
+    group = nox.project.dependency_groups(PYPROJECT, "test")
+    session.run("python", "-m", "tests.versions", *session.posargs, "--group", *group)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the package, and try it in fresh environments; check the workflow files; `-- --version v0.1.0`: a tag's."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "package"))
+    session.run("python", "-m", "tests.package", *session.posargs)
 
 
 @nox.session

@@ -1,5 +1,7 @@
 """What `golea_async` offers: all of it is imported from there."""
 
+from aiozk import ACL
+
 from ._candidates import Candidate
 from .admin import (
     create_election,
@@ -29,6 +31,7 @@ from .status import Role, Status
 from .transaction import Transaction
 
 __all__ = [
+    "ACL",
     "AsyncElection",
     "Candidate",
     "CandidateDeletedError",

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from aiozk import exc
 
+from ._protocol.oddities import other_recipes
+from ._protocol.refusals import accept, require_done
 from ._protocol.standing import in_order
 from ._shared.channel import Channel
-from ._zookeeper.replies import Reply, accept, is_missing
+from ._shared.said import warn_once
+from ._zookeeper.replies import Reply, is_missing
 from .exceptions import election_not_found
 
 
@@ -39,8 +42,10 @@ async def list_ids(connection: Channel, resource: str) -> list[str]:
 
     A server that leads ZooKeeper and is cut off from the others goes on answering it.
     """
-    _, listed = await connection.send(connection.check(resource), connection.children(resource))
+    barrier, listed = await connection.send(connection.check(resource), connection.children(resource))
+    require_done(barrier)
     require_election(listed, resource)
+    warn_once(connection.client, other_recipes(resource, listed.children), f"others in {resource}")
     return [f"{resource}/{name}" for name in in_order(listed.children)]
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from contextlib import suppress
 from typing import Any
 
 import aiozk
 
 from ._own_work import OwnWork
-from ._protocol.steps import Ask, Pause, Step, WorkStopped
+from ._protocol.refusals import NotDoneError, pause_before
+from ._protocol.steps import Ask, ConnectionLostError, Pause, Step, WorkStopped
 from ._protocol.teardown import Teardown
-from ._shared.batch import ConnectionLostError
 from ._shared.before_close import finish_before_close
 from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
@@ -72,6 +73,7 @@ class Ender:
 
     async def run(self) -> None:
         """Carry it through; to be run in the background task."""
+        tries = 0
         try:
             while not self.outcome.done():
                 channel = await self._context.connected()
@@ -80,6 +82,9 @@ class Ender:
                 except ConnectionLostError:
                     if self._is_given_up:
                         raise self._given_up() from None
+                except NotDoneError:
+                    tries += 1
+                    await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
                 else:
                     self.outcome.set_result(None)
         except Exception as error:  # noqa: BLE001  # raised where the outcome is awaited

@@ -9,11 +9,12 @@ import aiozk
 from aiozk import exc
 
 from ._candidates import Candidate, candidate_of
+from ._protocol.refusals import accept, require_done
 from ._protocol.standing import in_order
 from ._shared.channel import Channel
 from ._shared.client_context import on_connection
 from ._shared.watch_table import Event
-from ._zookeeper.replies import accept, is_missing
+from ._zookeeper.replies import is_missing
 from ._zookeeper.wire import WatchKind
 from .exceptions import election_not_found
 
@@ -48,7 +49,8 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
     async def _look(self, connection: Channel, watches: _Watches) -> Candidate | None:
         """Return who leads now, with a watch that fires when that may change."""
         while True:
-            _, listed = await connection.send(connection.sync(self._resource), connection.children(self._resource))
+            synced, listed = await connection.send(connection.sync(self._resource), connection.children(self._resource))
+            require_done(synced)
             if is_missing(accept(listed, exc.NoNode, path=self._resource, resource=self._resource)):
                 if not self._has_read:
                     raise election_not_found(self._resource)
@@ -59,6 +61,7 @@ class LeaderObserver(AsyncIterator[Candidate | None]):
             elif not (names := in_order(listed.children)):
                 watches.add(self._resource, WatchKind.CHILDREN)
                 (listed,) = await connection.send(connection.children(self._resource, watch=True))
+                accept(listed, exc.NoNode, path=self._resource, resource=self._resource)
                 if not is_missing(listed) and not in_order(listed.children):
                     return None
             else:

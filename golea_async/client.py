@@ -6,6 +6,7 @@ Where aiozk's client waits for a session timeout, this one reads the socket; whe
   3.5.1 or newer (:attr:`ZKClient.features`).
 - What is not idempotent is sent once. When its outcome is unknown, that is what the error says.
 - A session is lost when ZooKeeper says so, and never else.
+- Waiting is never silent: a WARNING names every server with what became of it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ import aiozk
 from aiozk.features import Features
 
 from ._shared.before_close import finish_unfinished
+from ._zookeeper.arguments import check_acl, check_chroot
 from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
 from ._zookeeper.guardian import Guardian, session_guard
+from ._zookeeper.hosts import parse_hosts
+from ._zookeeper.loops import check_loop
 from ._zookeeper.session import Session
 from ._zookeeper.tls_files import TLSFiles
 
@@ -71,7 +75,7 @@ class ZKClient(aiozk.ZKClient):
         servers: str,
         chroot: str | None = None,
         session_timeout: float = 10,
-        default_acl: Any = None,
+        default_acl: Sequence[aiozk.ACL] | None = None,
         retry_policy: aiozk.RetryPolicy | None = None,
         allow_read_only: bool = False,
         read_timeout: float | None = None,
@@ -86,16 +90,28 @@ class ZKClient(aiozk.ZKClient):
         :param chroot: all paths are below this one; made by :meth:`start` if it is missing.
         :param session_timeout: the session timeout to ask for, in seconds; ZooKeeper may grant another.
         :param default_acl: what ``create`` and ``ensure_path`` use when they are given none.
-        :param retry_policy: how often a read is sent again after its connection died; for ever by default.
-        :param allow_read_only: also take a server that is cut off from the ensemble and only answers reads.
+        :param retry_policy: how often a read, or a delete, is sent again after its connection died; for ever by
+            default.
+        :param allow_read_only: also take a server that is cut off from the ensemble and only answers reads, until one
+            that writes can be reached.
         :param read_timeout: the most that one try to connect may take, in seconds; by default at most the session
             timeout divided by the number of servers, or a second if that is more.
-        :param ssl: connect with TLS, and never without. The host names in ``servers`` must match the certificates.
+        :param ssl: connect with TLS, and never without: a context, or the files that make one. The host names in
+            ``servers`` must match the certificates.
         :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
         :param guardian: have a small process close the session at once when this program is killed; a
             :class:`Guardian` says more about how. Where TLS is used it needs ``ssl=TLSFiles(...)``.
-        :raises ValueError: ``guardian`` stands beside an ``SSLContext``, which cannot be handed over.
+        :raises TypeError: an argument is of the wrong type.
+        :raises OSError: a file of ``ssl=TLSFiles(...)`` cannot be read or used.
+        :raises ValueError: an argument cannot be right; the error says what to write.
         """
+        check_chroot(chroot)
+        check_acl("default_acl", default_acl)
+        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext | TLSFiles):
+            raise TypeError(f"ssl must be an ssl.SSLContext, TLSFiles, or None, not {ssl!r:.60}")
+        if retry_policy is not None and not (hasattr(retry_policy, "enforce") and hasattr(retry_policy, "clear")):
+            raise TypeError(f"retry_policy must be an aiozk.RetryPolicy, or None, not {retry_policy!r:.60}")
+        parse_hosts(servers)  # aiozk's own reading of it knows no errors
         super().__init__(servers, chroot, session_timeout, default_acl, retry_policy, allow_read_only, read_timeout)
         self.session = Session(
             servers,
@@ -107,7 +123,7 @@ class ZKClient(aiozk.ZKClient):
             auth=auth,
             guard=session_guard(guardian, ssl),
         )
-        self.stat_cache = StatCache()
+        self.stat_cache: dict[str, Any] = StatCache()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -126,11 +142,14 @@ class ZKClient(aiozk.ZKClient):
     async def start(self) -> None:
         """Connect, for as long as it takes; the time limit is the caller's. A second call waits too.
 
-        Cancelled or failed, the first call leaves nothing behind.
+        Cancelled or failed, the first call leaves nothing behind. While it waits, a WARNING under
+        ``golea_async.client`` names every server with what became of it, after 3 seconds and then each minute; a time
+        limit that strikes has that text as a note.
 
-        :raises ssl.SSLError: TLS refused a server, or was refused by one.
-        :raises AuthenticationError: a server refused what was given as ``auth=``.
+        :raises ssl.SSLError: TLS refused every server, or was refused by it.
+        :raises AuthenticationError: every server refused what was given as ``auth=``.
         :raises NotSentError: when this process was forked from the one that started the client.
+        :raises RuntimeError: it was started in another event loop, or none of asyncio's runs.
         """
         started_here = not self.session.started
         await self.session.start()
@@ -147,8 +166,9 @@ class ZKClient(aiozk.ZKClient):
             try:
                 await self.ensure_path("/")
                 return
-            except OutcomeUnknownError:  # To make it twice does no harm.
-                continue
+            except OutcomeUnknownError as error:  # To make it twice does no harm.
+                if error.is_final:
+                    raise
 
     async def close(self) -> None:
         """End the session, within about a second. In any state, any number of times.
@@ -156,9 +176,12 @@ class ZKClient(aiozk.ZKClient):
         An ending of an election that has begun on this client is waited for, at most the session timeout: given up
         half-way it would leave an election in which nobody can stand.
 
+        :raises RuntimeError: it was started in another event loop.
         :raises NotSentError: when this process was forked from the one that started the client.
         """
         self.session.check_process()
+        if self.session.started:
+            check_loop(self.session.loop, "the ZooKeeper client")
         try:
             await finish_unfinished(self)
         finally:
@@ -172,7 +195,8 @@ class ZKClient(aiozk.ZKClient):
     def session_events(self) -> SessionEvents:
         """Follow the session: an async iterator of :class:`SessionEvent`, from this call on.
 
-        None is missed, however fast they follow each other; it ends when the client is closed.
+        None is missed, however fast they follow each other, unless thousands wait to be read; it ends when the client
+        is closed.
         """
         self.session.check_process()
         return self.session.events.subscribe()

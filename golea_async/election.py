@@ -17,13 +17,16 @@ import aiozk
 
 from ._arguments import check_awaitable, check_timeout, check_work
 from ._caller import Caller, release_own
-from ._candidacy import Candidacy
 from ._ender import end
 from ._own_work import OwnWork
-from ._protocol.standing import check_name, check_resource
+from ._protocol.paths import check_name, check_resource
+from ._runner import Runner
 from ._shared.channel import check_client
+from ._shared.client_context import waiting_noted
 from ._shared.held import held
 from ._shared.shielded import completion
+from ._zookeeper.arguments import check_flag
+from ._zookeeper.loops import check_loop, running_loop
 from ._zookeeper.process import other_process, this_process
 from .exceptions import ElectionError, LeadershipLostError, NotStandingError
 from .leadership import Body, Leadership
@@ -60,15 +63,16 @@ class AsyncElection:
         resign_timeout: float | None = 10,
     ) -> None:
         check_client(zk)
+        check_flag("rejoin", rejoin)
         check_timeout(resign_timeout, "resign_timeout")
-        self.resource = check_resource(resource)
-        self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
+        self.resource: str = check_resource(resource)
+        self.name: str = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
         self._process = this_process()  # that has started it
         self._resign_timeout = resign_timeout
         self._resignations = 0
-        self._new_candidacy = partial(Candidacy, zk, resource, self.name, check_name(self.name), rejoin=rejoin)
-        self._candidacy = self._new_candidacy()
+        self._new_runner = partial(Runner, zk, resource, self.name, check_name(self.name), rejoin=rejoin)
+        self._runner = self._new_runner()
 
     def __repr__(self) -> str:
         status = self.status
@@ -77,7 +81,7 @@ class AsyncElection:
     @property
     def status(self) -> Status:
         """The latest status. Its role is history: only :attr:`is_leader` tells about now."""
-        return self._candidacy.belief.board.latest
+        return self._runner.public.board.latest
 
     @property
     def is_leader(self) -> bool:
@@ -85,13 +89,13 @@ class AsyncElection:
 
         It reads the clock: right also in the first instruction after a freeze.
         """
-        leadership = self._candidacy.belief.leadership
+        leadership = self._runner.public.leadership
         return leadership is not None and leadership.is_valid
 
     @property
     def current_leadership(self) -> Leadership | None:
         """The present leadership, None while this does not lead: for who must act as leader or decline."""
-        leadership = self._candidacy.belief.leadership
+        leadership = self._runner.public.leadership
         return leadership if leadership is not None and leadership.is_valid else None
 
     def statuses(self) -> AsyncIterator[Status]:
@@ -104,16 +108,16 @@ class AsyncElection:
         its gain, and the last thing read is the truth.
         """
         self._check_process()
-        return self._candidacy.belief.board.reader()
+        return self._runner.public.board.reader()
 
     def _check_process(self) -> None:
         """Refuse a forked child: the candidate, its session and its tasks are its parent's.
 
         :raises ElectionError: when it stands, or is leaving, in another process.
         """
-        task, refusal = self._candidacy.task, other_process("this election", self._process)
+        task, refusal = self._runner.task, other_process("this election", self._process)
         if refusal is not None and task is not None and not task.done():
-            raise self._candidacy.identity.error(ElectionError, f"cannot be used here: {refusal}")
+            raise self._runner.identity.error(ElectionError, f"cannot be used here: {refusal}")
 
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
@@ -134,46 +138,47 @@ class AsyncElection:
         self._check_process()
         if self._stands:
             raise self._stands_already()
-        if self._candidacy.has_ended_for_good:
-            await self._begin_anew(self._candidacy)
-        candidacy, self._process = self._candidacy, this_process()
-        candidacy.start()
+        if self._runner.has_ended_for_good:
+            await self._begin_anew(self._runner)
+        runner, self._process = self._runner, this_process()
+        runner.start()
         try:
-            status = await candidacy.belief.board.decision()
+            with waiting_noted(self._zk):
+                status = await runner.public.board.decision()
         except asyncio.CancelledError:
-            candidacy.leave()
+            runner.leave()
             raise
         if status.role is Role.NONE:
-            raise status.error or self._resigned_while_starting(candidacy)
+            raise status.error or self._resigned_while_starting(runner)
         return status
 
     @property
     def _stands(self) -> bool:
-        return self._candidacy.task is not None and not self._candidacy.has_ended_for_good
+        return self._runner.task is not None and not self._runner.has_ended_for_good
 
-    async def _begin_anew(self, former: Candidacy) -> None:
+    async def _begin_anew(self, former: Runner) -> None:
         """Wait until nothing of the former candidacy is in ZooKeeper: else it would be followed by its successor."""
         resignations = self._resignations
-        release_own(former.belief.bodies)  # the work that is being stopped must not be waited for by itself
+        release_own(former.public.bodies)  # the work that is being stopped must not be waited for by itself
         if former.task is not None:
             await asyncio.wait({former.task})
             if former.withdraw_again():
                 await asyncio.wait({former.task})
-        if self._candidacy is not former:
+        if self._runner is not former:
             raise self._stands_already()
         if self._resignations != resignations:
             raise self._resigned_while_starting(former)
         if (error := self._what_is_left(former)) is not None:
             raise error
-        self._candidacy = self._new_candidacy()
+        self._runner = self._new_runner()
 
     def _stands_already(self) -> ElectionError:
-        return self._candidacy.identity.error(
+        return self._runner.identity.error(
             ElectionError, "was started already, and stands: resign() first, or make another AsyncElection"
         )
 
-    def _resigned_while_starting(self, candidacy: Candidacy) -> NotStandingError:
-        return candidacy.identity.error(NotStandingError, "resigned while it was starting")
+    def _resigned_while_starting(self, runner: Runner) -> NotStandingError:
+        return runner.identity.error(NotStandingError, "resigned while it was starting")
 
     async def wait_for_leadership(self) -> Leadership:
         """Wait until this candidate leads, and return that stretch of leading, valid at this instant.
@@ -184,7 +189,9 @@ class AsyncElection:
         :raises ElectionError: what ended the election for this candidate.
         """
         self._check_process()
-        return await _leading(self._candidacy)
+        self._check_loop()
+        with waiting_noted(self._zk):
+            return await _leading(self._runner)
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
         """Run a body as the leader: ``async with election.leadership() as leadership: ...``.
@@ -216,17 +223,17 @@ class AsyncElection:
         """
         check_work(work)
         self._check_process()
-        candidacy = None
+        runner = None
         with held():
             try:
                 if not self._stands:
                     await self.start()
-                candidacy = self._candidacy
-                result = await _work_until_done(candidacy, work)
+                runner = self._runner
+                result = await _work_until_done(runner, work)
             except BaseException as error:
-                await self._withdraw_beside(error, candidacy or self._candidacy)
+                await self._withdraw_beside(error, runner or self._runner)
                 raise
-            await self._withdraw(candidacy, self._resign_timeout)
+            await self._withdraw(runner, self._resign_timeout)
             return result
 
     async def __aenter__(self) -> Self:
@@ -242,12 +249,12 @@ class AsyncElection:
         if error is None:
             await self.resign(timeout=self._resign_timeout)
         else:
-            await self._withdraw_beside(error, self._candidacy)
+            await self._withdraw_beside(error, self._runner)
 
-    async def _withdraw_beside(self, error: BaseException, candidacy: Candidacy) -> None:
+    async def _withdraw_beside(self, error: BaseException, runner: Runner) -> None:
         """Resign on the way out of an exception, which propagates: a failure is a note on it, and a WARNING."""
         try:
-            await self._withdraw(candidacy, self._resign_timeout)
+            await self._withdraw(runner, self._resign_timeout)
         except ElectionError as failure:
             error.add_note(f"and then: {failure}")
             _logger.warning("%s", failure)
@@ -270,55 +277,63 @@ class AsyncElection:
             session.
         """
         check_timeout(timeout)
-        await self._withdraw(self._candidacy, timeout)
+        self._check_process()
+        self._check_loop()
+        await self._withdraw(self._runner, timeout)
 
-    async def _withdraw(self, candidacy: Candidacy, timeout: float | None) -> None:
+    def _check_loop(self) -> None:
+        """Refuse another event loop than the one in which this was started: nothing would be heard of there."""
+        running_loop()
+        if self._runner.task is not None:
+            check_loop(self._runner.task.get_loop(), f"the election of {self.name!r} in {self.resource}")
+
+    async def _withdraw(self, runner: Runner, timeout: float | None) -> None:
         self._check_process()
         self._resignations += 1
         deadline = None
         if timeout is not None and timeout < math.inf:
             deadline = asyncio.get_running_loop().time() + timeout
-        caller = Caller(candidacy.belief.bodies)
-        candidacy.leave()
+        caller = Caller(runner.public.bodies)
+        runner.leave()
         caller.bodies_are_stopped()
         try:
-            await self._see_withdrawn(candidacy, caller, deadline)
+            await self._see_withdrawn(runner, caller, deadline)
         except asyncio.CancelledError:
-            if (error := self._what_is_left(candidacy)) is not None:
+            if (error := self._what_is_left(runner)) is not None:
                 _logger.warning("%s", error)  # nobody else says it: the cancellation propagates
             raise
-        if (error := self._what_is_left(candidacy)) is not None:
+        if (error := self._what_is_left(runner)) is not None:
             raise error
-        await candidacy.closed()
+        await runner.closed()
 
-    async def _see_withdrawn(self, candidacy: Candidacy, caller: Caller, deadline: float | None) -> None:
+    async def _see_withdrawn(self, runner: Runner, caller: Caller, deadline: float | None) -> None:
         """Wait for the background task; where that was cancelled or refused, try once more, in this task's time.
 
         The end of ``asyncio.run`` cancels both of them.
         """
 
         async def end_of_task() -> None:
-            if candidacy.task is not None:
+            if runner.task is not None:
                 left = None if deadline is None else max(0, deadline - asyncio.get_running_loop().time())
-                await completion(candidacy.task, left, caller.on_cancel)
+                await completion(runner.task, left, caller.on_cancel)
 
         try:
             await end_of_task()
         except asyncio.CancelledError:
-            if candidacy.withdraw_again():
+            if runner.withdraw_again():
                 await end_of_task()
             raise
-        if candidacy.withdraw_again():
+        if runner.withdraw_again():
             await end_of_task()
 
-    def _what_is_left(self, candidacy: Candidacy) -> ElectionError | None:
+    def _what_is_left(self, runner: Runner) -> ElectionError | None:
         """Return an error when it is not known that the candidate's znode is gone."""
-        identity, task = candidacy.identity, candidacy.task
-        if task is None or (task.done() and candidacy.is_withdrawn):
+        identity, task = runner.identity, runner.task
+        if task is None or (task.done() and runner.is_withdrawn):
             return None
-        if candidacy.withdrawal_error is not None:
-            return candidacy.withdrawal_error
-        if candidacy.belief.has_work:
+        if runner.withdrawal_error is not None:
+            return runner.withdrawal_error
+        if runner.public.has_work:
             return identity.not_withdrawn(
                 "has work in leadership() that has not stopped in time, so its znode stays, and"
             )
@@ -336,33 +351,33 @@ class AsyncElection:
         """
         self._check_process()
         if not self._stands:
-            raise self._candidacy.identity.error(
+            raise self._runner.identity.error(
                 NotStandingError,
                 "does not stand: start() it first, or use `await end_election(zk, resource)`",
             )
-        candidacy = self._candidacy
+        runner = self._runner
         with OwnWork.here(self._zk, self.resource) as work:
             await end(self._zk, self.resource, work, deletes_election=False)
-            candidacy.end()
-            if candidacy.task is not None:
-                await asyncio.wait({candidacy.task})
-            await candidacy.closed()
+            runner.end()
+            if runner.task is not None:
+                await asyncio.wait({runner.task})
+            await runner.closed()
 
 
-async def _leading(candidacy: Candidacy) -> Leadership:
+async def _leading(runner: Runner) -> Leadership:
     """Wait until this candidate leads: the one that stands now, and none that the same object begins later."""
-    if candidacy.task is None:
-        raise candidacy.identity.error(NotStandingError, "does not stand: start() it first")
-    async for _ in candidacy.belief.board.reader():
-        leadership = candidacy.belief.leadership
+    if runner.task is None:
+        raise runner.identity.error(NotStandingError, "does not stand: start() it first")
+    async for _ in runner.public.board.reader():
+        leadership = runner.public.leadership
         if leadership is not None and leadership.is_valid:
             return leadership
-    raise candidacy.belief.board.latest.error or candidacy.identity.error(NotStandingError, "has resigned")
+    raise runner.public.board.latest.error or runner.identity.error(NotStandingError, "has resigned")
 
 
-async def _work_until_done(candidacy: Candidacy, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
+async def _work_until_done(runner: Runner, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
     while True:
-        leadership, body = None, Body(partial(_leading, candidacy))
+        leadership, body = None, Body(partial(_leading, runner))
         try:
             async with body as leadership:
                 return await check_awaitable(work(leadership), work)

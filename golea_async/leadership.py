@@ -13,17 +13,15 @@ import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import aiozk
 import anyio
 
 from ._shared.held import hold, let_go
 from ._shared.lease import Lease
 from .exceptions import ElectionError, ElectionOverError, LeadershipLostError
 from .transaction import Transaction
-
-if TYPE_CHECKING:
-    from ._candidacy import Candidacy
 
 _logger = logging.getLogger("golea_async.leadership")
 
@@ -36,11 +34,24 @@ class Leadership:
 
     :ivar fencing_token: the candidate znode's ``czxid``: never smaller than an earlier leader's of this election. What
         reaches other systems carries it, so that they can refuse a leader of the past.
+    :ivar about: says something of the candidate.
     """
 
-    def __init__(self, candidacy: Candidacy, lease: Lease, path: str, fencing_token: int) -> None:
+    def __init__(
+        self,
+        client: aiozk.ZKClient,
+        lease: Lease,
+        path: str,
+        fencing_token: int,
+        about: Callable[[str], str],
+        unnoticed_loss: Callable[[], ElectionError | None],
+        lapse: Callable[[], ElectionError],
+    ) -> None:
         self.fencing_token = fencing_token
-        self._candidacy = candidacy
+        self.about = about
+        self._client = client
+        self._unnoticed_loss = unnoticed_loss
+        self._lapse = lapse
         self._lease = lease
         self._stretch = lease.stretch
         self._path = path
@@ -56,7 +67,7 @@ class Leadership:
     @property
     def is_valid(self) -> bool:
         """Whether nobody else can lead now: reads the clock, right also in the first instruction after a freeze."""
-        return not self._is_lost and self.is_leased and not self._candidacy.is_client_closed
+        return not self._is_lost and self.is_leased and self._unnoticed_loss() is None
 
     @property
     def is_leased(self) -> bool:
@@ -83,15 +94,13 @@ class Leadership:
 
     def transaction(self) -> Transaction:
         """Return a ZooKeeper transaction that commits only while this candidate's znode stands."""
-        return Transaction(self._candidacy.client, self._path, self.check, self.lost_error)
+        return Transaction(self._client, self._path, self.check, self.lost_error)
 
     def lost_error(self) -> LeadershipLostError:
         """Say that this is lost, and why."""
-        cause = self._cause or self._candidacy.unnoticed_loss()
+        cause = self._cause or self._unnoticed_loss() or self._lapse()
         what = f"does not lead any more (fencing token {self.fencing_token}): stop the work"
-        error = LeadershipLostError(
-            self._candidacy.identity.about(what), resource=cause.resource, candidate_id=self._path
-        )
+        error = LeadershipLostError(self.about(what), resource=cause.resource, candidate_id=self._path)
         error.__cause__ = cause
         return error
 
@@ -132,10 +141,6 @@ class Leadership:
         """The work within it that has not ended."""
         return tuple(self._bodies)
 
-    def about(self, what: str) -> str:
-        """Say something of this candidate."""
-        return self._candidacy.identity.about(what)
-
     async def stopped(self) -> None:
         """Wait until every body has ended, but for those that were released."""
         while self._bodies:
@@ -158,7 +163,7 @@ class Leadership:
 
     def is_in(self, absolute_path: str) -> bool:
         """Whether this is the leadership of that election, by its path without a chroot."""
-        return bool(self._candidacy.client.normalize_path(self._path.rpartition("/")[0]) == absolute_path)
+        return bool(self._client.normalize_path(self._path.rpartition("/")[0]) == absolute_path)
 
     def enter(self, body: Body) -> None:
         """Count a body that begins."""
@@ -194,8 +199,8 @@ class Body:
         self._own_cancellations = 0
         self._is_released = False
         self._holds = 0  # calls within it that are ending its election
-        self.ends_its_election = False
-        self.is_cancelling = False  # right now, in this very call
+        self.ends_its_election: bool = False
+        self.is_cancelling: bool = False  # right now, in this very call
         self.has_cancelled: asyncio.Task[object] | None = None  # who ran while the body was cancelled, and awaits it
         self.is_waited_for_once = False  # until it would be cancelled again
         self._timer: asyncio.TimerHandle | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import TracebackType
@@ -11,11 +12,13 @@ from typing import Any, NamedTuple, Self
 import aiozk
 from aiozk import exc
 
-from ._shared.batch import ConnectionLostError
+from ._protocol.refusals import NotDoneError, accept, pause_before, require_done
+from ._protocol.steps import ConnectionLostError
 from ._shared.channel import Channel
-from ._shared.client_context import ClientContext
-from ._zookeeper.replies import ResponseError, accept, first_failure, is_refused
+from ._shared.client_context import ClientContext, waiting_noted
+from ._zookeeper.replies import ResponseError, first_failure, is_refused
 from ._zookeeper.requests import Request
+from ._zookeeper.suspects import is_large
 from .exceptions import ElectionError, LeadershipLostError
 
 
@@ -59,7 +62,10 @@ class Transaction:
         self._lost_error = lost_error
         self._operations: list[_Operation] = []
         self.results: list[Any] = []
-        """What ZooKeeper answered to each operation, in order, after the commit (aiozk's responses)."""
+        """What ZooKeeper answered to each operation, in order, after the commit (aiozk's responses).
+
+        A created znode's ``path`` is within the client's chroot, as all paths are.
+        """
 
     def create(
         self,
@@ -115,22 +121,42 @@ class Transaction:
         self._check_leadership()
         context = ClientContext.attach(self._client)
         try:
-            connection = await self._connected(context)
-            (reply,) = await connection.send(self._request(connection))
-        except ConnectionLostError:
-            raise ElectionError(
-                f"the connection ended before the answer to a transaction of {self._path}: "
-                "it may have been carried out or not; read what it writes to find out",
-                candidate_id=self._path,
-            ) from None
+            reply = await self._reply(context)
         finally:
             context.detach()
         self._judge(reply)
 
+    async def _reply(self, context: ClientContext) -> Any:
+        """Send it, as often as ZooKeeper has too much to do for it, while this leads; return the answer."""
+        tries = 0
+        while True:
+            connection = await self._connected(context)
+            request = self._request(connection)
+            try:
+                (reply,) = await connection.send(request)
+                require_done(reply)
+            except ConnectionLostError:
+                raise self._in_doubt(request) from None
+            except NotDoneError:
+                tries += 1
+                await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
+            else:
+                return reply
+
+    def _in_doubt(self, request: Request) -> ElectionError:
+        size = len(request.serialize(1))
+        doubt = "it may have been carried out or not; read what it writes to find out"
+        if is_large(size):
+            doubt += f" (most likely not: its {size} bytes are more than jute.maxbuffer lets a server take by default)"
+        return ElectionError(
+            f"the connection ended before the answer to a transaction of {self._path}: {doubt}",
+            candidate_id=self._path,
+        )
+
     async def _connected(self, context: ClientContext) -> Channel:
         """Wait for a connection, as long as this leads."""
         changed = asyncio.Event()
-        with context.listening(changed.set):
+        with context.listening(changed.set), waiting_noted(self._client):
             while (connection := context.channel) is None:
                 self._check_leadership()
                 changed.clear()
@@ -145,7 +171,7 @@ class Transaction:
     def _judge(self, reply: Any) -> None:
         failure = first_failure(reply)
         if failure is None:
-            self.results = reply.responses[1:]
+            self.results = [self._within_chroot(result) for result in reply.responses[1:]]
             return
         if is_refused(reply):
             accept(reply, path=self._path, candidate_id=self._path)
@@ -155,6 +181,14 @@ class Transaction:
         if isinstance(own, exc.NoAuth):
             accept(own, path=self._path, candidate_id=self._path)
         raise self._named(failure, reply)
+
+    def _within_chroot(self, result: Any) -> Any:
+        """Take the chroot off the path of what was created."""
+        chroot = (self._client.chroot or "").rstrip("/")
+        path = getattr(result, "path", None)
+        if chroot and path is not None:
+            result.path = path.removeprefix(chroot)
+        return result
 
     def _named(self, failure: ResponseError, reply: Any) -> Any:
         """Return ZooKeeper's error with the operation and the path in its text, which is the bare name else."""

@@ -7,27 +7,33 @@ A candidate is an ephemeral sequential znode ``le_0000000012`` under the electio
 of a znode in the order of their creation, so the candidate with the lowest number is the oldest and leads, and every
 other one follows the candidate just before it, and nobody else: one departure wakes one follower (no herd).
 
-The number is a signed 32-bit counter of all creations under the parent (PrepRequestProcessor.java:667), printed with
-``%010d``: after 2147483647 comes -2147483648, ten digits become a minus sign and ten digits. Hence the numbers form a
-circle, and the oldest of a set is the one behind the widest gap on it. Living candidates span far less than half the
-circle, so that gap is the one between the youngest and the oldest.
+The number is the parent's counter of all creations (PrepRequestProcessor.java:667), printed as ten digits, so that the
+names sort as the numbers do. The counter sticks at 2147483647: DataTree only ever raises it, and the number behind that
+is negative. There one name would be issued again and again, to two candidates. So nominating is refused a little before
+that (:func:`supply_after`).
 
-One look at ZooKeeper is a :class:`View`; :func:`decide` says what follows from it:
+What is known of all this is a :class:`View`; :func:`decide` says what follows from it. The first row that fits counts:
 
 ==========================================  ====================================================================
 what the view shows                         verdict
 ==========================================  ====================================================================
-``DONE`` is there                           :class:`Over`: final, whatever else is seen
-own znode is not (it, or its session's)     :class:`Missing`: ask the quorum, a server may lag, a session may end
-a predecessor that was looked at lives      :class:`Follow` it
-nothing known of those before               :class:`Look`: list the children
-children listed, own one is the first       :class:`Lead`
-children listed, another one just before    :class:`Look` at that one: it may have gone since
+the candidate resigns                       :class:`Leave`
+``DONE`` is there, or was heard of          :class:`Over`: final, whatever else is seen
+the application has closed the client       :class:`Closed`
+the session of the nomination is lost       :class:`Lost`: and the own znode with it
+there is no connection                      :class:`Wait`: the role stays
+there is no own znode                       :class:`Join`
+it was seen to be gone                      :class:`Missing`: ask the quorum, a server may lag, a session may end
+one just before it lives                    :class:`Follow` that one
+it is the first                             :class:`Lead`; without a lease :class:`First`
+anything else                               :class:`Look` at who may be just before, or at all children
 ==========================================  ====================================================================
 
-"I lead" is only ever concluded from a list that shows the own znode, or from an election node that has no other child
-(the same list, without reading it): ZooKeeper answers one connection from a state at least as new as its own create,
-and whoever stands before us was created before us, so that list has everybody who can be before us.
+A candidate is known to be the first from a list that shows its own znode, or from an election node that has no other
+child. ZooKeeper answers one connection from a state at least as new as the own create, and whoever stands before us was
+created before us: so both have everybody who can be before us, and on this connection that stays so.
+
+:func:`loss` says of the same view what ends a leader's belief. It is asked in the very call that reads an event.
 """
 
 from __future__ import annotations
@@ -35,38 +41,140 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 CANDIDATE_PREFIX = "le_"
+NUMBER_DIGITS = 10
 DONE = "DONE"
 DONE_DATA = b"done"
 
-# The name is sent in one packet with its path and ACL, and a server drops the connection of a client whose packet is
-# larger than jute.maxbuffer (1048575 bytes by default): not an error that a client could tell from a broken network.
-MAXIMUM_NAME_BYTES = 1_000_000
-MAXIMUM_PATH_BYTES = 40_000
+# An election that makes a nomination a second gets there after 68 years; one in a loop that never waits, after months.
+LARGEST_NUMBER = 2**31 - 1
+WARNED_FROM = 2**31 - 2**20
+REFUSED_FROM = 2**31 - 2**10
 
-_CIRCLE = 2**32
-# What Java's %010d prints: ten digits, or a minus sign and nine (not all zero) or, without a leading zero, ten.
-_CANDIDATE_NAME = re.compile("le_([0-9]{10}|-(?!0{9})[0-9]{9}|-[1-9][0-9]{9})")
-_ORDINARY_PATH = re.compile("(/[A-Za-z0-9_-]+)+")
-# PathUtils.java: characters that ZooKeeper refuses in a path.
-_FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
+_CANDIDATE_NAME = re.compile("le_[0-9]{10}")
+_LAST_NAME = f"{CANDIDATE_PREFIX}{LARGEST_NUMBER}"
+
+
+class Watch(Enum):
+    """The state of one watch of this candidate's, on the present connection."""
+
+    NONE = "none"
+    ASKED = "asked"  # the request was sent; its event can come before the reply
+    SET = "set"  # ZooKeeper has answered, and the watch is silent
+
+
+@dataclass(slots=True)
+class Sight:
+    """What is known of one znode on the present connection.
+
+    :ivar is_there: whether it is there (of the own path: whether this very znode is); None when that is not known.
+    """
+
+    path: str
+    is_there: bool | None = None
+    watch: Watch = Watch.NONE
+
+
+@dataclass(slots=True)
+class View:
+    """All that decides what a candidate does next. What ZooKeeper has shown counts for one connection.
+
+    :ivar own: the own znode; None without one.
+    :ivar done: the child ``DONE``.
+    :ivar before: the candidate just before the own one; None when nothing is known of it.
+    :ivar to_delete: a znode that the candidate is about to delete; it decides nothing.
+    :ivar is_first: nobody is before the own znode, and nobody can come there.
+    :ivar hint: who may be just before: worth a look before all children are listed.
+    :ivar awaits_node: an answer is on its way that shows whether the own znode is alone.
+    :ivar needs_barrier: the server may lag behind the one that was asked last.
+    :ivar in_touch: there is a connection.
+    :ivar lease: the present stretch of the lease; None when it is not valid.
+    :ivar is_session_lost: the session in which the candidate was nominated, or is being nominated, is lost.
+    :ivar is_closed: the application has closed the client.
+    :ivar is_leaving: the candidate resigns.
+    """
+
+    done: Sight
+    own: Sight | None = None
+    before: Sight | None = None
+    to_delete: Sight | None = None
+    is_first: bool = False
+    hint: str | None = None
+    awaits_node: bool = False
+    needs_barrier: bool = False
+    in_touch: bool = False
+    lease: int | None = None
+    is_session_lost: bool = False
+    is_closed: bool = False
+    is_leaving: bool = False
+
+    def reconnected(self) -> None:
+        """Count as unknown what was known from an earlier connection. Only that the election is over is final."""
+        if self.before is not None and self.before.is_there:
+            self.hint = self.before.path
+        self.before, self.is_first, self.needs_barrier = None, False, self.own is not None
+        self.awaits_node = False
+        self.done.watch, self.done.is_there = Watch.NONE, self.done.is_there or None
+        for sight in (self.own, self.to_delete):
+            if sight is not None:
+                sight.watch, sight.is_there = Watch.NONE, None
+
+    def heard(self, path: str, *, is_there: bool | None) -> None:
+        """Take note of a watch's event, which has used it up. None: the znode has changed in another way."""
+        for sight in (self.done, self.own, self.before, self.to_delete):
+            if sight is not None and sight.path == path:
+                sight.watch, sight.is_there = Watch.NONE, is_there
+        if self.before is not None and self.before.path == path:
+            self.before = self.hint = None  # it has gone, or is no candidate any more: list
+        if self.own is not None and self.own.path == path and is_there is None:
+            self.is_first, self.hint = False, None if self.before is None else self.before.path
+
+    def asked(self, path: str) -> list[Sight]:
+        """Return what a reply about this path may be about: one whose event has come before says nothing any more."""
+        sights = [self.done, self.own, self.before, self.to_delete if self.to_delete is not self.own else None]
+        return [each for each in sights if each is not None and each.path == path and each.watch is Watch.ASKED]
+
+    def shown(self, sight: Sight, *, is_there: bool | None) -> bool:
+        """Take note of the reply to a request that sets a watch; return whether one is set. None: it shows nothing."""
+        sight.watch = Watch.NONE
+        if is_there is None:
+            return False
+        sight.is_there = is_there
+        if is_there or sight is self.done:  # of a missing znode `get` leaves no watch
+            sight.watch = Watch.SET
+        if sight is self.before and not is_there:
+            self.before = self.hint = None
+        return sight.watch is Watch.SET
+
+    @property
+    def unwatched(self) -> bool:
+        """Whether a znode that decides has no watch."""
+        return any(each is not None and each.watch is Watch.NONE for each in (self.own, self.done, self.before))
+
+    def listed(self, own_name: str, resource: str, children: Sequence[str] | None) -> None:
+        """Take note of a list; None: of an election node that is not the one in which the own znode was made."""
+        assert self.own is not None, "who has no znode asks for no list"
+        self.hint = None
+        if self.own.is_there is not False:
+            self.own.is_there = children is not None and own_name in children
+        if children is None:
+            return
+        self.done.is_there = self.done.is_there or DONE in children  # heard of is final
+        predecessor = predecessor_of(own_name, children) if self.own.is_there else None
+        self.is_first = self.own.is_there and predecessor is None
+        if predecessor is None:
+            self.before = None
+        elif self.before is None or self.before.path != f"{resource}/{predecessor}":
+            self.before = Sight(f"{resource}/{predecessor}", is_there=True)
+        else:
+            self.before.is_there = True
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What one round trip to ZooKeeper showed.
-
-    :ivar own_stands: the znode at the own path has the own ``czxid`` and belongs to the own session.
-    :ivar done: the child ``DONE`` exists.
-    :ivar predecessor: name of the candidate just before the own one, when it was looked at and lives.
-    :ivar children: names of all children, when they are known.
-    """
-
-    own_stands: bool
-    done: bool
-    predecessor: str | None = None
-    children: Sequence[str] | None = None
+class Leave:
+    """The candidate has resigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,59 +183,149 @@ class Over:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """The application has closed the client, and the session with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The session is lost, and the own znode with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What was known may hold, and nothing can be asked, or has to be: an answer is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """There is no own znode yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """The own znode was not seen. Only a quorum operation on the live session can say whether it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
-    """The own candidate is the first."""
-
-
-@dataclass(frozen=True, slots=True)
 class Follow:
-    """The predecessor lives."""
+    """The candidate just before, at this path, lives."""
 
     predecessor: str
 
 
 @dataclass(frozen=True, slots=True)
+class Lead:
+    """The own candidate is the first, within this stretch of the lease."""
+
+    stretch: int
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The own candidate is the first, and leads as soon as there is a lease."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
-    """Not decided: look at this predecessor, or list the children when it is None."""
+    """Not decided: look at this path, or list the children when it is None."""
 
-    predecessor: str | None
-
-
-Verdict = Over | Missing | Lead | Follow | Look
+    at: str | None
 
 
-def decide(own: str, view: View) -> Verdict:
-    """Say what a view means for the candidate named ``own`` (``le_0000000012``)."""
-    if view.done or (view.children is not None and DONE in view.children):
+Verdict = Leave | Over | Closed | Lost | Wait | Join | Missing | Follow | Lead | First | Look
+
+
+def decide(view: View) -> Verdict:  # noqa: C901, PLR0911  # one case for each row of the table above
+    """Say what a view means for the candidate whose it is."""
+    if view.is_leaving:
+        return Leave()
+    if view.done.is_there:
         return Over()
-    if not view.own_stands:
+    if view.is_closed:
+        return Closed()
+    if view.is_session_lost:
+        return Lost()
+    if not view.in_touch:
+        return Wait()
+    if view.own is None:
+        return Join()
+    if view.own.is_there is False:
         return Missing()
-    if view.predecessor is not None:
-        return Follow(view.predecessor)
-    if view.children is None:
-        return Look(None)
-    if own not in view.children:
-        return Missing()
-    predecessor = predecessor_of(own, view.children)
-    return Lead() if predecessor is None else Look(predecessor)
+    if view.own.is_there and view.done.is_there is False:
+        if view.before is not None and view.before.is_there:
+            return Follow(view.before.path)
+        if view.is_first:
+            return First() if view.lease is None else Lead(view.lease)
+    return Wait() if _is_answered_soon(view) else Look(view.hint)
+
+
+def _is_answered_soon(view: View) -> bool:
+    """Return whether an answer is on its way that decides."""
+    own, done, before = view.own, view.done, view.before
+    if own is not None and own.is_there is None:
+        return own.watch is Watch.ASKED
+    if before is not None and before.is_there is None:
+        return before.watch is Watch.ASKED
+    if view.is_first or before is not None:
+        return done.watch is Watch.ASKED
+    return view.awaits_node and view.hint is None
+
+
+class Loss(Enum):
+    """What ends a leader's belief."""
+
+    RESIGNED = "resigned"
+    OVER = "over"
+    CLOSED = "closed"
+    SESSION_LOST = "session lost"
+    DELETED = "deleted"  # or so it seems: it is also what a client hears of the end of its own session
+    OVERTAKEN = "overtaken"
+    LAPSED = "lapsed"
+
+
+def loss(view: View, stretch: int) -> Loss | None:
+    """Say why the candidate does not lead any more that began to within this stretch of the lease; None: it does."""
+    reasons = {
+        Loss.RESIGNED: view.is_leaving,
+        Loss.OVER: view.done.is_there,
+        Loss.CLOSED: view.is_closed,
+        Loss.SESSION_LOST: view.is_session_lost,
+        Loss.DELETED: view.own is None or view.own.is_there is False,
+        Loss.OVERTAKEN: view.before is not None and view.before.is_there,
+        Loss.LAPSED: view.lease != stretch,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+class Supply(Enum):
+    """What is left of an election node's numbers."""
+
+    PLENTY = "plenty"
+    SCARCE = "scarce"  # to be said loudly
+    USED_UP = "used up"  # nobody may stand with this number: the next ones may not be unique
+
+
+def supply_after(own: str) -> Supply:
+    """Say what is left after the nomination that was given this name."""
+    number = candidate_number(own)
+    assert number is not None, "an own candidate has a candidate's name"
+    if number >= REFUSED_FROM:
+        return Supply.USED_UP
+    return Supply.SCARCE if number >= WARNED_FROM else Supply.PLENTY
 
 
 def candidate_number(name: str) -> int | None:
     """Return the sequence number in a candidate's name, or None when the name is not a candidate's."""
-    match = _CANDIDATE_NAME.fullmatch(name)
-    if match is None:
-        return None
-    number = int(match[1])
-    return number if -(2**31) <= number < 2**31 else None
+    return int(name[len(CANDIDATE_PREFIX) :]) if _is_candidate(name) else None
+
+
+def _is_candidate(name: str) -> bool:
+    return _CANDIDATE_NAME.fullmatch(name) is not None and name <= _LAST_NAME
 
 
 def candidate_name(number: int) -> str:
-    """Return the name of the candidate with this number, as ZooKeeper prints it (Java's ``%010d``)."""
+    """Return the name of the candidate with this number, as ZooKeeper prints it."""
     return f"{CANDIDATE_PREFIX}{number:010d}"
 
 
@@ -137,100 +335,19 @@ def name_before(name: str) -> str | None:
     When a candidate of that name lives, it *is* the predecessor: no number lies between the two.
     """
     number = candidate_number(name)
-    if number is None or number == 0:
-        return None
-    return candidate_name(number - 1 if number > -(2**31) else 2**31 - 1)
+    return candidate_name(number - 1) if number else None
 
 
 def in_order(children: Iterable[str]) -> list[str]:
     """Return the candidates among the children, the oldest (who leads) first; what is no candidate is left out."""
-    return list(map(candidate_name, _numbers_in_order(children)))
+    return sorted(filter(_is_candidate, children))
 
 
 def predecessor_of(own: str, children: Iterable[str]) -> str | None:
-    """Return the candidate just before ``own``, or None when it is the first. It must be among the children."""
-    order, number = _numbers_in_order(children), candidate_number(own)
-    assert number is not None, "an own candidate has a candidate's name"
-    place = order.index(number)
-    return candidate_name(order[place - 1]) if place else None
-
-
-def _numbers_in_order(children: Iterable[str]) -> list[int]:
-    numbers = sorted([number for child in children if (number := candidate_number(child)) is not None])
-    if not numbers or numbers[-1] - numbers[0] < _CIRCLE // 2:
-        return numbers  # nearly always: the widest gap is the one around the circle
-    gaps = [(number - numbers[index - 1]) % _CIRCLE for index, number in enumerate(numbers)]
-    first = max(range(len(numbers)), key=gaps.__getitem__)
-    return numbers[first:] + numbers[:first]
+    """Return the candidate just before ``own``, or None when it is the first."""
+    return max((child for child in in_order(children) if child < own), default=None)
 
 
 def strangers(children: Iterable[str]) -> list[str]:
     """Return, sorted, the children that are no part of an election."""
-    return sorted(child for child in children if child != DONE and candidate_number(child) is None)
-
-
-def check_resource(resource: object) -> str:
-    """Return the election node's path when ZooKeeper can have one there.
-
-    :raises TypeError: when it is not a string.
-    :raises ValueError: when it is relative, empty, the root, or malformed.
-    """
-    if not isinstance(resource, str):
-        raise TypeError(f"the election node's path must be a str, not {type(resource).__name__}")
-    if problem := _path_problem(resource):
-        raise ValueError(f"{resource[:100]!r} cannot be an election node: {problem}; give a path such as '/election'")
-    return resource
-
-
-def check_name(name: object) -> bytes:
-    """Return a candidate's name as the data of its znode.
-
-    :raises TypeError: when it is not a string.
-    :raises ValueError: when it is empty, too large, or cannot be encoded.
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"a candidate's name must be a str, not {type(name).__name__}")
-    if not name:
-        raise ValueError("a candidate's name must not be empty; leave it out to get 'host:pid'")
-    try:
-        data = name.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"a candidate's name must be encodable as UTF-8: {error}") from None
-    if len(data) > MAXIMUM_NAME_BYTES:
-        raise ValueError(
-            f"a candidate's name of {len(data)} bytes is too large for a znode; {MAXIMUM_NAME_BYTES} are the most"
-        )
-    return data
-
-
-def check_candidate_id(candidate_id: object) -> tuple[str, str]:
-    """Split a candidate's path into election node and name.
-
-    :raises TypeError: when it is not a string.
-    :raises ValueError: when it is not the path of a candidate.
-    """
-    if not isinstance(candidate_id, str):
-        raise TypeError(f"a candidate's id must be a str, not {type(candidate_id).__name__}")
-    resource, _, name = candidate_id.rpartition("/")
-    if candidate_number(name) is None or _path_problem(resource):
-        raise ValueError(f"{candidate_id[:100]!r} is not a candidate's id such as '/election/le_0000000012'")
-    return resource, name
-
-
-def _path_problem(path: str) -> str | None:
-    if _ORDINARY_PATH.fullmatch(path) and len(path) <= MAXIMUM_PATH_BYTES:
-        return None
-    segments = path[1:].split("/")
-    problems = {
-        "it is empty": not path,
-        "it is relative": not path.startswith("/"),
-        "the root is not an election": path == "/",
-        "it ends with a slash": path.endswith("/"),
-        f"it is longer than {MAXIMUM_PATH_BYTES} bytes": len(path.encode(errors="replace")) > MAXIMUM_PATH_BYTES,
-        "it has an empty segment": "" in segments,
-        "it has a relative segment": "." in segments or ".." in segments,
-        "it has a character that ZooKeeper refuses (NUL, control characters, surrogates)": bool(
-            _FORBIDDEN_CHARACTERS.search(path)
-        ),
-    }
-    return next((problem for problem, is_there in problems.items() if is_there), None)
+    return sorted(child for child in children if child != DONE and not _is_candidate(child))

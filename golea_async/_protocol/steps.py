@@ -1,12 +1,12 @@
 """What a coroutine of the protocol may wait for: the only things that it yields.
 
-The protocol is sans-I/O: ``await ask(...)`` suspends with a step, and whoever drives the coroutine (the runner, the
-simulation, a unit test) resumes it with ``send()`` or ``throw()``.
+The protocol is sans-I/O: ``await ask(...)`` suspends with a step, and whoever drives the coroutine (the runner, a unit
+test) resumes it with ``send()`` or ``throw()``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from types import coroutine
 from typing import Any, TypeAlias
@@ -16,16 +16,30 @@ from golea_async._zookeeper.requests import Request
 Reply: TypeAlias = Any
 
 
+class ConnectionLostError(Exception):
+    """The connection ended before the reply: what was asked may have happened, or may still happen.
+
+    :ivar requests: those that were sent together, where they are known.
+    """
+
+    requests: Sequence[Any] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Send these requests together. Resumed with their replies, in order; a lost connection is thrown in."""
+    """Send requests together. Resumed with the replies to the first ones, in order; a lost connection is thrown in.
+
+    :ivar requests: those whose replies the coroutine waits for.
+    :ivar behind: those that travel behind them; what they show is news, as an event is.
+    """
 
     requests: tuple[Request, ...]
+    behind: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NextEvent:
-    """Wait for a watch's event, or a change of connection, session or lease."""
+    """Wait for news: a watch's event or answer, a change of connection, session or lease, a resignation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +49,42 @@ class WorkStopped:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds."""
+    """Wait so many seconds, or until there is news."""
 
     seconds: float
 
 
-Step: TypeAlias = Ask | NextEvent | WorkStopped | Pause
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Read all that has come by now."""
+
+
+Step: TypeAlias = Ask | NextEvent | WorkStopped | Pause | CatchUp
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """In place of a reply: another candidate of this client watches this znode, on the same connection.
+
+    :ivar is_there: what that watch says; None when it says nothing (its request was refused, or it has fired).
+    """
+
+    is_there: bool | None
 
 
 @coroutine
-def ask(*requests: Request) -> Generator[Ask, list[Reply], list[Reply]]:
-    """Send requests together and return their replies in order; one that ZooKeeper refused is its error."""
-    return (yield Ask(requests))
+def ask(*requests: Request, behind: tuple[Request, ...] = ()) -> Generator[Ask, list[Reply], list[Reply]]:
+    """Send requests together and return their replies in order; one that ZooKeeper refused is its error.
+
+    :raises ConnectionLostError: when the connection ended before the last of these replies.
+    """
+    return (yield Ask(requests, behind))
 
 
 @coroutine
-def next_event() -> Generator[NextEvent, Any, Any]:
-    """Wait for the next event, and return what the driver says of it."""
-    return (yield NextEvent())
+def next_event() -> Generator[NextEvent, None, None]:
+    """Wait for news. What they change is known before the coroutine goes on."""
+    yield NextEvent()
 
 
 @coroutine
@@ -62,6 +94,15 @@ def work_stopped() -> Generator[WorkStopped, None, None]:
 
 
 @coroutine
-def pause(seconds: float) -> Generator[Pause, None, None]:
-    """Wait so many seconds."""
-    yield Pause(seconds)
+def pause(seconds: float) -> Generator[Pause, bool, bool]:
+    """Wait so many seconds, or until there is news; return whether the time is over."""
+    return (yield Pause(seconds))
+
+
+@coroutine
+def catch_up() -> Generator[CatchUp, bool, bool]:
+    """Read all that has come by now; return whether an answer came so recently that silent watches count as a look.
+
+    After a blocked event loop an event may lie in the socket. After a pause of the whole machine it may not have come.
+    """
+    return (yield CatchUp())

@@ -22,6 +22,7 @@ from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.replies import Reply
 from golea_async._zookeeper.requests import Request
 from golea_async._zookeeper.touch import is_touch
+from golea_async._zookeeper.unread import has_unread
 from golea_async._zookeeper.wire import RemoveWatches, WatchKind
 
 from .batch import Batch
@@ -87,6 +88,9 @@ class AiozkChannel(Channel):
     and hears of a dead one after a whole session timeout: so requests are written to its connection, and end with it.
     """
 
+    # What aiozk's reader has taken out of its stream it hands on from task to task.
+    _quiet_turns = 8
+
     def _begin(self) -> None:
         # aiozk matches the replies to its pings last in, first out: of its requests only ours can be timed.
         self._connect_sent_at = None
@@ -97,6 +101,10 @@ class AiozkChannel(Channel):
         if self._reader is not None:
             self._reader.add_done_callback(self._reader_ended)
         self._hear_events()
+
+    def _has_unread(self) -> bool:
+        buffered = getattr(self._wire.reader, "_buffer", b"")  # asyncio's stream has no other way to look at it
+        return bool(buffered) or has_unread(self._wire.writer.transport)
 
     def _hear_events(self) -> None:
         """Hear each watch event on this connection; have aiozk told of those that somebody waits for.
@@ -150,6 +158,10 @@ class AiozkChannel(Channel):
         if is_touch(request.opcode, getattr(result, "error_code", 0)):
             self._acknowledgements.record(sent_at, self.answered_at)
         return reply
+
+    def touch(self, path: str) -> None:
+        """Send a read: aiozk's own pings cannot be timed."""
+        self.ask(self.exists(path))
 
     def _forget_watch(self, absolute_path: str, kind: WatchKind) -> None:
         self.ask(RemoveWatches(absolute_path, kind))  # at once: who comes next sets the watch again, behind that

@@ -6,13 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply
 from golea_async._zookeeper.requests import Request
-
-
-class ConnectionLostError(Exception):
-    """The connection ended before the reply: what was asked may have happened, or may still happen."""
 
 
 class Batch:

@@ -7,33 +7,35 @@ own, :class:`golea_async._shared.aiozk_channel.AiozkChannel`.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import aiozk
-from aiozk import exc
+from aiozk import exc, protocol
 from aiozk.states import States
 
+from golea_async._protocol.refusals import is_elsewhere
+from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.process import this_process
-from golea_async._zookeeper.replies import Reply, first_failure, is_multi, is_quorum_write
+from golea_async._zookeeper.replies import Reply, first_failure, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
-from .batch import Batch, ConnectionLostError
-from .lease import Lease, proven_touch, proves_from
+from .batch import Batch
+from .lease import Lease, Write, proven_touch, proves_from
 from .watch_table import Event, Listener, Watch, WatchTable
 
-# Errors after which a request's outcome is unknown, or the session is not served on this connection any more.
-_CONNECTION_IS_LOST = (
-    exc.ConnectionLoss,
-    exc.NotReadOnly,
-    exc.OperationTimeout,
-    exc.SessionExpired,
-    exc.SessionMoved,
-)
+# More than the T/8 from one keep-alive of a leader to the next.
+_JUST_NOW_SHARE = 1 / 6
+
+# A turn of the event loop that took longer has held up what came meanwhile.
+_LONG_TURN_SHARE = 1 / 64
+# asyncio reads 256 kB in every second turn: more than a socket holds, as a rule.
+_TURNS_TO_READ = 32
 
 _EVENTS = {event.value: event for event in Event if event is not Event.LOST}
 
@@ -43,10 +45,14 @@ class Channel(Requests):
 
     Paths are the application's, within the client's chroot.
 
+    :ivar client: whose it is.
     :ivar watches: what is watched on it. Whoever listens there leaves by :meth:`unwatch`.
     :ivar written_at: when the newest quorum write was sent that has come through.
+    :ivar write_took: how long its answer took.
     :ivar answered_at: when the newest answer was read.
     """
+
+    _quiet_turns = 0  # in which nothing comes until all is told that was read
 
     def __init__(self, client: aiozk.ZKClient, lease: Lease) -> None:
         super().__init__("" if client.chroot in (None, "/") else str(client.chroot), client.default_acl)
@@ -54,9 +60,13 @@ class Channel(Requests):
         self.session_id: int = client.session.session_id
         self.watches = WatchTable(self._chroot)
         self.written_at = self.answered_at = -math.inf
+        self.write_took = 0.0
+        self._writes = Acknowledgements(lease.timeout)  # that have succeeded
+        self.client = client
         self._session = client.session
         self._wire = client.session.conn
         self._is_abandoned = False
+        self._catching_up: asyncio.Future[bool] | None = None
         self._process = this_process()
         self._begin()
 
@@ -64,6 +74,8 @@ class Channel(Requests):
         self._connect_sent_at: float | None = self._wire.connect_sent_at
         self._acknowledgements: Acknowledgements = self._wire.acknowledgements
         self._wire.watcher = self
+        if boottime() - self._wire.connect_sent_at < self.lease.timeout:  # the leader has answered it, as a write
+            self._writes.record(self._wire.connect_sent_at, boottime())
 
     @property
     def is_current(self) -> bool:
@@ -80,11 +92,58 @@ class Channel(Requests):
         )
 
     @property
-    def renews_from(self) -> float:
-        """From when on a quorum write that is sent renews the lease; those before it have proved nothing yet."""
-        return (
-            -math.inf if self._connect_sent_at is not None else proves_from(self.lease.timeout, self._acknowledgements)
-        )
+    def is_up_to_date(self) -> bool:
+        """Whether silent watches are as good as a look: an answer was read just now, and nothing is unread.
+
+        After a blocked event loop an event may lie in the socket. After a pause of the whole machine it may not even
+        have come yet: then too long a time has passed since the last answer.
+        """
+        return self._quiet_turns == 0 and self.has_recent_answer and not self._has_unread()
+
+    @property
+    def has_recent_answer(self) -> bool:
+        """Whether an answer was read just now."""
+        return boottime() - self.answered_at <= _JUST_NOW_SHARE * self.lease.timeout
+
+    def _has_unread(self) -> bool:
+        return bool(self._wire.has_unread)
+
+    async def catch_up(self) -> None:
+        """Let everything be read that has come by now; no request is sent. Thousands that do this at once share it."""
+        while (others := self._catching_up) is not None:
+            await asyncio.wait([others])
+            if not others.cancelled() and others.result():
+                return  # at the end nothing was unread, so all was read that had come when this began
+        done = self._catching_up = asyncio.get_running_loop().create_future()
+        try:
+            done.set_result(await self._read_all())
+        finally:
+            done.cancel()  # unless it has its result
+            self._catching_up = None
+
+    async def _read_all(self) -> bool:
+        """Let the event loop read until nothing is unread; return whether that was so in the end.
+
+        Others' answers may come all the time: then it is enough that the event loop has read as much as lay there,
+        and that nothing has held it up meanwhile.
+        """
+        turns = quiet = 0
+        while self.is_current and turns < _TURNS_TO_READ:
+            quiet = 0 if self._has_unread() else quiet + 1
+            if quiet > self._quiet_turns:
+                return True
+            began = boottime()
+            await asyncio.sleep(0)
+            turns = turns + 1 if boottime() - began <= _LONG_TURN_SHARE * self.lease.timeout else 0
+        return False
+
+    def proves_from(self, last: float) -> float:
+        """Return from when on a quorum write proves more than the one that was sent at ``last``."""
+        return proves_from(self.lease.timeout, self._acknowledgements, last)
+
+    def touch(self, _path: str) -> None:
+        """Send what touches the session and costs no quorum."""
+        self._wire.touch()
 
     async def send(self, *requests: Request) -> list[Reply]:
         """Send requests together and return their replies in order; one that ZooKeeper refused is its error.
@@ -93,7 +152,11 @@ class Channel(Requests):
 
         :raises ConnectionLostError: when the connection ended before the last reply.
         """
-        return await self.ask(*requests).replies(len(requests))
+        try:
+            return await self.ask(*requests).replies(len(requests))
+        except ConnectionLostError as error:
+            error.requests = requests
+            raise
 
     def ask(self, *requests: Request) -> Batch:
         """Send requests together, at once; their replies need not be waited for all at once.
@@ -120,7 +183,10 @@ class Channel(Requests):
         self.answered_at = boottime()
         if is_quorum_write(reply):
             self.written_at = max(self.written_at, sent_at)
-            touched_at = proven_touch(sent_at, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
+            self.write_took = self.answered_at - sent_at
+            write = Write(sent_at, self._writes.newest_acknowledged(sent_at))
+            self._writes.record(sent_at, self.answered_at)
+            touched_at = proven_touch(write, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
             if touched_at is not None:
                 self.lease.renew(touched_at)
         self.watches.answered(request, reply)
@@ -131,10 +197,8 @@ class Channel(Requests):
 
         :raises ConnectionLostError: when it says that the session is not served on this connection any more.
         """
-        # A transaction says only in its results that the session is over (PrepRequestProcessor checks each part).
-        error = first_failure(reply) if is_multi(reply) else reply
-        if isinstance(error, _CONNECTION_IS_LOST):
-            raise ConnectionLostError
+        if isinstance(reply, (exc.ResponseError, protocol.TransactionResponse)) and is_elsewhere(first_failure(reply)):
+            raise ConnectionLostError  # a transaction says only in its results that the session is over
         return reply
 
     def abandon(self) -> None:
@@ -163,6 +227,11 @@ class Channel(Requests):
         event = _EVENTS.get(event_type)
         if event is not None:
             self._call(event, self.watches.fired(event, absolute_path))
+
+    def fire_untold(self, event: Event, watch: Watch) -> None:
+        """Tell of an event that ZooKeeper has kept from this client, unless that watch has fired since."""
+        if self.watches.find(watch.path, watch.kind) is watch:
+            self._call(event, self.watches.fired(event, self._absolute(watch.path)))
 
     def _call(self, event: Event, fired: list[Watch]) -> None:
         for row in fired:

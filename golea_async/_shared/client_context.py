@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiozk
 from aiozk.states import States
 
+from golea_async._protocol.refusals import NotDoneError, pause_before
+from golea_async._protocol.steps import ConnectionLostError
+from golea_async._zookeeper.loops import check_loop, running_loop
 from golea_async._zookeeper.process import other_process, this_process
 from golea_async._zookeeper.session import Session
 from golea_async.exceptions import ElectionError
 
 from .aiozk_channel import AiozkChannel, BoundedSteps
 from .background import Background
-from .batch import ConnectionLostError
 from .channel import Channel, check_client
 from .keepalive import KeepAlive
 from .lease import Lease
+from .survey import Survey
 
 _Result = TypeVar("_Result")
 _STATES = (States.CONNECTED, States.SUSPENDED, States.READ_ONLY, States.LOST)
-
-
-class Sleeper(Protocol):
-    """Whose background task waits for the next event."""
-
-    def wake(self) -> None:
-        """Have it look again."""
 
 
 class ClientContext:
@@ -52,10 +49,10 @@ class ClientContext:
         self._users = 0
         self._background = Background()
         self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
-        self._to_wake: list[Sleeper] = []
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
         self.keep_alive = KeepAlive(lambda: self.channel, lambda: self.lease, self.notify, self.spawn)
+        self._survey = Survey(lambda: self.channel, lambda: self.session_timeout)
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> ClientContext:
@@ -64,9 +61,13 @@ class ClientContext:
         :raises TypeError: when it is no aiozk client.
         :raises ValueError: when it was never started, or is closed.
         :raises ElectionError: when it was started in another process, from which this one was forked.
+        :raises RuntimeError: when it was started in another event loop, or none of asyncio's runs.
         """
         check_client(client)
+        running_loop()
         cls._check_process(client)
+        if client.session.started:
+            check_loop(client.session.repair_loop_task.get_loop(), "the ZooKeeper client")
         if not client.session.started or client.session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
         context = _contexts.get(client)
@@ -192,21 +193,11 @@ class ClientContext:
         if not self._users:
             await self._background.ended()
 
-    def wake_soon(self, sleeper: Sleeper) -> None:
-        """Wake it in the next turn of the event loop, in one call with all others: thousands may be told at once."""
-        if not self._to_wake:
-            self.loop.call_soon(self._wake_all)
-        self._to_wake.append(sleeper)
-
-    def _wake_all(self) -> None:
-        to_wake, self._to_wake = self._to_wake, []
-        for sleeper in to_wake:
-            sleeper.wake()
-
     def _follow(self) -> None:
         """Hear of the next transition of the session, and of the end of the client's own task."""
         if self._bounded_steps is not None:
             self._bounded_steps.put_in_place()
+        self._survey.start()
         self._repair_task.add_done_callback(self._notice)
         self._transition = self._session.state.wait_for(*self._other_states())
         self._transition.add_done_callback(self._notice_transition)
@@ -214,6 +205,7 @@ class ClientContext:
     def _unfollow(self) -> None:
         if self._bounded_steps is not None:
             self._bounded_steps.take_out()
+        self._survey.stop()
         self._repair_task.remove_done_callback(self._notice)
         self._forget_transition()
 
@@ -254,18 +246,46 @@ class ClientContext:
             listener()
 
 
+def waiting_noted(client: aiozk.ZKClient) -> AbstractContextManager[None]:
+    """Have a time limit that strikes in the block say what the client waits for; a plain aiozk client does not know."""
+    waiting = getattr(client.session, "waiting", None)
+    return nullcontext() if waiting is None else waiting.noted()
+
+
+def _refuse_hopeless(client: aiozk.ZKClient, requests: Sequence[Any]) -> None:
+    """Give up what has ended the connection each time that it was sent; a plain aiozk client does not notice that.
+
+    :raises ElectionError: when one of these requests has.
+    """
+    if not isinstance(client.session, Session):
+        return
+    suspects = client.session.suspects
+    for request in requests:
+        if (verdict := suspects.verdict(request)) is not None:
+            suspects.answered(request)  # whoever sends it again later may try as often
+            raise ElectionError(verdict)
+
+
 _contexts: WeakKeyDictionary[aiozk.ZKClient, ClientContext] = WeakKeyDictionary()
 
 
 async def on_connection(client: aiozk.ZKClient, work: Callable[[Channel], Awaitable[_Result]]) -> _Result:
-    """Run ``work`` on a live connection, from its start on each new one until it came through whole."""
+    """Run ``work`` on a live connection, from its start on each new one until it came through whole.
+
+    What ZooKeeper had too much to do for is begun again as well, a little later.
+    """
     context = ClientContext.attach(client)
+    tries = 0
     try:
-        while True:
-            channel = await context.connected()
-            try:
-                return await work(channel)
-            except ConnectionLostError:
-                continue
+        with waiting_noted(client):
+            while True:
+                channel = await context.connected()
+                try:
+                    return await work(channel)
+                except ConnectionLostError as error:
+                    _refuse_hopeless(client, error.requests)
+                except NotDoneError:
+                    tries += 1
+                    await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
     finally:
         context.detach()

@@ -16,7 +16,7 @@ Invariant: a row in the table has a listener, and is not FIRED.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, IntEnum, auto
 from typing import TypeAlias
 
@@ -24,7 +24,7 @@ from aiozk import exc, protocol
 
 from golea_async._zookeeper.replies import Reply, is_missing, is_refused
 from golea_async._zookeeper.requests import Request
-from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind, kind_of_watch
+from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 
 class Event(IntEnum):
@@ -92,9 +92,37 @@ class WatchTable:
         row = self._rows[kind].get(path)
         return row is not None and row.state is WatchState.ASKED
 
+    def paths_of(self, requests: Sequence[Request], own: str | None) -> list[tuple[str, bool, bool, bool]]:
+        """Return of each request its path, whether it sets a data watch, whether that can be shared, and is set.
+
+        A second listener can share a watch that is set, or asked for, and needs no request of its own; but for
+        ``own``, of which its reading counts.
+        """
+        found: list[tuple[str, bool, bool, bool]] = []
+        rows, start = self._rows[WatchKind.DATA], len(self._chroot)
+        for request in requests:
+            path, is_watch = getattr(request, "path", "")[start:], getattr(request, "watch", False)
+            row = rows.get(path) if is_watch and path != own else None
+            is_set = row is not None and row.shows is not None
+            found.append((path, is_watch, is_set or (row is not None and row.state is WatchState.ASKED), is_set))
+        return found
+
+    def listen_to(self, paths: Iterable[str], listener: Listener) -> None:
+        """Have ``listener`` called with the next event of each of these data watches; see :meth:`listen`."""
+        rows = self._rows[WatchKind.DATA]
+        for path in paths:
+            row = rows.get(path)
+            if row is None:
+                row = rows[path] = Watch(path, WatchKind.DATA)
+            row.listeners[listener] = None
+
     def find(self, path: str, kind: WatchKind) -> Watch | None:
         """Return the row of a watch to which somebody listens, or None."""
         return self._rows[kind].get(path)
+
+    def known_znodes(self) -> list[Watch]:
+        """Return the rows of znodes (not of children) of which ZooKeeper has shown whether they are there."""
+        return [row for row in self._rows[WatchKind.DATA].values() if row.shows is not None]
 
     def listen(self, path: str, kind: WatchKind, listener: Listener) -> Watch:
         """Have ``listener`` called with a watch's next event. To be called before a request that sets the watch."""
@@ -148,9 +176,9 @@ class WatchTable:
         return [_fired(row) for row in rows]
 
     def _row_of(self, request: Request) -> Watch | None:
-        kind = kind_of_watch(request)
-        path = None if kind is None else self._relative(request.path)
-        return None if kind is None or path is None else self._rows[kind].get(path)
+        if not getattr(request, "watch", False) or not request.path.startswith(self._chroot):
+            return None
+        return self._rows[request.watch_kind].get(request.path[len(self._chroot) :])
 
     def _relative(self, absolute_path: str) -> str | None:
         return absolute_path[len(self._chroot) :] if absolute_path.startswith(self._chroot) else None

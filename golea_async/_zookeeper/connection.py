@@ -7,7 +7,7 @@ How it works, from the outside in:
 - A connection is used once. Whatever goes wrong with it (end of stream, reset, silence, a frame that makes no sense)
   ends in :meth:`Connection.fail`: all requests in flight get their error in that very call, and the owner is told.
 - Silence is watched by one timer. As in ZooKeeper's own client a ping goes out when nothing was sent for a third of
-  the session timeout, and the server counts as dead when no byte came from it for two thirds: early enough to find
+  the session timeout, and the server counts as dead when no answer came from it for two thirds: early enough to find
   another server before the session expires.
 - Watches that nobody needs any more are removed by the same timer, in a quiet moment: see
   :mod:`golea_async._zookeeper.stale_watches`.
@@ -31,8 +31,10 @@ from .acknowledgements import Acknowledgements
 from .clock import boottime
 from .process import other_process, this_process
 from .stale_watches import UnneededWatches
+from .suspects import is_large
 from .touch import is_touch
-from .wire import ReadsItsReply, WatchKind, read_watch_event, response_error
+from .unread import has_unread
+from .wire import AuthenticationRequiredError, ReadsItsReply, WatchKind, read_watch_event, response_error
 
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
 """A longer frame is taken for garbage. ZooKeeper does not bound its replies; a million children fit in this."""
@@ -46,11 +48,18 @@ _LENGTH = struct.Struct("!i")
 _REPLY_HEADER = struct.Struct("!iqi")
 _CONNECT_REPLY = struct.Struct("!iiqi")
 
+ABANDONED = "no answer in time"
+
 _GRACE = 0.001
 """Before a silent server is given up the event loop looks at the socket once more: see ``_watch_silence``."""
 
 _CLOCK_TICK = 0.001
 """uvloop's clock and timers know no less."""
+
+_SOON = 1.0
+"""A connection that ends so many seconds after a request was sent, or fewer, may have ended for it."""
+
+_FOREIGN_WORDS = {b"\x15\x03": "it speaks TLS: give ssl=", b"HT": "it speaks HTTP: this is no ZooKeeper port"}
 
 _SESSION_IS_ELSEWHERE = (exc.SessionExpired, exc.SessionMoved, exc.UnknownSession)
 
@@ -59,11 +68,14 @@ class OutcomeUnknownError(exc.ConnectError):
     """The request was sent, then the connection died: nobody knows whether ZooKeeper carried it out.
 
     A subclass of :class:`aiozk.exc.ConnectError`.
+
+    :ivar is_final: whether it is no use to send it again: the server has ended the connection at it each time.
     """
 
-    def __init__(self, host: str, port: int, reason: str) -> None:
+    def __init__(self, host: str, port: int, reason: str, *, is_final: bool = False) -> None:
         super().__init__(host, port)
         self.reason = reason
+        self.is_final = is_final
 
     def __str__(self) -> str:
         return f"outcome unknown: the connection to {self.host}:{self.port} ended before the reply ({self.reason})"
@@ -191,7 +203,7 @@ class _Nobody:
     def unanswered(self) -> None: ...
 
 
-_NOBODY = _Nobody()
+NOBODY = _Nobody()
 
 
 class Connection(asyncio.Protocol):
@@ -203,6 +215,9 @@ class Connection(asyncio.Protocol):
     :ivar closed: a future that is done once the socket is closed.
     :ivar failure: why the connection is over, or None while it is not.
     :ivar watcher: who sets watches by :meth:`post`; hears of each event before the owner does.
+    :ivar was_hung_up: whether the other side closed it.
+    :ivar has_answered: whether a request or a ping was answered.
+    :ivar ended_at: the request at which the server closed the connection, soon after it was sent; else None.
     """
 
     def __init__(self, host: str, port: int, owner: Owner) -> None:
@@ -212,9 +227,13 @@ class Connection(asyncio.Protocol):
         self.start_read_only = False
         self.watcher: Watcher | None = None
         self.failure: str | None = None
+        self.was_hung_up: bool = False
+        self.has_answered: bool = False
+        self.ended_at: Any | None = None
+        self._is_abandoned = False
         self._error: OSError | None = None  # The same for who waits.
         self.connect_sent_at: float | None = None
-        self.acknowledgements = Acknowledgements()
+        self.acknowledgements: Acknowledgements = Acknowledgements()
 
         self._owner = owner
         self._loop = asyncio.get_running_loop()
@@ -232,7 +251,8 @@ class Connection(asyncio.Protocol):
         self._session_timeout = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
-        self._last_sent = self._last_heard = self._loop.time()
+        self._last_sent = self._last_byte = self._loop.time()
+        self._last_heard = self._last_sent  # the latest answer
         self._heard_at = boottime()
         self._unneeded = UnneededWatches()
 
@@ -261,6 +281,17 @@ class Connection(asyncio.Protocol):
         self._write(request.serialize())
         return await self._handshake
 
+    def abandon_handshake(self, patience: float) -> bool:
+        """Close the session that a server may have begun, when it has answered; return whether that goes on.
+
+        :param patience: seconds after which the connection ends in any case.
+        """
+        if self.connect_sent_at is None or self._handshake is None or self.is_over:
+            return False
+        self._is_abandoned = True
+        self._timer = self._loop.call_later(patience, self.fail, ABANDONED)
+        return True
+
     async def authenticate(self, credentials: tuple[tuple[str, bytes], ...]) -> None:
         """Present each (scheme, credential) to the server, before any other request.
 
@@ -278,6 +309,19 @@ class Connection(asyncio.Protocol):
                 ) from None
             except OutcomeUnknownError as error:
                 raise ConnectionError(error.reason) from None
+
+    async def ping(self) -> None:
+        """Have the server answer a ping.
+
+        :raises ConnectionError: the connection ended.
+        """
+        self._raise_if_failed()
+        try:
+            await self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
+        except OutcomeUnknownError as error:
+            raise ConnectionError(error.reason) from None
+        except exc.ResponseError as error:
+            raise ConnectionError(str(error)) from None
 
     def watch_over(self, session_timeout: float) -> None:
         """Begin to ping the server and to notice its silence. ``session_timeout`` is the negotiated one in seconds.
@@ -349,13 +393,18 @@ class Connection(asyncio.Protocol):
 
     # --- what comes in ---------------------------------------------------------------------------------------------
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that was not read: a part of a frame, or what lies in the socket."""
+        return bool(self._buffer) or self._transport is None or has_unread(self._transport)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it.
         if self.failure is not None:  # The try was cancelled meanwhile; uvloop goes on connecting.
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._last_heard, self._heard_at = self._loop.time(), boottime()
+        self._last_byte, self._heard_at = self._loop.time(), boottime()
         try:
             if self._buffer:
                 self._buffer += data
@@ -367,6 +416,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         reason = "the server closed the connection" if error is None else str(error) or type(error).__name__
+        self.was_hung_up = self.failure is None
+        if self.was_hung_up and self._pending and boottime() - self._pending[0].sent_at < _SOON:
+            self.ended_at = self._pending[0].request
+            size = len(self.ended_at.serialize(1))
+            if is_large(size):
+                reason += f" at a request of {size} bytes, which is more than jute.maxbuffer lets it take by default"
         self.fail(reason, error if isinstance(error, ssl.SSLError) else None)
         if not self.closed.done():
             self.closed.set_result(None)
@@ -377,7 +432,8 @@ class Connection(asyncio.Protocol):
         while len(data) - start >= _LENGTH.size and self.failure is None:
             (length,) = _LENGTH.unpack_from(data, start)
             if not 0 <= length <= MAX_FRAME_LENGTH:
-                raise GarbageError(f"the server sent a frame of {length} bytes")
+                foreign = _FOREIGN_WORDS.get(bytes(data[start : start + 2]))
+                raise GarbageError(foreign or f"it sent a frame of {length} bytes")
             end = start + _LENGTH.size + length
             if len(data) < end:
                 break
@@ -390,6 +446,8 @@ class Connection(asyncio.Protocol):
             reply = _understood(ConnectReply.parse, frame)
             if not self._handshake.done():
                 self._handshake.set_result(reply)
+            elif self._is_abandoned and not reply.session_is_gone:
+                self.send(protocol.CloseRequest()).add_done_callback(lambda _: self.fail(ABANDONED))
             self._handshake = None
             return
         if len(frame) < _REPLY_HEADER.size:
@@ -412,14 +470,24 @@ class Connection(asyncio.Protocol):
         request = queue[0].request
         result = response_error(error_code) if error_code else _understood(_read_reply, request, frame)
         answered = queue.popleft()
+        # Only answers are life: a server that drips bytes or floods events, and answers no ping, serves nobody.
+        self._last_heard = self._loop.time()
+        self.has_answered = self.has_answered or queue is not self._auths
         if is_touch(request.opcode, error_code):
             self.acknowledgements.record(answered.sent_at, self._heard_at)
-        if queue is self._pending:
+        if queue is self._pending and not self._is_abandoned:
             self._owner.reply_received(request, zxid, result)
             watch = self._unneeded.answered(request, result)
             if watch is not None and not self._is_awaited(*watch):
                 self.remove_watch(*watch)
         answered.answer(zxid, result)
+        if isinstance(result, AuthenticationRequiredError):
+            # The server does not look at what is behind it, and closes the connection.
+            behind = list(self._pending)
+            self._pending.clear()
+            for each in behind:
+                each.answer(0, AuthenticationRequiredError())
+            self.fail(str(result))
         if isinstance(result, _SESSION_IS_ELSEWHERE):
             # What has become of the session, only a new ConnectRequest tells.
             self.fail(f"the server answered {type(result).__name__}")
@@ -437,9 +505,9 @@ class Connection(asyncio.Protocol):
             return  # in a forked child: a ping from here would keep the parent's session alive
         now = self._loop.time()
         if now >= self._next_removal - _CLOCK_TICK:
-            self.post(self._unneeded.take(), _NOBODY)
+            self.post(self._unneeded.take(), NOBODY)
         if now >= self._last_sent + self._session_timeout / 3:
-            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
+            self.touch()
         if now >= self._last_heard + self._session_timeout * 2 / 3:
             # After a blocked event loop the answer may lie in the socket: uvloop runs timers before it reads. So let
             # it read once, and judge then.
@@ -454,6 +522,11 @@ class Connection(asyncio.Protocol):
         else:
             self._set_timer()
 
+    def touch(self) -> None:
+        """Send a ping, which touches the session."""
+        if not self.is_over:
+            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
+
     # --- watches that nobody needs ---------------------------------------------------------------------------------
 
     def remove_watch(self, path: str, kind: WatchKind) -> None:
@@ -467,7 +540,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _next_removal(self) -> float:
-        return self._unneeded.due(self._loop.time() if self._pending else max(self._last_sent, self._last_heard))
+        return self._unneeded.due(self._loop.time() if self._pending else max(self._last_sent, self._last_byte))
 
     def _is_awaited(self, path: str, kind: WatchKind) -> bool:
         return (self.watcher is not None and self.watcher.listens(path, kind)) or self._owner.awaits_event(path)
@@ -486,7 +559,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         if self._handshake is not None and not self._handshake.done():
             self._handshake.set_exception(self._error)
-        for pending in (*self._pending, *self._auths):
+        for pending in (*self._pending, *self._auths, *self._pings):
             pending.fail(OutcomeUnknownError(self.host, self.port, reason))
         for queue in (self._pending, self._auths, self._pings):
             queue.clear()

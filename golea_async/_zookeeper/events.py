@@ -8,6 +8,9 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
+MOST_UNREAD = 1000
+"""Events that are kept for a reader who does not read; of more, the oldest go. Each names its session."""
+
 
 class SessionState(StrEnum):
     """What a :class:`SessionEvent` tells."""
@@ -37,13 +40,15 @@ class SessionEvent:
 class SessionEvents:
     """An async iterator of :class:`SessionEvent`, from its making on: none is missed, none merged, all in order.
 
+    Held and never read it costs bounded memory: of more than a thousand unread events the oldest are dropped.
+
     It ends when the client is closed. A cancelled read loses nothing. It is held weakly: who drops it leaves nothing
     behind. Made by :meth:`golea_async.ZKClient.session_events`.
     """
 
     def __init__(self, publisher: SessionEventPublisher) -> None:
         self._publisher = publisher
-        self._events: deque[SessionEvent | None] = deque()
+        self._events: deque[SessionEvent | None] = deque(maxlen=MOST_UNREAD)
 
     def __aiter__(self) -> SessionEvents:
         return self

@@ -220,16 +220,20 @@ def close_session(session: dict[str, Any], died_at: float) -> None:
     for name in FORWARDED:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1) if now() > died_at + SIGTERM_GRACE else None)
-    latest = died_at + session["timeout"] / 2  # at which a ConnectRequest may be sent
-    signal.alarm(max(int(latest - now()), 0) + 3)  # also where a name server hangs
+    signal.alarm(int(session["timeout"]) + 3)  # also where a name server hangs
     time.sleep(session["delay"])  # from now on: `died_at` is when the death was at the earliest
     for family, address, hostname in addresses(session["servers"]):
-        limit = min(max(session["timeout"] / 8, 0.2), 2.0, latest - now())
+        limit = seconds_for_a_try(session["timeout"], died_at, now())
         if limit <= 0:
             return
         with contextlib.suppress(OSError, EOFError, ValueError, struct.error):  # then the next one
             if ask_to_close(session, family, address, hostname, now() + limit):
                 return
+
+
+def seconds_for_a_try(timeout: float, died_at: float, at: float) -> float:
+    """Return how long a server may take; 0 or less when it is too late for another ConnectRequest."""
+    return min(max(timeout / 8, 0.2), 2.0, died_at + timeout / 2 - at)
 
 
 def addresses(servers: list[tuple[str, int, str]]) -> Iterator[tuple[int, Any, str]]:

@@ -5,6 +5,9 @@ a data watch fires DELETED when the znode is gone and DATA_CHANGED when it is ne
 watch fires DELETED or CHILDREN_CHANGED, an exist watch fires CREATED when the znode is there. So the kind is taken
 from the request that set the watch and from its answer, as ZooKeeper's own client does. It is kept only for a path on
 which somebody waits: nothing grows with requests, events or waits that came and went.
+
+A watch fires once. When its event is not the one that somebody waits for, as when data change while a deletion is
+waited for, the watch is set again, and the znode's ``czxid`` tells whether it was deleted in between.
 """
 
 from __future__ import annotations
@@ -49,6 +52,15 @@ _WOULD_FIRE = {
 }
 
 
+# What may be waited for when an event has used up the watch that would have told of it.
+_STILL_DUE = {
+    CREATED: (DELETED, DATA_CHANGED),
+    DELETED: (CREATED, DATA_CHANGED),
+    DATA_CHANGED: (DELETED, CREATED),
+    CHILDREN_CHANGED: (DELETED,),
+}
+
+
 class Watches:
     """The watches of one session.
 
@@ -58,6 +70,7 @@ class Watches:
     def __init__(self) -> None:
         self.callbacks: dict[tuple[int, str], set[WatchCallback]] = {}
         self._kinds: dict[str, WatchKind] = {}
+        self._created: dict[str, int] = {}  # the czxid of a watched znode that is there, by path
 
     def add(self, event_type: int, path: str, callback: WatchCallback) -> None:
         self.callbacks.setdefault((event_type, path), set()).add(callback)
@@ -71,19 +84,54 @@ class Watches:
             del self.callbacks[event_type, path]
             if not self.anybody_waits(path):
                 self._kinds.pop(path, None)
+                self._created.pop(path, None)
 
-    def request_answered(self, request: Any, result: Any) -> None:
-        """Note which watch the server has set. To be called before any later event is handled."""
-        if self.callbacks and getattr(request, "watch", False):
-            kind = _kind_set_by(request, result)
-            if kind and self.anybody_waits(request.path):
-                self._kinds[request.path] = self._kinds.get(request.path, _NONE) | kind
+    def request_answered(self, request: Any, result: Any) -> bool:
+        """Note which watch the server has set. To be called before any later event is handled.
+
+        Return whether the znode is another one than before, or none: its deletion came while no watch was set.
+        """
+        if not self.callbacks or not getattr(request, "watch", False) or not self.anybody_waits(request.path):
+            return False
+        path = request.path
+        kind = _kind_set_by(request, result)
+        if kind:
+            self._kinds[path] = self._kinds.get(path, _NONE) | kind
+        before = self._created.get(path)
+        if isinstance(result, exc.NoNode):
+            self._created.pop(path, None)
+            return before is not None
+        if (stat := getattr(result, "stat", None)) is None:
+            return False
+        self._created[path] = stat.created_zxid
+        return before not in (None, stat.created_zxid)
 
     def fire(self, event_type: int, path: str) -> list[WatchCallback]:
-        """The callbacks that wait for this event. The server has dropped the watches that it came from."""
+        """Return the callbacks that wait for this event. The server has dropped the watches that it came from."""
+        if event_type == DELETED:
+            self._created.pop(path, None)
         if self.anybody_waits(path):
             # Kept also when nothing remains: what was used up is not to be set again, unlike what is not known.
             self._kinds[path] = self._kinds.get(path, _NONE) & ~_USED_UP.get(event_type, _NONE)
+        return self.callbacks_of(event_type, path)
+
+    def set_again_after(self, event_type: int, path: str) -> bool:
+        """Return whether somebody waits for another event, of which no watch tells any more; note that one will.
+
+        To be called behind :meth:`fire`. Whoever waits for this event, too, has heard enough.
+        """
+        heard = self.callbacks.get((event_type, path), set())
+        due = [other for other in _STILL_DUE.get(event_type, ()) if self.callbacks.get((other, path), set()) - heard]
+        left = self._kinds.get(path, _NONE)
+        told = left & (WatchKind.DATA | WatchKind.EXIST) or (left & WatchKind.CHILD and due == [DELETED])
+        if not due or told:
+            return False
+        # As it is to be set on the next connection, when the request that sets it is lost with this one.
+        self._kinds[path] = left | (WatchKind.EXIST if event_type == DELETED else WatchKind.DATA)
+        return True
+
+    def callbacks_of(self, event_type: int, path: str) -> list[WatchCallback]:
+        """Return the callbacks that wait for this event."""
         return list(self.callbacks.get((event_type, path), ()))
 
     def forget_kinds(self) -> None:

@@ -158,6 +158,7 @@ class _WatchableRead(ReadsItsReply):
     """A path, and whether to watch it."""
 
     opcode: int
+    watch_kind = WatchKind.DATA
 
     def __init__(self, path: str, watch: bool) -> None:
         self.path, self.watch = path, watch
@@ -188,6 +189,8 @@ class Exists(_WatchableRead, protocol.ExistsRequest):
 
 class Children(_WatchableRead, protocol.GetChildren2Request):
     """Ask for the children's names and the stat."""
+
+    watch_kind = WatchKind.CHILDREN
 
     @staticmethod
     def read(frame: bytes, offset: int) -> Listed:
@@ -293,14 +296,28 @@ def kind_of_watch(request: Any) -> WatchKind | None:
     return WatchKind.CHILDREN if lists else WatchKind.DATA
 
 
-def response_error(code: int) -> Exception:
+def response_error(code: int) -> exc.ResponseError:
     """aiozk's exception for a ZooKeeper error code; its own way to make an unknown one prints to standard output."""
     if code in exc.response_error_xref:
-        error: Exception = exc.response_error_xref[code]()
-        return error
-    unknown: Exception = exc.UnknownError.__new__(exc.UnknownError)
-    unknown.error_code = code  # type: ignore[attr-defined]
+        return exc.response_error_xref[code]()
+    unknown = exc.UnknownError.__new__(exc.UnknownError)
+    unknown.error_code = code
     return unknown
+
+
+class AuthenticationRequiredError(exc.ResponseError):
+    """The servers demand an authenticated client (``SESSIONCLOSEDREQUIRESASLAUTH``, which aiozk does not know).
+
+    The request was not carried out, and the server closes the connection behind this answer.
+    """
+
+    error_code = -124
+
+    def __str__(self) -> str:
+        return (
+            "the server demands an authenticated client (sessionRequireClientSASLAuth or enforce.auth.schemes in its "
+            "configuration): give auth=[(scheme, credential)] of a scheme that it takes; this client does not do SASL"
+        )
 
 
 _DELETED = protocol.DeleteResponse()

@@ -122,6 +122,14 @@ class Engine:
             return
         self._answer(connection, connection.session, xid, OpCode(number), reader)
 
+    def throttle(self, connection: Connection, frame: bytes) -> None:
+        """Answer that there was no time for this request. As in ZooKeeper that touches the session all the same."""
+        xid, number, _ = _wire.decode_header(frame)
+        if connection.is_closed or connection.session is None:
+            return
+        self.sessions.touch(connection.session, self.now())
+        connection.outlet.send(OpCode(number), _wire.encode_reply(xid, self.last_zxid, ErrorCode.THROTTLED_OP))
+
     def expire_session(self, session_id: int) -> None:
         """End a session now. Its client may still hear of the end of its own ephemeral znodes, as in ZooKeeper."""
         self._end_session(session_id)

@@ -41,7 +41,18 @@ class LostReply:
         return opcode in self.opcodes and self.session_id in (None, session_id)
 
 
-Fault: TypeAlias = Hold | Delay | LostReply
+@dataclass(frozen=True, slots=True, eq=False)
+class Throttled:
+    """The next such request is not carried out; its answer is THROTTLEDOP."""
+
+    opcodes: frozenset[OpCode]
+    session_id: int | None = None
+
+    def covers(self, opcode: int, session_id: int) -> bool:
+        return opcode in self.opcodes and self.session_id in (None, session_id)
+
+
+Fault: TypeAlias = Hold | Delay | LostReply | Throttled
 
 
 class Faults:
@@ -74,6 +85,14 @@ class Faults:
         """Whether this reply gets lost; each such fault happens once."""
         for fault in self._active:
             if isinstance(fault, LostReply) and fault.covers(opcode, session_id):
+                self._active.remove(fault)
+                return True
+        return False
+
+    def take_throttled(self, opcode: int, session_id: int) -> bool:
+        """Whether this request is not carried out; each such fault happens once."""
+        for fault in self._active:
+            if isinstance(fault, Throttled) and fault.covers(opcode, session_id):
                 self._active.remove(fault)
                 return True
         return False

@@ -60,6 +60,7 @@ class ErrorCode(IntEnum):
     INVALID_ACL = -114
     AUTH_FAILED = -115
     NO_WATCHER = -121
+    THROTTLED_OP = -127
 
 
 class EventType(IntEnum):

@@ -123,9 +123,17 @@ class ClientProtocol(asyncio.Protocol):
                     self._transport.pause_reading()
                     return
                 self._incoming.remove(frame)
-                self._engine.handle(self._connection, frame)
+                self._carry_out_one(frame)
         except _wire.MalformedError:
             self.abort()
+
+    def _carry_out_one(self, frame: bytes) -> None:
+        if self._connection.session is not None:
+            _, number, _ = _wire.decode_header(frame)
+            if self._faults.take_throttled(number, self.session_id):
+                self._engine.throttle(self._connection, frame)
+                return
+        self._engine.handle(self._connection, frame)
 
     def _must_wait(self) -> bool:
         """Whether no request may be carried out: who does not read his replies gets no more of them."""

@@ -160,6 +160,10 @@ class MultiError(Exception):
         self.code = code
 
 
+def _as_java_int(number: int) -> int:
+    return (number + 2**31) % 2**32 - 2**31
+
+
 class Tree:
     """All znodes of one server."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from ._engine import MILLISECONDS, MIN_TICKS, Limits
-from ._faults import Delay, Fault, Hold, LostReply
+from ._faults import Delay, Fault, Hold, LostReply, Throttled
 from ._four_letters import answer
 from ._host import Host
 from ._model import OpCode
@@ -73,7 +73,7 @@ class MemoryZooKeeper:
         limits = Limits(*(round(seconds * MILLISECONDS) for seconds in (tick, minimum, max_session_timeout)))
         self._host = Host([port, *[0] * (servers - 1)], limits, random.Random(seed))
         self._thread: LoopThread | None = None
-        self.servers = [MemoryServer(self, index) for index in range(servers)]
+        self.servers: list[MemoryServer] = [MemoryServer(self, index) for index in range(servers)]
 
     def __enter__(self) -> Self:
         self.start()
@@ -172,6 +172,16 @@ class MemoryZooKeeper:
         if not opcodes:
             raise ValueError("which replies? For example OpCode.CREATE")
         self._begin(LostReply(frozenset(opcodes), session_id))
+
+    def throttle(self, *opcodes: OpCode, times: int = 1, session_id: int | None = None) -> None:
+        """The next such requests are not carried out: their answer is "throttled", as of a server that is overloaded.
+
+        :param times: how many of them. Without a session: of whoever sends them first.
+        """
+        if not opcodes:
+            raise ValueError("which requests? For example OpCode.CREATE")
+        for _ in range(times):
+            self._begin(Throttled(frozenset(opcodes), session_id))
 
     @contextmanager
     def outage(self) -> Iterator[None]:

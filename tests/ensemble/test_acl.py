@@ -201,8 +201,10 @@ async def test_an_end_that_may_not_be_read_is_one(
 ) -> None:
     await owner.create(f"{resource}/DONE", b"done", acl=[OWNER])
     await sync(zk)
+    election = AsyncElection(zk, resource, "one")
     with pytest.raises(ElectionOverError):
-        await soon(AsyncElection(zk, resource, "one").start() if stand else create_election(zk, resource))
+        await soon(election.start() if stand else create_election(zk, resource))
+    await soon(election.resign())
     await owner.sync()
     assert await children(owner, resource) == ["DONE"]
 

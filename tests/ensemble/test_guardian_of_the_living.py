@@ -29,8 +29,8 @@ from tests.support.guarded import (
     nursery,
 )
 from tests.support.ports import choose_free_ports
-from tests.support.proxy import Proxy
-from tests.support.wire import WireClient
+from tests.support.proxy import Action, Frame, Proxy
+from tests.support.wire import OpCode, WireClient
 
 ALIVE = 1.0
 """For so long a test looks on while a program lives; a guardian that were wrong would act within milliseconds."""
@@ -116,14 +116,19 @@ async def test_a_blocked_loop(ensemble: SharedEnsemble, programs: Nursery) -> No
     async with Proxy(ensemble.servers[0].port) as proxy:
         program = await programs.start("blocked", proxy.address, "block", timeout=1)
         await guarded(program)
+        by_the_guardian = proxy.on_request(is_from_a_guardian, Action.FORWARD)
         program.kill(signal.SIGUSR1)
         await soon(program.is_done.wait())
-        assert proxy.connections == 1
         await eventually(lambda: proxy.connections > 1)  # it has a new session
         await asyncio.sleep(ALIVE / 4)
-        assert proxy.open_connections == 1
+        assert not by_the_guardian.happened.done()
         program.kill()
-        await eventually(lambda: guardians_of(program.pid) == [])
+        await soon(by_the_guardian)
+
+
+def is_from_a_guardian(frame: Frame) -> bool:
+    """Whether it asks for a session of 1 ms."""
+    return frame.opcode == OpCode.CREATE_SESSION and frame.payload[12:16] == b"\0\0\0\1"
 
 
 async def test_a_pid_namespace(ensemble: SharedEnsemble, wire: WireClient) -> None:

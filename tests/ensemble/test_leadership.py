@@ -64,7 +64,7 @@ def cancel_current() -> None:
 
 def lose(election: AsyncElection) -> None:
     """What resign() does in its first step."""
-    election._candidacy.leave()
+    election._runner.leave()
 
 
 async def forever() -> None:

@@ -179,10 +179,10 @@ class TestRequests:
         (leader,) = await stand(zk, resource, "leader")
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        and_a_look = {**WITH_THE_NOMINATION, OpCode.GET_DATA: 2}  # at the one before
+        and_a_look = {**WITH_THE_NOMINATION, OpCode.GET_DATA: 3}  # at the one before, and behind that at itself
         election = await self.join(proxy, joining, resource, and_a_look)
         assert election.status.now_following == leader.status.candidate_id
-        await self.watches_itself(before, proxy, and_a_look)
+        assert requests_since(before, proxy) == and_a_look
         await resign(election, leader)
 
     async def test_the_first_join_is_one_round_trip(
@@ -215,17 +215,16 @@ class TestRequests:
         await eventually(lambda: requests_since(before, proxy) == sent)
         await resign(election, leader)
 
-    async def test_who_led_and_stands_again_alone_does_not_wait_for_the_list(
+    async def test_who_led_and_stands_again_alone_does_not_list(
         self, proxy: Proxy, connect: Connect, resource: str
     ) -> None:
         again = await connect(proxy.address)
         await resign(*await stand(again, resource, "again"))
-        listed = proxy.on_reply(lambda frame: frame.opcode == OpCode.GET_CHILDREN2, Action.HOLD)
-        (election,) = await stand(again, resource, "again")
+        before = proxy.requests.copy()
+        election = await self.join(proxy, again, resource, WITH_THE_NOMINATION)
         assert election.is_leader
-        await soon(listed)
-        listed.release()
         await resign(election)
+        assert OpCode.GET_CHILDREN2 not in requests_since(before, proxy)
 
     async def test_who_followed_and_stands_again_alone_leads(
         self, proxy: Proxy, connect: Connect, zk: aiozk.ZKClient, resource: str
@@ -249,7 +248,7 @@ class TestRequests:
         await resign(*await stand(zk, resource, "gone"))
         joining = await connect(proxy.address)
         before = proxy.requests.copy()
-        election = await self.join(proxy, joining, resource, {**WITH_THE_NOMINATION, OpCode.GET_DATA: 2})
+        election = await self.join(proxy, joining, resource, {**WITH_THE_NOMINATION, OpCode.GET_DATA: 3})
         assert election.is_leader
         assert OpCode.GET_CHILDREN2 not in requests_since(before, proxy)
         await resign(election)

@@ -165,8 +165,8 @@ def make_contender(
             client = ZKClient(hosts, session_timeout=session_timeout, guardian=guardian)
             return GoleaContender(client, resource, name, on_status)
         case Library.GOLEA_ON_AIOZK:
-            client = aiozk.ZKClient(hosts, session_timeout=session_timeout)
-            return GoleaContender(client, resource, name, on_status)
+            plain_client = aiozk.ZKClient(hosts, session_timeout=session_timeout)
+            return GoleaContender(plain_client, resource, name, on_status)
         case Library.AIOZK:
             return AiozkContender(aiozk.ZKClient(hosts, session_timeout=session_timeout), resource)
         case Library.KAZOO:

@@ -24,7 +24,7 @@ from golea_async import (
     Status,
     ZKClient,
 )
-from golea_async._protocol.standing import Look, Missing, View, decide
+from golea_async._protocol.standing import Look, Missing, Sight, View, decide
 from tests.support.elections import children, eventually, is_there, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.proxy import Action, Frame, Predicate, Proxy
@@ -150,9 +150,10 @@ class TestCurator:
         quorum; there is no index that could be -1.
         """
         own = "le_0000000005"
-        assert decide(own, View(own_stands=True, done=False, children=["le_0000000004"])) == Missing()
-        assert decide(own, View(own_stands=True, done=False, children=[])) == Missing()
-        assert decide(own, View(own_stands=False, done=False, children=[own])) == Missing()
+        for names in (["le_0000000004"], []):
+            view = View(Sight("/election/DONE"), Sight(f"/election/{own}", is_there=True), in_touch=True, lease=1)
+            view.listed(own, "/election", names)
+            assert decide(view) == Missing()
 
     async def test_curator_202(self, contender: Contenders, wire: WireClient, resource: str) -> None:
         """A connection was lost and came back in the same session; the old znode stayed, in front of the new one."""
@@ -231,7 +232,8 @@ class TestCurator:
         held.release()
         assert (await soon(starting)).now_following == a.path
         assert len(await children(wire, resource)) == 2
-        assert decide("le_0000000002", View(own_stands=True, done=False)) == Look(None)
+        done, own = Sight(f"{resource}/DONE", is_there=False), Sight(f"{resource}/le_0000000002", is_there=True)
+        assert decide(View(done, own, in_touch=True, lease=1)) == Look(None)
 
     async def test_curator_653(self, contender: Contenders, wire: WireClient, resource: str) -> None:
         """Everybody reconnected at once, deleted an old znode and made a new one: two led by each other's old znodes.

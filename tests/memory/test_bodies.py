@@ -487,7 +487,7 @@ class TestHeld:
         statuses = election.statuses()
         while (await soon(anext(statuses))).role != "follower":
             pass
-        candidacy = election._candidacy
+        candidacy = election._runner
         del election, statuses
         gc.collect()
         await asyncio.sleep(0)

@@ -1,26 +1,30 @@
-"""Nine ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
+"""Twelve ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import struct
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
-from golea_async._candidacy import Candidacy
-from golea_async._nomination import Nomination, Nominations
+from golea_async import ZKClient
+from golea_async._protocol import departure as _departure
+from golea_async._protocol.claims import Claims
+from golea_async._protocol.standing import View
 from golea_async._protocol.teardown import Teardown
 from golea_async._shared import channel as _zk
 from golea_async._shared import keepalive as _keepalive
 from golea_async._shared import lease as _lease
-from golea_async._shared.batch import ConnectionLostError
 from golea_async._shared.channel import Channel
 from golea_async._shared.keepalive import KeepAlive
 from golea_async._zookeeper import connection as _connection
+from golea_async._zookeeper import guardian_process
 from golea_async._zookeeper import replies as _replies
 from golea_async._zookeeper.requests import Requests
-from golea_async.leadership import Leadership
+
+from .guardian import Guardian
 
 
 def _no_owner_check() -> AbstractContextManager[object]:
@@ -56,45 +60,47 @@ def _lease_renewed_by_reads() -> Iterator[None]:
         yield
 
 
-def _without_barriers(connection: Channel) -> Any:
-    """The same connection, but where a quorum write is asked for it only reads."""
-    hasty = copy.copy(connection)
-    hasty.check = hasty.exists  # type: ignore[method-assign]
+def _without_barriers(requests: Any) -> Any:
+    """The same, but where a quorum write is asked for it only reads."""
+    hasty = copy.copy(requests)
+    hasty.check = hasty.exists
     return hasty
 
 
 def _no_position_after_a_reconnect() -> AbstractContextManager[object]:
-    """The place, with the watches on which it rests, passes for what it was on the last connection."""
+    """What was seen on an earlier connection passes for what is so now."""
 
-    async def stand_on(self: Candidacy, connection: Channel) -> None:
-        if self._place is None:
-            await stand_properly_on(self, connection)
-            return
-        while not self.is_leaving and connection.is_current:
-            await self._stir()
-        raise ConnectionLostError
+    def reconnected(self: View) -> None:
+        if self.own is None:
+            reconnected_properly(self)
 
-    stand_properly_on = Candidacy._stand_on
-    return mock.patch.object(Candidacy, "_stand_on", stand_on)
+    reconnected_properly = View.reconnected
+    return mock.patch.object(View, "reconnected", reconnected)
 
 
 def _no_search_after_a_lost_reply() -> AbstractContextManager[object]:
-    return mock.patch.object(Nominations, "is_doubtful", return_value=False)
+    return mock.patch.object(Claims, "is_doubtful", return_value=False)
 
 
-def _search_without_a_barrier() -> AbstractContextManager[object]:
-    async def search(self: Nominations, connection: Channel, name: bytes) -> list[Nomination]:
-        return await careful_search(self, _without_barriers(connection), name)
+@contextmanager
+def _search_without_a_barrier() -> Iterator[None]:
+    async def search(self: Claims, name: bytes) -> Any:
+        careful, self._requests = self._requests, _without_barriers(self._requests)
+        try:
+            return await careful_search(self, name)
+        finally:
+            self._requests = careful
 
-    careful_search = Nominations._search
-    return mock.patch.object(Nominations, "_search", search)
+    careful_search = Claims.search
+    with mock.patch.object(Claims, "search", search):
+        yield
 
 
 def _znode_deleted_before_the_work_stopped() -> AbstractContextManager[object]:
-    async def stopped(_: Leadership) -> None:
+    async def work_stopped() -> None:
         """Wait for nobody."""
 
-    return mock.patch.object(Leadership, "stopped", stopped)
+    return mock.patch.object(_departure, "work_stopped", work_stopped)
 
 
 def _endings_by_force() -> AbstractContextManager[object]:
@@ -119,6 +125,31 @@ def _numbers_begin_again() -> AbstractContextManager[object]:
     return mock.patch.object(_connection.Connection, "__init__", begin)
 
 
+def _guardian_goes_by_the_end_of_a_pipe() -> AbstractContextManager[object]:
+    def pipe_ended(self: Guardian, client: ZKClient) -> None:
+        self.close_session(client, self._clock.time(), 0.0)
+
+    return mock.patch.object(Guardian, "pipe_ended", pipe_ended)
+
+
+def _guardian_prolongs_the_session() -> AbstractContextManager[object]:
+    """It asks for the whole timeout, as the program did."""
+
+    def conversation(session: dict[str, Any]) -> Generator[bytes, Any, bool]:
+        talk = proper_conversation(session)
+        request = next(talk)
+        asked = request[:16] + struct.pack("!i", round(1000 * session["timeout"])) + request[20:]
+        answer = yield asked
+        while True:
+            try:
+                answer = yield talk.send(answer)
+            except StopIteration as done:
+                return bool(done.value)
+
+    proper_conversation = guardian_process.conversation
+    return mock.patch.object(guardian_process, "conversation", conversation)
+
+
 BREAKAGES = {
     "no ephemeralOwner check": _no_owner_check,
     "lease of a whole timeout": _lease_of_a_whole_timeout,
@@ -129,6 +160,8 @@ BREAKAGES = {
     "no search after a lost reply": _no_search_after_a_lost_reply,
     "search without a barrier": _search_without_a_barrier,
     "endings by force": _endings_by_force,
+    "a guardian that goes by the end of a pipe": _guardian_goes_by_the_end_of_a_pipe,
+    "a guardian that prolongs the session": _guardian_prolongs_the_session,
     "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
 }
 """By name: what breaks the library for as long as the context lasts."""

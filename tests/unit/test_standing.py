@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from golea_async._protocol.paths import MAXIMUM_NAME_BYTES, check_candidate_id, check_name, check_resource
 from golea_async._protocol.standing import (
     DONE,
-    MAXIMUM_NAME_BYTES,
+    Closed,
+    First,
     Follow,
+    Join,
     Lead,
+    Leave,
     Look,
+    Loss,
+    Lost,
     Missing,
     Over,
+    Sight,
+    Supply,
     Verdict,
     View,
+    Wait,
     candidate_name,
     candidate_number,
-    check_candidate_id,
-    check_name,
-    check_resource,
     decide,
     in_order,
+    loss,
     name_before,
     predecessor_of,
     strangers,
+    supply_after,
 )
 
-SMALLEST, LARGEST = -(2**31), 2**31 - 1
-NUMBERS = st.integers(SMALLEST, LARGEST)
+OWN, OTHER = "le_0000000007", "le_0000000004"
+RESOURCE = "/election"
+STRETCH = 3  # of the lease
+
+
+def view_of(
+    name: str = OWN,
+    *,
+    own: bool | None = True,
+    done: bool | None = False,
+    before: str | None = None,
+    children: Sequence[str] | None = None,
+    **others: Any,
+) -> View:
+    """What a candidate of this name sees: whether its znode and `DONE` are there, and what a list showed then."""
+    view = View(Sight(f"{RESOURCE}/{DONE}", done), Sight(f"{RESOURCE}/{name}", own), **{**IN_TOUCH, **others})
+    if before is not None:
+        view.before = Sight(f"{RESOURCE}/{before}", is_there=True)
+    if children is not None:
+        view.listed(name, RESOURCE, children)
+    return view
+
+
+IN_TOUCH = {"in_touch": True, "lease": STRETCH}
+NUMBERS = st.integers(0, 2**31 - 1)
 STRANGERS = st.sampled_from(
     [
         "le_",
@@ -43,6 +76,8 @@ STRANGERS = st.sampled_from(
         "le_\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660",  # ten digits, but not ZooKeeper's
         "le_9999999999",  # ten digits, but beyond 32 bits
         "le_-000000000",
+        "le_-000000005",  # what is behind the last number as an integer of Java's, and is never issued
+        "le_-2147483648",
         "LE_0000000001",
         "xle_0000000001",
         "DONE2",
@@ -54,10 +89,8 @@ STRANGERS = st.sampled_from(
 
 @st.composite
 def creations(draw: st.DrawFn) -> list[str]:
-    """Living candidates in the order of their creation, the counter's wrap included."""
-    start = draw(NUMBERS)
-    distances = draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=30, unique=True).map(sorted))
-    return [candidate_name((start + distance - SMALLEST) % 2**32 + SMALLEST) for distance in distances]
+    """Living candidates in the order of their creation."""
+    return [candidate_name(number) for number in sorted(draw(st.sets(NUMBERS, min_size=1, max_size=30)))]
 
 
 @st.composite
@@ -83,9 +116,9 @@ def test_any_set_of_children_has_exactly_one_leader_and_one_chain(numbers: set[i
     children = [*others, *candidates]
     following = {own: predecessor_of(own, children) for own in candidates}
     (leader,) = (own for own, followed in following.items() if followed is None)
-    assert {decide(own, View(own_stands=True, done=False, children=children)) for own in candidates} == {
-        Lead(),
-        *(Look(followed) for followed in following.values() if followed),
+    assert {decide(view_of(own, children=children)) for own in candidates} == {
+        Lead(STRETCH),
+        *(Follow(f"{RESOURCE}/{followed}") for followed in following.values() if followed),
     }
     followers = {followed: own for own, followed in following.items()}
     chain, last = [leader], leader
@@ -103,11 +136,24 @@ def test_the_next_to_join_is_the_last(candidates: list[str]) -> None:
     assert in_order(standing) == standing
 
 
-def test_the_counter_wraps_like_a_java_int() -> None:
-    names = ["le_2147483646", "le_2147483647", "le_-2147483648", "le_-2147483647"]
-    assert in_order(sorted(names)) == names
-    assert [name_before(name) for name in names[1:]] == names[:-1]
-    assert candidate_name(-5) == "le_-000000005"
+def test_the_last_number_is_the_largest_that_zookeeper_issues() -> None:
+    assert in_order(["le_2147483648", "le_2147483647", "le_0000000000"]) == ["le_0000000000", "le_2147483647"]
+    assert name_before("le_2147483647") == "le_2147483646"
+
+
+@pytest.mark.parametrize(
+    ("number", "supply"),
+    [
+        (0, Supply.PLENTY),
+        (2**31 - 2**20 - 1, Supply.PLENTY),
+        (2**31 - 2**20, Supply.SCARCE),
+        (2**31 - 2**10 - 1, Supply.SCARCE),
+        (2**31 - 2**10, Supply.USED_UP),
+        (2**31 - 1, Supply.USED_UP),
+    ],
+)
+def test_numbers_come_to_an_end(number: int, supply: Supply) -> None:
+    assert supply_after(candidate_name(number)) is supply
 
 
 @given(NUMBERS)
@@ -139,44 +185,115 @@ def test_nobody_stands() -> None:
     assert in_order([DONE, "le_x"]) == []
 
 
-OWN, OTHER = "le_0000000007", "le_0000000004"
-
-
 @pytest.mark.parametrize(
     ("view", "verdict"),
     [
-        (View(own_stands=True, done=True), Over()),
-        (View(own_stands=False, done=True, predecessor=OTHER), Over()),
-        (View(own_stands=True, done=False, children=[DONE, OWN]), Over()),
-        (View(own_stands=False, done=False, children=[DONE]), Over()),
-        (View(own_stands=False, done=False), Missing()),
-        (View(own_stands=False, done=False, children=[OWN]), Missing()),
-        (View(own_stands=False, done=False, predecessor=OTHER), Missing()),
-        (View(own_stands=True, done=False, children=[OTHER]), Missing()),
-        (View(own_stands=True, done=False, predecessor=OTHER), Follow(OTHER)),
-        (View(own_stands=True, done=False), Look(None)),
-        (View(own_stands=True, done=False, children=[OWN]), Lead()),
-        (View(own_stands=True, done=False, children=["le_0000000009", OWN, "le_x"]), Lead()),
-        (View(own_stands=True, done=False, children=[OWN, OTHER]), Look(OTHER)),
+        (view_of(done=True), Over()),
+        (view_of(own=False, done=True, before=OTHER), Over()),
+        (view_of(children=[DONE, OWN]), Over()),
+        (view_of(own=False, children=[DONE]), Over()),
+        (view_of(own=False), Missing()),
+        (view_of(own=False, children=[OWN]), Missing()),  # what was heard is not put right by a list
+        (view_of(own=False, before=OTHER), Missing()),
+        (view_of(children=[OTHER]), Missing()),
+        (view_of(children=[]), Missing()),
+        (view_of(before=OTHER), Follow(f"{RESOURCE}/{OTHER}")),
+        (view_of(), Look(None)),
+        (view_of(hint=f"{RESOURCE}/{OTHER}"), Look(f"{RESOURCE}/{OTHER}")),
+        (view_of(own=None, before=OTHER), Look(None)),
+        (view_of(done=None, before=OTHER), Look(None)),
+        (view_of(children=[OWN]), Lead(STRETCH)),
+        (view_of(is_first=True), Lead(STRETCH)),
+        (view_of(is_first=True, done=None), Look(None)),
+        (view_of(is_first=True, own=False), Missing()),
+        (view_of(is_first=True, lease=None), First()),
+        (view_of(children=["le_0000000009", OWN, "le_x"]), Lead(STRETCH)),
+        (view_of(children=[OWN, OTHER]), Follow(f"{RESOURCE}/{OTHER}")),
+        (view_of(is_first=True, in_touch=False), Wait()),
+        (view_of(is_first=True, is_session_lost=True), Lost()),
+        (view_of(is_first=True, is_session_lost=True, in_touch=False), Lost()),
+        (view_of(is_first=True, is_closed=True, is_session_lost=True), Closed()),
+        (view_of(done=True, is_session_lost=True, is_closed=True), Over()),
+        (view_of(done=True, is_leaving=True), Leave()),
+        (View(Sight(f"{RESOURCE}/{DONE}"), in_touch=True), Join()),
+        (View(Sight(f"{RESOURCE}/{DONE}")), Wait()),
     ],
 )
 def test_what_a_view_means(view: View, verdict: Verdict) -> None:
-    assert decide(OWN, view) == verdict
+    assert decide(view) == verdict
+
+
+maybe = st.sampled_from([None, False, True])
+views = st.builds(
+    view_of,
+    own=maybe,
+    done=maybe,
+    before=st.none() | st.just(OTHER),
+    children=st.none() | st.lists(st.sampled_from([OWN, OTHER, "le_0000000009", "le_x", DONE]), unique=True),
+    is_first=st.booleans(),
+    lease=st.none() | st.just(STRETCH),
+    in_touch=st.booleans(),
+    is_session_lost=st.booleans(),
+    is_closed=st.booleans(),
+    is_leaving=st.booleans(),
+)
 
 
 @given(
-    st.booleans(),
-    st.booleans(),
+    maybe,
+    maybe,
     st.none() | st.just(OTHER),
     st.none() | st.lists(st.sampled_from([OWN, OTHER, "le_0000000009", "le_x", DONE]), unique=True),
 )
 def test_nobody_leads_without_a_list_that_shows_him_first(
-    own_stands: bool, done: bool, predecessor: str | None, children: list[str] | None
+    own: bool | None, done: bool | None, before: str | None, children: list[str] | None
 ) -> None:
-    view = View(own_stands, done, predecessor, children)
-    shown_first = own_stands and children is not None and in_order(children)[:1] == [OWN]
-    allowed = shown_first and not done and DONE not in (children or []) and predecessor is None
-    assert (decide(OWN, view) == Lead()) == allowed
+    view = view_of(own=own, done=done, before=before, children=children)
+    shown_first = own is not False and children is not None and in_order(children)[:1] == [OWN]
+    allowed = shown_first and not done and DONE not in (children or [])
+    assert (decide(view) == Lead(STRETCH)) == allowed
+
+
+@given(views)
+def test_whoever_is_to_lead_has_nothing_that_ends_its_belief(view: View) -> None:
+    if isinstance(decide(view), Lead):
+        assert loss(view, STRETCH) is None
+
+
+@given(views)
+def test_belief_outlives_nothing_but_being_out_of_touch_and_another_look(view: View) -> None:
+    if loss(view, STRETCH) is None:
+        assert isinstance(decide(view), Lead | Wait | Look)
+
+
+@given(views)
+def test_on_a_new_connection_nothing_counts_but_that_the_election_is_over(view: View) -> None:
+    was_over = bool(view.done.is_there)
+    view.reconnected()
+    view.is_leaving = view.is_closed = view.is_session_lost = False
+    view.in_touch = True
+    assert isinstance(decide(view), Over if was_over else Look)
+    assert view.needs_barrier
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (view_of(is_first=True), None),
+        (view_of(is_first=True, in_touch=False), None),
+        (view_of(own=None), None),
+        (view_of(is_first=True, is_leaving=True, done=True), Loss.RESIGNED),
+        (view_of(is_first=True, done=True, own=False), Loss.OVER),
+        (view_of(is_first=True, own=False, is_closed=True), Loss.CLOSED),  # the end of its session deletes it
+        (view_of(is_first=True, own=False, is_session_lost=True), Loss.SESSION_LOST),
+        (view_of(is_first=True, own=False), Loss.DELETED),
+        (view_of(before=OTHER), Loss.OVERTAKEN),
+        (view_of(is_first=True, lease=None), Loss.LAPSED),
+        (view_of(is_first=True, lease=STRETCH + 1), Loss.LAPSED),
+    ],
+)
+def test_what_ends_a_leaders_belief(view: View, reason: Loss | None) -> None:
+    assert loss(view, STRETCH) is reason
 
 
 @pytest.mark.parametrize("path", ["/election", "/a/b/c", "/le_0000000001", "/Stra\u00dfe", "/a b", "/..."])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golea_async import ElectionError, Role, Status
-from golea_async.status import StatusBoard, StatusReader
+from golea_async._status_board import StatusBoard, StatusReader
 
 OVER = ElectionError("over")
 

@@ -11,10 +11,11 @@ from typing import Any, Self
 import aiozk
 from aiozk.states import States
 
-from golea_async.client import ZKClient
 from tests.support.ensemble import Ensemble, Server
 from tests.support.ports import LOOPBACK
+from tests.support.wire import AUTH_XID
 
+AUTH_FAILED = -115
 HANGING = 60.0
 """Seconds after which a wait counts as hanging. Nothing is measured with it."""
 
@@ -31,7 +32,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def connected_anew(client: ZKClient, old: object) -> None:
+async def connected_anew(client: aiozk.ZKClient, old: object) -> None:
     """Wait until the client is connected through another connection than ``old``."""
     await until(lambda: client.session.conn is not old and client.session.state == States.CONNECTED)
 
@@ -117,12 +118,33 @@ def framed(payload: bytes) -> bytes:
     return struct.pack("!i", len(payload)) + payload
 
 
-def connect_reply(timeout: float, session_id: int, *, read_only: bytes = b"\0") -> bytes:
+def connect_reply(timeout: float, session_id: int, *, read_only: bytes = b"\0", password: bytes = bytes(16)) -> bytes:
     """A frame that answers a ConnectRequest; servers before 3.4 leave out the last byte."""
-    return framed(struct.pack("!iiqi", 0, round(timeout * 1000), session_id, 16) + bytes(16) + read_only)
+    return framed(struct.pack("!iiqi", 0, round(timeout * 1000), session_id, 16) + password + read_only)
 
 
 async def until_the_end(reader: asyncio.StreamReader) -> None:
     """Read on, answer nothing."""
     while await reader.read(65536):
         pass
+
+
+async def take_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float = 6) -> int:
+    """Grant the session that is asked for, or a new one; return its id."""
+    request = await read_frame(reader)
+    session_id = int.from_bytes(request[16:24], "big") or 0x99
+    writer.write(connect_reply(timeout, session_id, password=request[28:44]))
+    return session_id
+
+
+def answer(xid: int, error_code: int = 0, body: bytes = b"") -> bytes:
+    """A frame that answers a request."""
+    return framed(struct.pack("!iqi", xid, 1, error_code) + body)
+
+
+async def refuse_credential(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take a client in and refuse its credential, as a server does whose configuration lacks the scheme."""
+    await take_in(reader, writer)
+    await read_frame(reader)
+    writer.write(answer(AUTH_XID, AUTH_FAILED))
+    await writer.drain()

@@ -14,8 +14,8 @@ from aiozk.states import States
 from golea_async.client import NotSentError, OutcomeUnknownError, ZKClient
 from tests.ensemble.client.helpers import until
 from tests.support.ensemble import Ensemble
-from tests.support.proxy import Proxy
-from tests.support.wire import OpCode, WireClient
+from tests.support.proxy import Action, Proxy
+from tests.support.wire import OpCode, WireClient, expire_session
 
 ACL = [protocol.UNRESTRICTED_ACCESS]
 Call = Callable[[ZKClient, str], Awaitable[Any]]
@@ -36,7 +36,6 @@ async def multi(client: ZKClient, path: str) -> Any:
 
 WRITES: dict[int, Call] = {
     OpCode.CREATE2: lambda client, path: client.create(f"{path}/child-", sequential=True),
-    OpCode.DELETE: lambda client, path: client.delete(path),
     OpCode.SET_DATA: lambda client, path: client.set_data(path, b"new"),
     OpCode.MULTI: multi,
     7: lambda client, path: client.set_acl(path, ACL),
@@ -63,6 +62,36 @@ async def test_what_writes_is_sent_once(server: Ensemble, wire_to_server: WireCl
         await client.exists(path)
         assert proxy.requests[opcode] == 1
         assert isinstance(caught.value, exc.ConnectError)
+
+
+@pytest.mark.parametrize("lose", ["request", "reply"])
+@pytest.mark.parametrize("force", [True, False])
+async def test_a_delete_is_sent_again(server: Ensemble, wire_to_server: WireClient, lose: str, force: bool) -> None:
+    """Whether the first one was carried out or not: that no znode is there is what was asked for."""
+    path = await wire_to_server.create("/write-", sequential=True)
+    async with Proxy(server.servers[0].port) as proxy, ZKClient(proxy.address, session_timeout=6) as client:
+        await client.exists(path)
+        lost = proxy.lose_next_reply([OpCode.DELETE]) if lose == "reply" else proxy.lose_next_request([OpCode.DELETE])
+        await client.delete(path, force=force)
+        await lost
+        assert proxy.requests[OpCode.DELETE] == 2
+        assert not await client.exists(path)
+        with pytest.raises(exc.NoNode):
+            await client.delete(path, force=True)
+
+
+async def test_a_delete_whose_session_is_lost_is_in_doubt(ensemble: Ensemble) -> None:
+    async with Proxy(ensemble.servers[0].port) as proxy, ZKClient(proxy.address, session_timeout=6) as client:
+        path = await client.create("/write-", sequential=True)
+        await client.exists(path)
+        proxy.lose_next_request([OpCode.DELETE])
+        proxy.on_request(lambda frame: frame.opcode == OpCode.CREATE_SESSION, Action.SWALLOW)
+        deleting = asyncio.ensure_future(client.delete(path))
+        await client.session.state.wait_for(States.SUSPENDED)
+        await expire_session(ensemble.servers[0].port, client.session.session_id, client.session.password)
+        with pytest.raises(OutcomeUnknownError):
+            await deleting
+        assert await client.exists(path)
 
 
 @pytest.mark.parametrize("opcode", READS, ids=str)

@@ -13,8 +13,9 @@ import pytest
 from aiozk import exc, protocol
 from aiozk.states import States
 
+from golea_async._zookeeper.hosts import Host
 from golea_async.client import AuthenticationError, NotSentError, ZKClient
-from tests.ensemble.client.helpers import until
+from tests.ensemble.client.helpers import FakeServer, refuse_credential, until
 from tests.support.certificates import CIPHER_SUITES, Authority
 from tests.support.ensemble import Ensemble
 from tests.support.ports import choose_free_ports
@@ -184,23 +185,28 @@ async def test_a_refused_credential_is_an_error(server: Ensemble) -> None:
             await client.exists("/")
 
 
-async def test_a_credential_that_is_refused_later_ends_the_client(server: Ensemble) -> None:
-    """A server whose configuration was changed: no retry loop, and every request says why."""
-    async with Proxy(server.servers[0].port) as proxy:
-        client = ZKClient(proxy.address, session_timeout=6, auth=[("digest", f"user:{SECRET}")])
-        await client.start()
-        events = client.session_events()
-        client.session._auth = (("no-such-scheme", SECRET.encode()),)
-        waiting = asyncio.ensure_future(client.session.state.wait_for(States.LOST))
+async def test_a_credential_that_is_refused_later_does_not_end_the_client(server: Ensemble) -> None:
+    """A server whose configuration is being changed: the client goes on trying, and says what it waits for."""
+    async with (
+        FakeServer(refuse_credential) as amiss,
+        Proxy(server.servers[0].port) as proxy,
+        ZKClient(proxy.address, session_timeout=6, auth=[("digest", f"user:{SECRET}")]) as client,
+    ):
+        session_id = client.session.session_id
+        (good,) = client.session.hosts
+        client.session.hosts[:] = [Host("127.0.0.1", amiss.port)]
         proxy.reset()
-        await waiting
-        with pytest.raises(NotSentError, match=r"given up.*no-such-scheme") as caught:
-            await client.create("/never")
-        assert isinstance(caught.value.__cause__, AuthenticationError)
-        assert SECRET not in str(caught.value)
-        assert proxy.connections == 2
-        await client.close()
-        assert [event.state async for event in events] == ["suspended", "lost"]
+        await until(lambda: amiss.connections >= 2)
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.05):
+                await client.exists("/")
+        assert caught.value.__cause__ is not None
+        (note,) = caught.value.__cause__.__notes__
+        assert "refused the credential of scheme 'digest'" in note
+        assert SECRET not in note
+        client.session.hosts[:] = [good]
+        assert await client.exists("/zookeeper")
+        assert client.session.session_id == session_id
 
 
 async def test_passwords_appear_nowhere(server: Ensemble, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from .exceptions import (
+from golea_async.exceptions import (
     CandidateDeletedError,
     ElectionError,
     ElectionOverError,
@@ -80,3 +80,13 @@ class Identity:
     def not_withdrawn(self, why: str) -> ResignError:
         """Say that it cannot be known that the znode is gone."""
         return self.error(ResignError, f"{why} goes at the latest with its session: resign() again to wait for it")
+
+    def closed_too_early(self) -> ResignError:
+        """Say that the client's own tasks ended before the znode was deleted."""
+        return self.not_withdrawn("cannot be deleted, the client's own tasks have ended, and")
+
+    def crashed(self, crash: Exception) -> ElectionError:
+        """Say that there is a bug."""
+        error = self.error(ElectionError, f"has crashed: {crash!r}; please report it")
+        error.__cause__ = crash
+        return error

@@ -1,0 +1,135 @@
+"""What a candidate lets others see: its statuses, its leadership with the work inside, and its log lines."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import aiozk
+
+from ._protocol.claims import Nomination
+from ._protocol.identity import Identity
+from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Notice
+from ._shared.lease import Lease
+from ._shared.said import warn_once
+from ._status_board import StatusBoard
+from .exceptions import ElectionError
+from .leadership import Body, Leadership
+from .status import Role, Status
+
+_logger = logging.getLogger("golea_async.election")
+
+
+class Publication:
+    """What one candidate believes, as others see it. What that is, is decided in :mod:`golea_async._protocol.role`.
+
+    :ivar board: the statuses.
+    :ivar leadership: the present stretch of leading; it may have ended by the clock.
+
+    :param unnoticed_loss: says why the candidate cannot lead any more, by its client's state; None: it may.
+    """
+
+    def __init__(
+        self, client: aiozk.ZKClient, identity: Identity, unnoticed_loss: Callable[[], ElectionError | None]
+    ) -> None:
+        self.board = StatusBoard()
+        self.leadership: Leadership | None = None
+        self._client = client
+        self._identity = identity
+        self._unnoticed_loss = unnoticed_loss
+        self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
+        self._led_since = 0.0
+        self._unexplained: Leadership | None = None  # was lost, and why is in doubt
+
+    def tell(self, change: Change, lease: Lease | None) -> None:
+        """Publish a change of what the candidate believes."""
+        match change:
+            case Gained(own):
+                assert lease is not None, "a verdict to lead rests on one"
+                self._gain(own, lease)
+            case Ceased(cause, is_in_doubt):
+                self._cease(cause, is_in_doubt=is_in_doubt)
+            case Explained(cause):
+                self._explain(cause)
+            case Ended(error):
+                self._end(error)
+            case Notice(text, about):
+                warn_once(self._client, text, about)
+            case Status():
+                self._publish(change)
+
+    @property
+    def bodies(self) -> list[Body]:
+        """The work within leadership that has not ended."""
+        return [body for leadership in self._leaderships for body in leadership.bodies]
+
+    @property
+    def has_work(self) -> bool:
+        """Whether work within leadership has not ended."""
+        return bool(self._leaderships and self.bodies)
+
+    async def work_stopped(self) -> None:
+        """Wait until all work within leadership has ended, but for what resigns itself."""
+        for leadership in self._leaderships:
+            await leadership.stopped()
+
+    def _gain(self, own: Nomination, lease: Lease) -> None:
+        self._led_since = time.monotonic()
+        identity = self._identity
+        self.leadership = Leadership(
+            self._client, lease, own.path, own.czxid, identity.about, self._unnoticed_loss, identity.lapse
+        )
+        self._leaderships = (*(each for each in self._leaderships if each.bodies), self.leadership)
+
+    def _cease(self, cause: ElectionError | None, *, is_in_doubt: bool) -> None:
+        lost, self.leadership = self.leadership, None
+        if lost is None:
+            return
+        lost.lose(cause, is_in_doubt=is_in_doubt)
+        if is_in_doubt:
+            self._unexplained = lost
+        else:
+            self._log_loss(lost, cause)
+
+    def _explain(self, cause: ElectionError | None) -> None:
+        lost, self._unexplained = self._unexplained, None
+        if lost is not None:
+            lost.explain(cause)
+            self._log_loss(lost, cause or lost.cause)
+
+    def _log_loss(self, lost: Leadership, cause: ElectionError | None) -> None:
+        level = logging.INFO if cause is None else logging.WARNING
+        if _logger.isEnabledFor(level):
+            why = "it resigns" if cause is None else self._identity.reason(cause)
+            led = f"lost leadership after {_duration(time.monotonic() - self._led_since)}"
+            _logger.log(level, "%s", self._identity.about(f"{led} (fencing token {lost.fencing_token}): {why}"))
+
+    def _publish(self, status: Status) -> None:
+        before = self.board.latest.role
+        self.board.publish(status)
+        if before is Role.NONE:
+            return  # joining says nothing of the outcome
+        # Why leadership was lost has a line of its own.
+        is_to_be_explained = status.error is not None and before is not Role.LEADER
+        level = logging.WARNING if is_to_be_explained else logging.INFO
+        if _logger.isEnabledFor(level):
+            following = f", following {status.now_following}" if status.now_following else ""
+            why = f": {self._identity.reason(status.error)}" if status.error is not None and is_to_be_explained else ""
+            _logger.log(level, "%s", self._identity.about(f"is {status.role} (was {before}){following}{why}"))
+
+    def _end(self, error: ElectionError | None) -> None:
+        has_stood = self.board.latest.role is not Role.NONE
+        self.board.end(error)
+        if error is not None:
+            _logger.info("%s", error)
+        elif has_stood and _logger.isEnabledFor(logging.INFO):
+            _logger.info("%s", self._identity.about("resigns"))
+
+
+def _duration(seconds: float) -> str:
+    """Write a time as people say it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

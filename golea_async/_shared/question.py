@@ -1,0 +1,101 @@
+"""One batch of a candidate's: what of it is sent, and what the watches of others on the same client answer.
+
+ZooKeeper has one watch for a path on one connection. So a second candidate that watches a path shares the watch, and
+sends nothing, when the watch is set, or when its request is under way and something is sent behind that: ZooKeeper
+answers in order, so the answer to anything that was sent later says that the earlier ones are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from golea_async._protocol.steps import Ask, Known, Reply
+from golea_async._zookeeper.requests import Request
+from golea_async._zookeeper.wire import WatchKind
+
+from .batch import Batch
+from .channel import Channel
+from .watch_table import Listener
+
+Answer: TypeAlias = tuple[str, Reply, bool]
+"""The path that was asked about, what answers that, and whether the request sets a watch."""
+
+
+class Question:
+    """A batch, until all of it is answered.
+
+    :ivar channel: on which it is asked.
+    :ivar is_awaited: the asker waits for answers to what is sent.
+    :ivar replies: what the asker gets, in order.
+    :ivar watched: the paths that are watched from its sending on.
+    """
+
+    __slots__ = ("_batch", "_next", "_sent", "_set", "_unknown", "channel", "is_awaited", "replies", "watched")
+
+    def __init__(self, channel: Channel, step: Ask, own: str | None) -> None:
+        """Find out what has to be sent.
+
+        :param own: of this path the asker's own reading counts: its request is always sent.
+        """
+        self.channel = channel
+        self.replies: list[Reply] = [_NOTHING] * len(step.requests)
+        self.watched: list[str] = []
+        self._batch: Batch | None = None
+        self._set: list[str] = []  # others' watches: these are set
+        self._unknown: list[str] = []  # and these are asked for
+        self._sent: list[tuple[int, Request, str, bool]] = []  # place, request, path, whether it sets a watch
+        requests = step.requests + step.behind
+        shares = channel.watches.paths_of(requests, own)
+        is_alone = all(is_shared for _, _, is_shared, _ in shares)  # nothing is sent behind them
+        awaited = waiting = 0
+        for index, (request, (path, is_watch, is_shared, is_set)) in enumerate(zip(requests, shares, strict=True)):
+            if is_watch:
+                self.watched.append(path)
+            if not is_shared or (is_alone and not is_set):
+                self._sent.append((index, request, path, is_watch))
+                awaited += index < len(step.requests)
+            else:
+                (self._set if is_set else self._unknown).append(path)
+                waiting += not is_set and index < len(step.requests)
+        self._next = awaited or min(1, waiting) or len(self._sent)
+        self.is_awaited = bool(awaited or waiting)
+
+    def send(self, listener: Listener) -> list[Answer]:
+        """Send it; return what others' watches answer at once.
+
+        :param listener: called with the event of each watch.
+        :raises ConnectionLostError: when the connection has ended.
+        """
+        if self.watched:
+            self.channel.watches.listen_to(self.watched, listener)
+        if self._sent:
+            self._batch = self.channel.ask(*[request for _, request, _, _ in self._sent])
+        return [self._known(path) for path in self._set]
+
+    def when_answered(self, call: Callable[[], None]) -> None:
+        """Call once when :meth:`take` has what comes next: the awaited answers first, then the others."""
+        if self._batch is not None and self._next:
+            self._batch.when_answered(self._next, call)
+
+    def take(self) -> list[Answer]:
+        """Return the next answers that are news: those that travelled behind, and those that say something of a watch.
+
+        :raises ConnectionLostError: when the connection ended before the last of them.
+        """
+        assert self._batch is not None, "something was sent"
+        answers = [self._known(path) for path in self._unknown]
+        sent, self._sent = self._sent[: self._next], self._sent[self._next :]
+        for (index, _, path, is_watch), reply in zip(sent, self._batch.take(self._next), strict=True):
+            if index < len(self.replies):
+                self.replies[index] = reply
+            if is_watch or index >= len(self.replies):
+                answers.append((path, reply, is_watch))
+        self._unknown, self._next = [], len(self._sent)
+        return answers
+
+    def _known(self, path: str) -> Answer:
+        return path, Known(self.channel.watches.shows(path, WatchKind.DATA)), True
+
+
+_NOTHING = Known(None)

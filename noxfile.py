@@ -90,10 +90,12 @@ def system(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Random faults for as long as you like: `-- --minutes 60`; or one run again: `-- --seed 12`."""
+    """Random faults, `-- --minutes 60`, or one run again, `-- --seed 12`; and `golea run` in each of its faults."""
     install(session, "test")
     install_zookeeper(session)
     session.run("pytest", "tests/faults/test_random.py", "-s", *session.posargs)
+    if not session.posargs:
+        session.run("pytest", "tests/cli/test_run_faults.py", "-m", "minutes", env=less_work())
 
 
 @nox.session

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import cyclopts
 from cyclopts import App, Group, Parameter
@@ -41,8 +42,11 @@ COMMANDS = {
 """By group: the module and function of each, and what it does."""
 
 
-def make_app() -> App:
-    """Return the application."""
+def make_app(wanted: str = "") -> App:
+    """Return the application.
+
+    :param wanted: the command that is going to be called: it is loaded, with its own help.
+    """
     app = App(
         name="golea",
         help=ABOUT,
@@ -56,7 +60,12 @@ def make_app() -> App:
     for order, (group, commands) in enumerate(COMMANDS.items()):
         shown = Group(group, sort_key=order)
         for name, (function, purpose) in commands.items():
-            app.command(f"{__package__}.{function}", name=name, help=purpose, group=shown, help_format="markdown")
+            module, _, attribute = function.partition(":")
+            if name == wanted:
+                command = getattr(import_module(f".{module}", __package__), attribute)
+                app.command(command, name=name, group=shown, help_format="markdown")
+            else:
+                app.command(f"{__package__}.{function}", name=name, help=purpose, group=shown)
     app.register_install_completion_command(
         help="Install completion for your shell (bash, zsh, fish).", group=Group("More", sort_key=9)
     )
@@ -72,7 +81,9 @@ def _version() -> str:
 def run_app(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code. A message is on standard error, in one place for all commands."""
     try:
-        result = make_app()(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        result = make_app(arguments[0] if arguments else "")(
+            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
         sys.stdout.flush()
         return int(result or 0)
     except cyclopts.CycloptsError as error:

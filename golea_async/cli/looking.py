@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
 from aiozk import WatchEvent
 
 from golea_async import ZKClient
+from golea_async.client import SessionState
 
 from .exits import Exit, Problem
 from .options import Json, Resource, ZooKeeperOptions
@@ -30,6 +32,8 @@ _CODES = {
 PAUSE = 0.2
 """Seconds between two looks: a hundred candidates that come at once are one change."""
 REFRESH = 1.0
+WIDE = 100
+"""Columns of a terminal in which sessions have room."""
 
 
 def status(resource: Resource, /, *, json: Json = False, zookeeper: ZooKeeperOptions = _DEFAULTS) -> int:
@@ -52,7 +56,7 @@ def status(resource: Resource, /, *, json: Json = False, zookeeper: ZooKeeperOpt
                 f"there is no election {resource}. To make it: golea create {resource}", _CODES[snapshot.state]
             )
         elif is_terminal():
-            console().print(picture(snapshot))
+            (screen := console()).print(picture(snapshot, screen.width))
         else:
             for line in lines(snapshot):
                 say(line)
@@ -146,9 +150,10 @@ def lines(snapshot: Snapshot) -> list[str]:
     return [summary(snapshot), *table, *remarks(snapshot)]
 
 
-def picture(snapshot: Snapshot, *, height: int | None = None, note: str = "") -> Group:
+def picture(snapshot: Snapshot, width: int, *, height: int | None = None, note: str = "") -> Group:
     """Return a snapshot for a terminal.
 
+    :param width: the columns that there are: a narrow terminal has none for sessions.
     :param height: the lines that there are: what does not fit is counted.
     """
     from rich.console import Group  # noqa: PLC0415
@@ -157,7 +162,7 @@ def picture(snapshot: Snapshot, *, height: int | None = None, note: str = "") ->
     parts: list[RenderableType] = [Text(printable(summary(snapshot)), style="bold")]
     if snapshot.candidates:
         most = len(snapshot.candidates) if height is None else max(1, height - 8)
-        parts.append(_table(snapshot, most))
+        parts.append(_table(snapshot, most, width))
         if (hidden := len(snapshot.candidates) - most) > 0:
             parts.append(Text(f"and {hidden} more followers: golea status {printable(snapshot.resource)} | less"))
     parts += [Text(printable(remark), style="yellow") for remark in remarks(snapshot)]
@@ -166,16 +171,17 @@ def picture(snapshot: Snapshot, *, height: int | None = None, note: str = "") ->
     return Group(*parts)
 
 
-def _table(snapshot: Snapshot, most: int) -> RenderableType:
+def _table(snapshot: Snapshot, most: int, width: int) -> RenderableType:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in HEADER[:-1]:
-        table.add_column(title, no_wrap=True)
-    table.add_column(HEADER[-1], overflow="fold", min_width=10)
+    shown = [index for index, title in enumerate(HEADER) if title != "session" or width >= WIDE]
+    for index in shown:
+        table.add_column(HEADER[index], no_wrap=HEADER[index] != "name", overflow="fold")
     for index, candidate in enumerate(snapshot.candidates[:most]):
-        cells = [Text(printable(cell)) for cell in _row(snapshot, index, candidate)]
+        row = _row(snapshot, index, candidate)
+        cells = [Text(printable(row[column])) for column in shown]
         table.add_row(*cells, style="bold green" if _role(snapshot, index) == "leader" else "")
     return table
 
@@ -223,6 +229,8 @@ async def _show_live(zk: ZKClient, resource: str) -> None:
 
     with Live(console=(screen := console()), auto_refresh=False, screen=True) as live:
         snapshot: Snapshot | None = None
+        in_touch = True
+        logging.getLogger("golea_async").setLevel(logging.CRITICAL)  # the last line of the picture says it
 
         async def look() -> None:
             nonlocal snapshot
@@ -231,14 +239,20 @@ async def _show_live(zk: ZKClient, resource: str) -> None:
                 snapshot = await take_snapshot(zk, resource, watch=True)
                 await _next_change(changed)
 
+        async def listen() -> None:
+            nonlocal in_touch
+            async for event in zk.session_events():
+                in_touch = event.state is SessionState.CONNECTED
+
         async def draw() -> None:
             while True:
                 if snapshot is not None:
-                    touch = "" if zk.session.conn is not None else "OUT OF TOUCH with ZooKeeper. "
+                    touch = "" if in_touch else "OUT OF TOUCH with ZooKeeper. "
                     note = f"{touch}Ctrl-C ends it. {time.strftime('%H:%M:%S')}"
-                    live.update(picture(snapshot, height=screen.height, note=note), refresh=True)
+                    live.update(picture(snapshot, screen.width, height=screen.height, note=note), refresh=True)
                 await asyncio.sleep(PAUSE if snapshot is None else REFRESH)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(look())
             group.create_task(draw())
+            group.create_task(listen())

@@ -18,7 +18,16 @@ ZOOKEEPER = Group("ZooKeeper", sort_key=50)
 
 Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do it without asking.")]
-Resource = Annotated[str, Parameter(help="Path of the election node, such as /my-service/scheduler.")]
+
+
+def _absolute(_type: object, path: str | None) -> None:
+    if path is not None and not path.startswith("/"):
+        raise ValueError(f"an election's path must begin with a slash: /{path}")
+
+
+Resource = Annotated[
+    str, Parameter(help="Path of the election node, such as /my-service/scheduler.", validator=_absolute)
+]
 
 
 @Parameter(name="*", group=ZOOKEEPER)

@@ -168,5 +168,5 @@ def _raise_problem(error: Exception) -> NoReturn:
         case exc.NoAuth():
             raise Problem("ZooKeeper says: not authorized. Credentials: --auth-file", Exit.REFUSED) from None
         case exc.ZKError():
-            raise Problem(f"ZooKeeper: {error or type(error).__name__}", Exit.UNFIT) from None
+            raise Problem(f"ZooKeeper: {str(error) or type(error).__name__}", Exit.UNFIT) from None
     raise error

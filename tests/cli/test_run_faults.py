@@ -1,4 +1,4 @@
-"""`golea run`: the command is dead before anybody else's begins, whatever becomes of golea, and whatever the command is.
+"""`golea run`: the command is dead before anybody else's begins, whatever becomes of golea and whatever it is.
 
 All cases are played side by side, each with two candidates whose commands write to one log.
 """
@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from golea_async.cli.exits import Exit
 from golea_async.testing import Ensemble
 from tests.support.command import PATIENCE, Golea, golea
 from tests.support.proxy import Proxy
 
 BEATING = Path(__file__).parents[1] / "support" / "beating.py"
-SESSION_TIMEOUT = 6.0
+SESSION_TIMEOUT = 8.0
+GRACE = 0.2
 STARTING_AT_ONCE = 3
 
 
@@ -47,7 +49,7 @@ class Case:
         """Wait until the log has something."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while not seen(self.lines()):  # noqa: ASYNC110 - other processes write it
+                while not seen(self.lines()):
                     if self.second.process.returncode is not None:
                         break
                     await asyncio.sleep(0.02)
@@ -140,13 +142,23 @@ IN_FULL: dict[str, tuple[str, Fault]] = {
 }
 
 
+EXPECTED: dict[Fault, int] = {
+    kill: -signal.SIGKILL,
+    kill_beside_a_frozen_command: -signal.SIGKILL,
+    crash: -signal.SIGSEGV,
+    nothing: 5,
+}
+"""What the first golea exits with."""
+
+
 @asynccontextmanager
 async def two_candidates(
     name: str, kind: str, ensemble: Ensemble, resource: str, directory: Path, starting: asyncio.Semaphore
 ) -> AsyncIterator[Case]:
     """Start two candidates; the first leads and its command beats, the second follows."""
     log = directory / f"{name.replace(' ', '-').replace(',', '')}.log"
-    arguments = ("run", resource, "--create", "--session-timeout", f"{SESSION_TIMEOUT:g}", "--")
+    settings = ("--session-timeout", f"{SESSION_TIMEOUT:g}", "--grace", f"{GRACE:g}")
+    arguments = ("run", resource, "--create", *settings, "--")
     command = (sys.executable, "-I", "-S", str(BEATING), str(log), kind)
     read_end, write_end = os.pipe()
     async with AsyncExitStack() as stack:
@@ -179,9 +191,8 @@ async def play(name: str, ensemble: Ensemble, directory: Path, starting: asyncio
         case.proxy.reply_gate.open()
         if fault in (freeze, suspend, freeze_both):
             os.kill(case.first.pid, signal.SIGCONT)
-        expected = {kill: -signal.SIGKILL, kill_beside_a_frozen_command: -signal.SIGKILL, crash: -signal.SIGSEGV}
         code = await case.first.ends()
-        if code != expected.get(fault, 5 if fault is nothing else 76):
+        if code != EXPECTED.get(fault, Exit.LOST):
             case.problems.append(f"the first ended with {code}: {case.first.said}")
         with suppress(ProcessLookupError):
             case.second.process.terminate()
@@ -202,7 +213,7 @@ async def test_the_command_is_dead_before_anybody_else_leads(real_ensemble: Ense
     await play_all(real_ensemble, tmp_path, full=False)
 
 
-@pytest.mark.system
+@pytest.mark.minutes
 @pytest.mark.timeout(900)
 async def test_every_kind_of_command_in_every_fault(real_ensemble: Ensemble, tmp_path: Path) -> None:
     await play_all(real_ensemble, tmp_path, full=True)

@@ -1,7 +1,7 @@
 """A command for `golea run`, which writes to a shared log that it runs: `beating.py LOG KIND`.
 
-Each line is written at once, at the end: `TOKEN PID EVENT`. The order of the lines is that of the events, whatever process
-writes them. It says `begin` when it begins, `beat` every 5 ms, and `end` when it ends by itself.
+Each line is written at once, at the end: `TOKEN PID EVENT`. The order of the lines is that of the events, whatever
+process writes them. It says `begin` when it begins, `beat` every 5 ms, and `end` when it ends by itself.
 """
 
 from __future__ import annotations
@@ -16,49 +16,73 @@ PAUSE = 0.005
 MEMORY = 2 << 30
 
 
-def main(log: str, kind: str) -> None:
-    """Run, as one of the kinds."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+class Beating:
+    """Writes to the log."""
 
-    def write(event: str) -> None:
-        os.write(descriptor, f"{os.environ['GOLEA_FENCING_TOKEN']} {os.getpid()} {event}\n".encode())
+    def __init__(self, log: str) -> None:
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def beat(seconds: float = 3600) -> None:
+    def write(self, event: str) -> None:
+        os.write(self._log, f"{os.environ['GOLEA_FENCING_TOKEN']} {os.getpid()} {event}\n".encode())
+
+    def beat(self, seconds: float = 3600) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            write("beat")
+            self.write("beat")
             time.sleep(PAUSE)
 
-    write("begin")
-    match kind:
-        case "ignores":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        case "tree":
-            for _ in range(3):  # eight processes
-                os.fork()
-        case "daemon":
-            if os.fork() == 0:
-                os.setsid()
-                if os.fork():
-                    os._exit(0)
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        case "pipe":
-            threading.Thread(target=lambda: sys.stdout.write("x" * (1 << 24)), daemon=True).start()
-        case "memory":
-            held = bytearray(MEMORY)
-            for page in range(0, MEMORY, 4096):
-                held[page] = 1
-            write("filled")
-        case "leaves":
-            if os.fork() == 0:
-                os.setsid()
-                beat()
-            beat(0.5)
-            write("end")
-            os._exit(5)
-    beat()
 
+def ignore(_: Beating) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def fork_a_tree(_: Beating) -> None:
+    for _number in range(3):  # eight processes
+        os.fork()
+
+
+def fork_a_daemon(beating: Beating) -> None:
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        ignore(beating)
+
+
+def fill_the_pipe(_: Beating) -> None:
+    threading.Thread(target=lambda: sys.stdout.write("x" * (1 << 24)), daemon=True).start()
+
+
+def hold_memory(beating: Beating) -> None:
+    held.append(bytearray(MEMORY))
+    for page in range(0, MEMORY, 4096):
+        held[0][page] = 1
+    beating.write("filled")
+
+
+def leave_a_child(beating: Beating) -> None:
+    if os.fork() == 0:
+        os.setsid()
+        return
+    beating.beat(0.5)
+    beating.write("end")
+    os._exit(5)
+
+
+held: list[bytearray] = []
+KINDS = {
+    "plain": lambda _: None,
+    "ignores": ignore,
+    "tree": fork_a_tree,
+    "daemon": fork_a_daemon,
+    "pipe": fill_the_pipe,
+    "memory": hold_memory,
+    "leaves": leave_a_child,
+}
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    here = Beating(sys.argv[1])
+    here.write("begin")
+    KINDS[sys.argv[2]](here)
+    here.beat()

@@ -55,7 +55,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py")
-    session.run("stubtest", "aiozk", "--ignore-missing-stub")
+    session.run("stubtest", "aiozk", "--ignore-missing-stub", "--mypy-config-file", "pyproject.toml")
     session.run("lint-imports")
     session.run("python", "-m", "tests.api")
 
@@ -112,6 +112,7 @@ def bench(session: nox.Session) -> None:
     install_zookeeper(session)
     session.run("python", "-m", "tests.benchmarks.client")
     session.run("python", "-m", "tests.benchmarks.elections")
+    session.run("python", "-m", "tests.benchmarks.guardian")
     session.run("python", "-m", "tests.benchmarks.faults", *session.posargs)
 
 

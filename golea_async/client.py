@@ -23,7 +23,8 @@ from aiozk.features import Features
 
 from ._shared.before_close import finish_unfinished
 from ._zookeeper.arguments import check_acl, check_chroot
-from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
+from ._zookeeper.connection import ASSUMED_VERSION, Connection
+from ._zookeeper.errors import AuthenticationError, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
 from ._zookeeper.guardian import Guardian, session_guard
 from ._zookeeper.hosts import parse_hosts

@@ -25,8 +25,11 @@ from typing import Any, Protocol
 from aiozk import exc, protocol
 
 from .backoff import Backoff
-from .connection import AuthenticationError, Connection, ConnectReply, GarbageError, Owner
+from .connection import Connection
 from .credentials import Credentials
+from .errors import AuthenticationError, GarbageError
+from .frames import ConnectReply
+from .hearers import Owner
 from .hosts import Address, Host
 from .names import Names
 from .waiting import HungUpError, Waiting

@@ -5,7 +5,6 @@ What it does and why stands in :mod:`golea_async._zookeeper.guardian_process`, w
 
 from __future__ import annotations
 
-import array
 import contextlib
 import itertools
 import json
@@ -14,16 +13,14 @@ import os
 import select
 import socket
 import ssl as ssl_module
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
-from . import guardian_process
+from .guardian_process import MESSAGE_SIZE
+from .guardian_start import UnavailableError, inherited_guardian, started_guardian
 from .tls_files import TLSFiles
 
 log = logging.getLogger("golea_async.guardian")
@@ -73,14 +70,14 @@ class SessionGuard:
 
     def begin(self) -> None:
         """Start the guardian beside what else the client does at its start."""
-        GuardianProcess.of_this_process().begin(self._name)
+        GuardianProcess.of_this_process.begin(self._name)
 
     def session_is(
         self, session_id: int, password: bytes, timeout: float, where: Where | None, hosts: Sequence[tuple[str, int]]
     ) -> None:
         """Have this session guarded in place of the one before; 0: none. To be called at each connection."""
         if not session_id or where is None:
-            GuardianProcess.of_this_process().guard(self._name, None)
+            GuardianProcess.of_this_process.guard(self._name, None)
             return
         self._check_delay(timeout)
         _, port, name = where
@@ -96,7 +93,7 @@ class SessionGuard:
             "tls": self._tls,
             "delay": self._delay,
         }
-        GuardianProcess.of_this_process().guard(self._name, order)
+        GuardianProcess.of_this_process.guard(self._name, order)
 
     def _check_delay(self, timeout: float) -> None:
         # Half of it is the limit, and an eighth of it may have passed before the guardian knows of the death.
@@ -113,7 +110,7 @@ class SessionGuard:
 
     def end(self) -> None:
         """Need the guardian no more."""
-        GuardianProcess.of_this_process().end(self._name)
+        GuardianProcess.of_this_process.end(self._name)
 
 
 def session_guard(guardian: bool | Guardian, ssl: ssl_module.SSLContext | TLSFiles | None) -> SessionGuard | None:
@@ -138,10 +135,9 @@ class GuardianProcess:
     guardian is told all of it. ``_changed`` guards both: clients may live in event loops of several threads.
     """
 
-    _current: GuardianProcess | None = None
+    of_this_process: ClassVar[GuardianProcess]
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
         self._changed = threading.Condition()
         self._sessions: dict[str, dict[str, Any] | None] = {}  # by client; None while it has no session
         self._socket: socket.socket | None = None
@@ -150,11 +146,9 @@ class GuardianProcess:
         self._warned_of = ""
 
     @classmethod
-    def of_this_process(cls) -> GuardianProcess:
-        """Return the one of this process: a forked child has none of its parent's."""
-        if cls._current is None or cls._current._pid != os.getpid():
-            cls._current = cls()
-        return cls._current
+    def begin_anew(cls) -> None:
+        """Forget what was before, as a forked child does: it has none of its parent's guardian."""
+        cls.of_this_process = cls()
 
     def begin(self, client: str) -> None:
         """Have a guardian, started beside what else is being done."""
@@ -219,7 +213,7 @@ class GuardianProcess:
             try:
                 inherited = inherited_guardian()
                 was_needed = self._talk(inherited or started_guardian(), is_inherited=inherited is not None)
-            except _UnavailableError as error:
+            except UnavailableError as error:
                 self._warn(f"no guardian can be started: {error}")
                 return  # at work for ever: nobody tries again
             except (OSError, RuntimeError) as error:
@@ -245,7 +239,7 @@ class GuardianProcess:
         try:
             ours.setblocking(False)
             ours.send(b"{}", socket.MSG_NOSIGNAL)
-            greeting = ours.recv(guardian_process.MESSAGE_SIZE) if _is_readable(ours, HELLO_TIMEOUT) else b""
+            greeting = ours.recv(MESSAGE_SIZE) if _is_readable(ours, HELLO_TIMEOUT) else b""
             if not greeting:
                 raise OSError("it says nothing")
             with self._changed:
@@ -271,7 +265,7 @@ class GuardianProcess:
                 is_readable = _is_readable(ours, LOOK_EVERY)
                 self._check(ours)
                 if is_readable:
-                    said = ours.recv(guardian_process.MESSAGE_SIZE)
+                    said = ours.recv(MESSAGE_SIZE)
                     if not said:
                         return
                     self._warn(json.loads(said)["problem"])
@@ -282,73 +276,14 @@ class GuardianProcess:
         self._warned_of = problem
 
 
-class _UnavailableError(Exception):
-    """Says why there can be no guardian here."""
-
-
-def inherited_guardian() -> socket.socket | None:
-    """Ask ``golea guard`` to guard this program, where that is an ancestor; return the socket to talk on."""
-    descriptor, _, inode = os.environ.get(guardian_process.GUARD_VARIABLE, "").partition(":")
-    try:
-        if not descriptor.isdigit() or str(os.fstat(int(descriptor)).st_ino) != inode:
-            return None
-        ours, theirs = _socketpair()
-        pidfd = os.pidfd_open(os.getpid())
-        with theirs, socket.socket(fileno=os.dup(int(descriptor))) as door:
-            handed_over = array.array("i", [pidfd, theirs.fileno()])
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handed_over)]
-            door.sendmsg([b"{}"], rights, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
-    except OSError:
-        return None  # a child that was started without the descriptor has a guardian of its own
-    os.close(pidfd)
-    return ours
-
-
-def started_guardian() -> socket.socket:
-    """Start a guardian and return the socket to talk on.
-
-    :raises OSError: it cannot be started now.
-    """
-    script, interpreter = Path(guardian_process.__file__), Path(sys.executable or "")
-    if getattr(sys, "frozen", False) or not interpreter.name.startswith(("python", "pypy")) or not script.is_file():
-        raise _UnavailableError("there is no plain Python interpreter to run it with")
-    try:
-        pidfd = os.pidfd_open(os.getpid())
-    except (AttributeError, OSError) as error:
-        raise _UnavailableError("this system has no pidfd") from error
-    try:
-        ours, theirs = _socketpair()
-        with theirs:
-            numbers = (os.getpid(), pidfd, theirs.fileno())
-            code = subprocess.Popen(
-                [str(interpreter), "-I", "-S", str(script), *map(str, numbers)],
-                pass_fds=numbers[1:],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
-                start_new_session=True,
-            ).wait()
-    finally:
-        os.close(pidfd)
-    if code:
-        ours.close()
-        raise _UnavailableError(f"{interpreter} ended with {code}")
-    return ours
+GuardianProcess.begin_anew()
+os.register_at_fork(after_in_child=GuardianProcess.begin_anew)
 
 
 def _is_readable(ours: socket.socket, timeout: float) -> bool:
     poll = select.poll()
     poll.register(ours, select.POLLIN)
     return bool(poll.poll(1000 * timeout))
-
-
-def _socketpair() -> tuple[socket.socket, socket.socket]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # Now: what was sent before this option is set says nothing of its sender.
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    return ours, theirs
 
 
 def _let_go(ours: socket.socket, inode: int) -> None:

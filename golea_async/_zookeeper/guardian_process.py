@@ -1,7 +1,7 @@
 """The guardian: a small process that closes the ZooKeeper sessions of a program that has died.
 
-It is a script of its own, on the standard library alone: started by a program beside itself, or by
-``golea guard -- COMMAND`` as the parent of programs.
+It is a script of its own, on the standard library alone, which a program starts beside itself. With the same code
+:mod:`golea_async.guardian` guards programs as their parent.
 
 Theory of operation
 ===================
@@ -43,7 +43,6 @@ MESSAGE_SIZE = 200_000
 GUARD_VARIABLE = "GOLEA_GUARD"  # "descriptor:inode" of the socket on which `golea guard` is asked to guard a program
 CONFIRMATION = 0.001
 SIGTERM_GRACE = 1.0
-FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
 
 _INT, _CREDENTIALS, _LENGTH = array.array("i").itemsize, struct.Struct("3i"), struct.Struct("!i")
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(2 * _INT)
@@ -86,11 +85,13 @@ class Program:
         """Read and obey every order that has come."""
         while self.orders is not None:
             try:
-                data, sender, _ = receive(self.orders)
+                data, sender, descriptors = receive(self.orders)
             except BlockingIOError:
                 return
             except OSError:
-                data, sender = b"", 0
+                data, sender, descriptors = b"", 0, []
+            for descriptor in descriptors:  # nobody of ours sends one
+                os.close(descriptor)
             if not data:
                 # A program that goes on with its sessions has started another guardian; else they end by themselves.
                 self.orders.close()
@@ -217,8 +218,7 @@ def keep_secrets() -> None:
 
 def close_session(session: dict[str, Any], died_at: float) -> None:
     """Close the session of a dead program: ask each server once, until one has an answer that is final."""
-    for name in FORWARDED:
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)  # a parent's signals are not this one's
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1) if now() > died_at + SIGTERM_GRACE else None)
     signal.alarm(int(session["timeout"]) + 3)  # also where a name server hangs
     time.sleep(session["delay"])  # from now on: `died_at` is when the death was at the earliest
@@ -333,76 +333,5 @@ def guard_from_beside(pid: int, pidfd: int, orders: int) -> None:
         guardian.watch()
 
 
-# ------------------------------------------------------------------ as the parent of programs
-
-
-def guard_as_parent(command: list[str]) -> int:
-    """Run ``command`` as a child, guard it and those of its children that ask for it, and return its exit code."""
-    door, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # `outside` stays open: `door` never ends
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    door.setblocking(False)
-    outside.set_inheritable(True)
-    os.environ[GUARD_VARIABLE] = f"{outside.fileno()}:{os.fstat(outside.fileno()).st_ino}"
-    came, comes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signals = {signal.SIGCHLD, *(getattr(signal, name) for name in FORWARDED)}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # none is lost before it is listened to
-    child = os.fork()
-    if child == 0:
-        execute(command, mask)
-    keep_secrets()
-    signal.set_wakeup_fd(comes)
-    for number in signals:
-        signal.signal(number, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask - signals)
-    guardian, is_first = Guardian(), os.getpid() == 1
-    status: int | None = None
-    while True:
-        has_ended = status is not None
-        if has_ended and is_first:  # all processes end with this one: first those that are guarded, so that it sees it
-            for program in guardian.programs:
-                signal.pidfd_send_signal(program.pidfd, signal.SIGKILL)
-        guardian.watch(came, door.fileno(), limit=0.01 if has_ended else 60)
-        admit(guardian, door)
-        with contextlib.suppress(BlockingIOError):
-            for number in set(os.read(came, 1000)) - {signal.SIGCHLD}:
-                for pid in guardian.closing if has_ended else {child}:
-                    os.kill(pid, number)
-        with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:  # as process 1 this inherits every orphan
-                guardian.closing.discard(ended[0])
-                status = ended[1] if ended[0] == child else status
-        if status is not None and has_ended and not guardian.closing and not (is_first and guardian.programs):
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
-
-
-def admit(guardian: Guardian, door: socket.socket) -> None:
-    """Guard each program that has handed in its pidfd and a socket for its orders."""
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            _, sender, descriptors = receive(door)
-            if len(descriptors) == 2:
-                guardian.programs.append(Program(sender, descriptors[0], socket.socket(fileno=descriptors[1])))
-
-
-def execute(command: list[str], mask: set[int]) -> None:
-    """Become ``command``, in a process group of its own, to which a terminal's Ctrl-C goes once."""
-    os.setpgid(0, 0)
-    if os.isatty(0):
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        with contextlib.suppress(OSError):
-            os.tcsetpgrp(0, os.getpgrp())
-    for name in ("SIGTTOU", "SIGPIPE", "SIGXFSZ"):  # Python ignores the latter two
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    try:
-        os.execvp(command[0], command)
-    except OSError as error:
-        os.write(2, f"golea guard: cannot run {command[0]}: {error.strerror}\n".encode())
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "--guard":
-        sys.exit(guard_as_parent(sys.argv[2:]))
-    guard_from_beside(*map(int, sys.argv[1:4]))
+    guard_from_beside(*map(int, sys.argv[1:]))

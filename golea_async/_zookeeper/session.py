@@ -26,20 +26,16 @@ from aiozk.states import States
 from .arguments import check_auth, check_flag, check_seconds
 from .background import tasks_of_asyncios_own
 from .connecting import Connecting
-from .connection import (
-    NOBODY,
-    AuthenticationError,
-    Connection,
-    ConnectReply,
-    GarbageError,
-    NotSentError,
-)
+from .connection import Connection
 from .credentials import OUTLIVED, Credentials, Grant, hexadecimal
+from .errors import AuthenticationError, GarbageError, NotSentError
 from .events import SessionEvent, SessionEventPublisher, SessionState
+from .frames import ConnectReply
 from .guardian import SessionGuard
 from .hosts import Host, parse_hosts
 from .idempotent import send_until_answered
 from .loops import check_loop, running_loop
+from .pending import NOBODY
 from .process import ProcessId, other_process, this_process
 from .states import SessionStates
 from .suspects import Suspects

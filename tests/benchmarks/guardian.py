@@ -19,7 +19,7 @@ import signal
 import statistics
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from golea_async import ZKClient, create_election
@@ -33,6 +33,10 @@ SETTLED = 0.15
 """Seconds after which a candidate that stands has a guardian that knows of its session."""
 STARTS = 60
 IDLE = 20.0
+
+
+alive: list[Candidate] = []
+"""Those that would go on when something fails here."""
 
 
 @dataclass
@@ -58,8 +62,8 @@ class Candidate:
         return at
 
     def bury(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        alive.remove(self)
+        os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self.pipe)
 
@@ -75,6 +79,7 @@ def spawn(library: Library, hosts: str, resource: str, session_timeout: float) -
             os._exit(1)
     os.close(writing)
     candidate = Candidate(pid, reading)
+    alive.append(candidate)
     candidate.until("stands")
     return candidate
 
@@ -105,13 +110,20 @@ def with_guardian(hosts: str, resource: str, session_timeout: float, kills: int)
         while not (guardians := guardians_of(leader.pid)):
             time.sleep(SETTLED)
         time.sleep(SETTLED)
-        weights += [int(proc(guardian, "status").partition("VmRSS:")[2].split()[0]) for guardian in guardians]
+        weights += [weight for guardian in guardians if (weight := resident(guardian))]
         killed_at = leader.kill()
         pauses.append(follower.until("leads") - killed_at)
         leader.bury()
         leader = follower
     leader.bury()
     return pauses, weights
+
+
+def resident(pid: int) -> int:
+    """Return the KiB of memory that a process occupies; 0 when it has just ended."""
+    with suppress(OSError):
+        return int(proc(pid, "status").partition("VmRSS:")[2].partition("kB")[0] or 0)
+    return 0
 
 
 def side_by_side(library: Library, hosts: str, resource: str, session_timeout: float) -> list[float]:
@@ -158,6 +170,11 @@ async def idle(hosts: str, session_timeout: float) -> float:
         return (int(proc(guardian, "schedstat").split()[0]) - before) / 1e9 / IDLE
 
 
+def bury_all() -> None:
+    while alive:
+        next(iter(alive)).bury()
+
+
 def show(what: str, session_timeout: float, pauses: Sequence[float]) -> None:
     ordered = sorted(pauses)
     latest = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
@@ -170,7 +187,8 @@ def show(what: str, session_timeout: float, pauses: Sequence[float]) -> None:
 
 
 def main(kills: int) -> None:
-    with Ensemble(3, max_session_timeout=60) as ensemble:
+    with Ensemble(3, max_session_timeout=60) as ensemble, ExitStack() as stack:
+        stack.callback(bury_all)  # the ensemble's end waits for what they hold
         hosts = ensemble.hosts
         weights = []
         for number, session_timeout in enumerate(TIMEOUTS):

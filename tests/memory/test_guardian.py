@@ -35,9 +35,11 @@ def hosts() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def a_process_without_a_past(monkeypatch: pytest.MonkeyPatch) -> None:
+def a_process_without_a_past() -> Iterator[None]:
     """Where there can be no guardian nobody looks for one again."""
-    monkeypatch.setattr(GuardianProcess, "_current", None)
+    GuardianProcess.begin_anew()
+    yield
+    GuardianProcess.begin_anew()
 
 
 @pytest.mark.parametrize(

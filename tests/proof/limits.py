@@ -17,6 +17,8 @@ from .model import TRAVELS, exactly
 from .schedules import limit
 
 SHARE, INTERVAL = exactly(lease.LEASE_SHARE), exactly(lease.KEEP_ALIVE_SHARE)
+BEYOND_PREVIOUS = exactly(lease.Write(0.0, previous_sent_at=0.0).latest_touch(1.0) + lease.LEASE_SHARE)
+"""At the latest so long after the sending of the write that was answered before it a write sets the deadline."""
 
 
 def slowest_answers(touched_every: Fraction, *, one_at_a_time: bool) -> Fraction:
@@ -26,14 +28,19 @@ def slowest_answers(touched_every: Fraction, *, one_at_a_time: bool) -> Fraction
     :param one_at_a_time: a write is sent only when the one before is answered.
     """
     optimize = z3.Optimize()
-    latency, sent, touch_sent, next_sent = z3.Reals("latency sent touch_sent next_sent")
-    of_write, of_next_write, of_next_touch = z3.Reals("of_write of_next_write of_next_touch")
-    optimize.add(sent == 0, *(z3.And(each >= 0, each <= latency) for each in (of_write, of_next_write, of_next_touch)))
+    latency, previous_sent, sent, touch_sent, next_sent = z3.Reals("latency previous_sent sent touch_sent next_sent")
+    of_write, of_next_write, of_next_touch, of_second = z3.Reals("of_write of_next_write of_next_touch of_second")
+    optimize.add(
+        sent == 0, *(z3.And(each >= 0, each <= latency) for each in (of_write, of_next_write, of_next_touch, of_second))
+    )
     # The touch is the newest that was acknowledged in time: the next one was not.
     optimize.add(touch_sent + quotient(touched_every) + of_next_touch >= sent - TRAVELS, touch_sent < sent)
-    earliest = z3.If(of_write > INTERVAL, of_write, INTERVAL) if one_at_a_time else INTERVAL
-    optimize.add(next_sent <= sent + earliest, next_sent >= sent)
-    optimize.add(next_sent + of_next_write >= touch_sent + SHARE)
+    # Likewise the newest write that was answered before this one was sent: the second of them was not.
+    interval = z3.If(of_write > INTERVAL, of_write, INTERVAL) if one_at_a_time else INTERVAL
+    optimize.add(previous_sent < sent, previous_sent + interval + (0 if one_at_a_time else of_second) >= sent)
+    optimize.add(next_sent <= sent + interval, next_sent >= sent)
+    of_touch, of_previous = touch_sent + SHARE, previous_sent + BEYOND_PREVIOUS
+    optimize.add(next_sent + of_next_write >= z3.If(of_touch < of_previous, of_touch, of_previous))
     return limit(optimize, optimize.minimize(latency))
 
 

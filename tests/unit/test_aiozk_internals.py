@@ -215,6 +215,7 @@ OWN_SESSION = {
     "process",
     "remove_watch",
     "suspects",
+    "touch",
     "watcher",
 }
 """What only the sessions and connections of golea_async.ZKClient have."""

@@ -36,7 +36,8 @@ def hint() -> str:
 
 def python() -> Python:
     """Return the Python in there."""
-    asked = subprocess.run(inside("-V"), capture_output=True, text=True, check=True)
+    command = ["chroot", str(DIRECTORY), f"/usr/bin/python{VERSION}", "-V"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True)
     return Python(asked.stdout.split()[-1], str(DIRECTORY), chroot=True)
 
 

@@ -81,8 +81,8 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def system(session: nox.Session) -> None:
-    """The library beside other programs, such as PostgreSQL, which are installed from Debian."""
-    install(session, "test")
+    """The library beside PostgreSQL, systemd and Kubernetes' schemas, which are installed from Debian and PyPI."""
+    install(session, "system")
     install_zookeeper(session)
     session.run("python", "-m", "tests.system")
     session.run("pytest", "tests/system", "-m", "system", "--durations=10", *session.posargs, env=less_work())

@@ -28,14 +28,13 @@ import socket
 import sys
 
 from golea_async._zookeeper.guardian_process import (
-    FORWARDED,
     GUARD_VARIABLE,
     MESSAGE_SIZE,
     Guardian,
     Program,
     now,
-    receive,
 )
+from golea_async.guardian import FORWARDED, admit
 
 from .descendants import Alarm, become_subreaper, die_with, keep_secrets, kill_all_descendants, reap_children
 
@@ -52,14 +51,6 @@ class SessionGuardian(Guardian):
     def __init__(self, supervisor: Supervisor) -> None:
         super().__init__()
         self._supervisor = supervisor
-
-    def admit(self, door: socket.socket) -> None:
-        """Guard each client of golea's that has handed in a socket for its orders, and golea's pidfd."""
-        with contextlib.suppress(BlockingIOError):
-            while (message := receive(door))[0]:
-                _, sender, descriptors = message
-                if len(descriptors) == 2:
-                    self.programs.append(Program(sender, descriptors[0], socket.socket(fileno=descriptors[1])))
 
     def _close(self, session: dict[str, Any], died_at: float) -> None:
         self._supervisor.golea_is_dead()
@@ -240,7 +231,7 @@ def supervise(supervisor: Supervisor, golea: Program, door: socket.socket, came:
         guardian.watch(came, *([alarm.descriptor, door.fileno(), golea.pidfd, golea.orders.fileno()] * is_needed))
         with contextlib.suppress(BlockingIOError):
             os.read(came, 1000)
-        guardian.admit(door)
+        admit(guardian, door)
         if is_needed:
             is_needed = supervisor.take_orders() and not golea.is_dead()
             if is_needed:

@@ -10,6 +10,8 @@ from importlib import import_module
 import cyclopts
 from cyclopts import App, Group, Parameter
 
+import golea_async
+
 from .exits import Exit, Problem
 
 ABOUT = """\
@@ -51,7 +53,7 @@ def make_app(wanted: str = "") -> App:
         name="golea",
         help=ABOUT,
         help_format="plaintext",
-        version=_version,
+        version=golea_async.__version__,
         version_flags=["--version"],
         help_flags=["--help", "-h"],
         default_parameter=Parameter(show_default=False),
@@ -70,12 +72,6 @@ def make_app(wanted: str = "") -> App:
         help="Install completion for your shell (bash, zsh, fish).", group=Group("More", sort_key=9)
     )
     return app
-
-
-def _version() -> str:
-    from importlib.metadata import version  # noqa: PLC0415  # 20 ms
-
-    return version("golea-async")
 
 
 def run_app(arguments: Sequence[str]) -> int:

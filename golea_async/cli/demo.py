@@ -109,7 +109,7 @@ def _picture(chronicle: Chronicle, stage: Stage, events: deque[str], height: int
         title = Text(f"{leading[-1].leader} leads, for {now - leading[-1].begin:.1f} s", style="bold green")
     else:
         last = max((term.end for term in chronicle.terms), default=None)
-        title = Text("Nobody leads" + ("" if last is None else f", for {now - last:.1f} s"), style="bold yellow")
+        title = Text("Nobody leads" + ("" if last is None else f", for {now - last:.1f} s"), style="bold red")
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("candidate", "state", "fencing token", "led for"):
         shown.add_column(name, no_wrap=True, justify="right" if name in {"fencing token", "led for"} else "left")

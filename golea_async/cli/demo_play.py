@@ -107,6 +107,7 @@ class CandidateProcess:
     async def resign(self) -> None:
         """Have it resign and end; wait until it has."""
         self._leaving = "resigned"
+        self._chronicle.states[self.name] = "is resigning"
         assert self._process.stdin is not None
         self._process.stdin.close()
         with suppress(TimeoutError):

@@ -165,7 +165,7 @@ def picture(snapshot: Snapshot, width: int, *, height: int | None = None, note: 
         parts.append(_table(snapshot, most, width))
         if (hidden := len(snapshot.candidates) - most) > 0:
             parts.append(Text(f"and {hidden} more followers: golea status {printable(snapshot.resource)} | less"))
-    parts += [Text(printable(remark), style="yellow") for remark in remarks(snapshot)]
+    parts += [Text(printable(remark), style="red") for remark in remarks(snapshot)]
     if note:
         parts.append(Text(printable(note), style="dim"))
     return Group(*parts)

@@ -25,6 +25,7 @@ BEATING = Path(__file__).parents[1] / "support" / "beating.py"
 SESSION_TIMEOUT = 8.0
 GRACE = 0.2
 STARTING_AT_ONCE = 3
+PLAYED_AT_ONCE = 11
 
 
 @dataclass
@@ -203,9 +204,13 @@ async def play(name: str, ensemble: Ensemble, directory: Path, starting: asyncio
 
 
 async def play_all(ensemble: Ensemble, directory: Path, *, full: bool) -> None:
-    starting = asyncio.Semaphore(STARTING_AT_ONCE)
-    names = IN_FULL if full else IN_SHORT
-    cases = await asyncio.gather(*(play(name, ensemble, directory, starting, full) for name in names))
+    starting, playing, memory = (asyncio.Semaphore(number) for number in (STARTING_AT_ONCE, PLAYED_AT_ONCE, 1))
+
+    async def play_in_turn(name: str) -> Case:
+        async with memory if name.startswith("memory") else playing:
+            return await play(name, ensemble, directory, starting, full)
+
+    cases = await asyncio.gather(*map(play_in_turn, IN_FULL if full else IN_SHORT))
     assert {case.name: case.problems for case in cases if case.problems} == {}
 
 

@@ -79,7 +79,7 @@ def _no_position_after_a_reconnect() -> AbstractContextManager[object]:
 
 
 def _no_search_after_a_lost_reply() -> AbstractContextManager[object]:
-    return mock.patch.object(Claims, "is_doubtful", return_value=False)
+    return mock.patch.object(Claims, "doubt")
 
 
 @contextmanager

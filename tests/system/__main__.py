@@ -12,6 +12,7 @@ PROGRAMS = {
     "haproxy": "usr/sbin/haproxy",
     "postgresql": "usr/lib/postgresql/*/bin/initdb",
     "prometheus": "usr/bin/promtool",
+    "systemd": "usr/bin/systemd-analyze",
 }
 """Debian's packages, and where a program of each is, below the root."""
 

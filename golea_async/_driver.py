@@ -133,7 +133,8 @@ class Driver:
         if self._life is None:
             self.tell()
         if self._signal is not None and isinstance(self._step, WorkStopped | CatchUp | None):
-            self._signal.set_result(None)
+            if not self._signal.done():  # cancelled: the background task was, and has not run since
+                self._signal.set_result(None)
             self._signal = None
 
     def _look_around(self) -> None:

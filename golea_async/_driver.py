@@ -105,13 +105,15 @@ class Driver:
         life = self._life
         if life is None:
             return
+        belief = self._me.belief
         self._is_stepping = True
         try:
+            self._look_at_lease()
             while value is not _PENDING:
-                self._look_at_lease()
                 self._step, self._has_news = None, False
                 self._step = life.send(value) if error is None else life.throw(error)
-                self.tell()
+                if belief.changes or belief.held != self._held:
+                    self.tell()
                 error = None
                 try:
                     value = self._perform(self._step)
@@ -128,7 +130,8 @@ class Driver:
             self._me.withdrawal_error = self._me.identity.crashed(crash)
         finally:
             self._is_stepping = False
-        self.tell()
+        if self._life is None:
+            self.tell()
         if self._signal is not None and isinstance(self._step, WorkStopped | CatchUp | None):
             self._signal.set_result(None)
             self._signal = None
@@ -150,9 +153,11 @@ class Driver:
         me.is_working = self._public.has_work
 
     def _look_at_lease(self) -> None:
+        """Tell the candidate how its lease stands; belief ends here where that, or the view, says so."""
         lease, me = self.context.lease, self._me
         me.view.lease = lease.stretch if lease is not None and lease.is_valid else None
-        me.reconsider()
+        if me.belief.stretch is not None:
+            me.reconsider()
 
     def hear_news(self) -> None:
         """End belief where the news say so, and have the coroutine look again: now, if it waits for news."""

@@ -50,6 +50,7 @@ class Channel(Requests):
     :ivar written_at: when the newest quorum write was sent that has come through.
     :ivar write_took: how long its answer took.
     :ivar answered_at: when the newest answer was read.
+    :ivar answered_sent_at: when the request was sent to which that was the answer.
     """
 
     _quiet_turns = 0  # in which nothing comes until all is told that was read
@@ -59,7 +60,7 @@ class Channel(Requests):
         self.lease = lease
         self.session_id: int = client.session.session_id
         self.watches = WatchTable(self._chroot)
-        self.written_at = self.answered_at = -math.inf
+        self.written_at = self.answered_at = self.answered_sent_at = -math.inf
         self.write_took = 0.0
         self._writes = Acknowledgements(lease.timeout)  # that have succeeded
         self.client = client
@@ -180,7 +181,7 @@ class Channel(Requests):
         :raises ConnectionLostError: when it says that the session is not served on this connection any more.
         """
         reply = self.reply(result)
-        self.answered_at = boottime()
+        self.answered_at, self.answered_sent_at = boottime(), sent_at
         if is_quorum_write(reply):
             self.written_at = max(self.written_at, sent_at)
             self.write_took = self.answered_at - sent_at

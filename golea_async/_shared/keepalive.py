@@ -201,7 +201,10 @@ class KeepAlive:
 
     def _silent_from(self) -> float:
         oldest = self._under_way[0]
-        return self._pace.silent_from(oldest.channel.lease.timeout, oldest.sent_at, oldest.channel.answered_at)
+        channel, answered_at = oldest.channel, oldest.channel.answered_at
+        if channel.answered_sent_at > oldest.sent_at:  # its turn has passed, so it is lost; aiozk does not mind
+            answered_at = oldest.sent_at
+        return self._pace.silent_from(channel.lease.timeout, oldest.sent_at, answered_at)
 
     def _next_moment(self) -> float:
         """Return when something is due if nothing changes until then."""

@@ -59,11 +59,12 @@ class Program:
     """A program that is guarded: who it is, where it gives its orders, and its sessions by the names it gave them."""
 
     def __init__(self, pid: int, pidfd: int, orders: socket.socket, seen_alive_at: float) -> None:
-        self.pid, self.pidfd = pid, pidfd
+        self.pid: int = pid
+        self.pidfd: int = pidfd
         self.orders: socket.socket | None = orders
         self.sessions: dict[str, dict[str, Any]] = {}
-        self.seen_alive_at = seen_alive_at
-        self.is_over_at = float("inf")  # whatever happens
+        self.seen_alive_at: float = seen_alive_at
+        self.is_over_at: float = float("inf")  # whatever happens
         orders.setblocking(False)
 
     def is_dead(self) -> bool:
@@ -137,7 +138,7 @@ class Guardian:
     """
 
     def __init__(self, *programs: Program) -> None:
-        self.programs = list(programs)
+        self.programs: list[Program] = list(programs)
         self.closing: set[int] = set()
 
     def watch(self, *others: int, limit: float = 60.0) -> None:

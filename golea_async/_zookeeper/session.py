@@ -75,7 +75,7 @@ class Session:
         auth: Sequence[tuple[str, str | bytes]] = (),
         guard: SessionGuard | None = None,
     ) -> None:
-        self.hosts: list[Host] = parse_hosts(servers)
+        self._hosts: list[Host] = parse_hosts(servers)
         self.retry_policy: RetryPolicy = retry_policy or RetryPolicy.forever()
         self.allow_read_only: bool = check_flag("allow_read_only", allow_read_only)
         self.conn: Connection | None = None
@@ -88,7 +88,7 @@ class Session:
         self.has_ended: bool = False  # ZooKeeper has said so when the client was closed, or before: its znodes are gone
         self.events: SessionEventPublisher = SessionEventPublisher()
         self.suspects: Suspects = Suspects()
-        self.waiting: Waiting = Waiting(self.hosts, tls=ssl is not None)
+        self.waiting: Waiting = Waiting(self._hosts, tls=ssl is not None)
 
         credentials = check_auth(auth)
         self._guard = guard
@@ -98,7 +98,7 @@ class Session:
         self._connecting = Connecting(
             self,
             self._credentials,
-            self.hosts,
+            self._hosts,
             self.waiting,
             ssl=ssl,
             auth=credentials,
@@ -115,6 +115,15 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {hexadecimal(self.session_id)}, {self.state.current_state}>"
+
+    @property
+    def hosts(self) -> list[Host]:
+        """The servers. Others may be set, or the list be changed: the next round of tries goes by that."""
+        return self._hosts
+
+    @hosts.setter
+    def hosts(self, hosts: Sequence[Host]) -> None:
+        self._hosts[:] = hosts  # the one list, which the tries and what is said of them go by
 
     @property
     def session_id(self) -> int:

@@ -171,8 +171,8 @@ async def idle(hosts: str, session_timeout: float) -> float:
 
 
 def bury_all() -> None:
-    while alive:
-        next(iter(alive)).bury()
+    for candidate in alive:
+        candidate.bury()
 
 
 def show(what: str, session_timeout: float, pauses: Sequence[float]) -> None:

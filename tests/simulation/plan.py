@@ -60,7 +60,7 @@ class Plan:
     have_one_name: bool
     troubles: tuple[float, ...]
     slow_disks: tuple[float, ...]
-    """For each round: how late what is written is on disk, at its end."""
+    """For each round: how late what is written is on disk, at its end, where that is tried."""
     deeds: tuple[Deed, ...] = field(repr=False)
 
 

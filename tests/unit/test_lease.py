@@ -74,6 +74,23 @@ def test_a_touch_that_is_too_old_begins_nothing_that_lasts() -> None:
     assert lease.remaining == 0
 
 
+def test_the_same_touch_again_begins_nothing() -> None:
+    lease, begun = lease_and_begun()
+    touched_at = boottime() - T
+    lease.renew(touched_at)
+    lease.renew(touched_at)
+    assert (lease.stretch, begun.times) == (1, 1)
+
+
+def test_it_says_whose_it_is_and_whether_another_timeout_has_moved_it() -> None:
+    lease, _ = lease_and_begun()
+    assert lease.session_id == 1
+    assert not lease.limit(T)
+    assert not lease.limit(T + 1)
+    assert lease.limit(T / 2)
+    assert not lease.limit(T / 2)
+
+
 @given(st.lists(st.floats(0, 100), min_size=1))
 def test_it_only_moves_forward(touches: list[float]) -> None:
     """Whatever the order in which answers are worked off."""

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / ".nox" / "versions"
 SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SUPPORTED_ZOOKEEPERS = ("3.5", "3.6", "3.7", "3.8", "3.9")
-QUICK = ("tests/unit", "tests/memory", "tests/simulation", "tests/proof")
+QUICK = ("tests/unit", "tests/memory", "tests/proof", "tests/simulation")
 ENSEMBLE = ("tests/ensemble",)
 EVERYTHING = ("tests",)
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITE = os.environ.get("GOLEA_DEBIAN", "testing")
 VERSION = "3.14"
 DIRECTORY = ROOT / ".nox" / f"debian-{SUITE}"
-PACKAGES = DIRECTORY / "packages"
+PACKAGES = DIRECTORY / f"usr/local/lib/python{VERSION}/dist-packages"
 SOURCE = DIRECTORY / "source"
 INCLUDED = f"python{VERSION},libpython{VERSION}-stdlib,openssl"
 
@@ -63,15 +63,13 @@ def prepare(group: list[str]) -> tuple[list[str], dict[str, str]]:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
     shutil.rmtree(PACKAGES, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(PACKAGES)]
-    wanted = ["--python-version", VERSION, "--only-binary=:all:"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(DIRECTORY / "wheels"), str(ROOT)],
-        check=True,
-    )
-    wheel = max((DIRECTORY / "wheels").glob("golea_async-*.whl"), key=lambda path: path.stat().st_mtime)
-    subprocess.run([*pip, *wanted, str(wheel), *group], check=True)
-    return inside(), {"PYTHONPATH": "/source:/packages", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+    # What is published as source only, and is pure Python, is built by this Python; the rest is taken for that one.
+    pip = [sys.executable, "-m", "pip"]
+    wheels = DIRECTORY / "wheels"
+    subprocess.run([*pip, "wheel", "--quiet", "--wheel-dir", str(wheels), str(ROOT), *group], check=True)
+    wanted = ["--python-version", VERSION, "--only-binary=:all:", "--find-links", str(wheels)]
+    subprocess.run([*pip, "install", "--quiet", "--target", str(PACKAGES), *wanted, "golea-async", *group], check=True)
+    return inside(), {"PYTHONPATH": "/source", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
 
 
 def missing() -> str | None:

@@ -132,14 +132,9 @@ class Driver:
             self._is_stepping = False
         if self._life is None:
             self.tell()
-        self._wake_task()
-
-    def _wake_task(self) -> None:
-        """Have the background task go on where it is its turn."""
-        if self._signal is not None and isinstance(self._step, WorkStopped | CatchUp | None):
-            if not self._signal.done():  # else the background task was cancelled, and has not run since
-                self._signal.set_result(None)
-            self._signal = None
+        signal = self._signal
+        if signal is not None and not signal.done() and isinstance(self._step, WorkStopped | CatchUp | None):
+            signal.set_result(None)  # unless the task was cancelled just now
 
     def _look_around(self) -> None:
         """Tell the candidate how its client stands with ZooKeeper."""

@@ -220,7 +220,7 @@ def main() -> None:
     orders, door = socket.socket(fileno=orders_number), socket.socket(fileno=door_number)
     door.setblocking(False)
     os.environ.pop(GUARD_VARIABLE, None)  # golea's session is guarded here; the command's are its own affair
-    supervise(Supervisor(orders, sys.argv[5:]), Program(pid, pidfd, orders), door, came)
+    supervise(Supervisor(orders, sys.argv[5:]), Program(pid, pidfd, orders, now()), door, came)
 
 
 def supervise(supervisor: Supervisor, golea: Program, door: socket.socket, came: int) -> None:

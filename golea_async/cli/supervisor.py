@@ -184,7 +184,10 @@ class Supervisor:
 
 
 def become(command: list[str], environment: dict[str, str], group: int, ignored: list[int]) -> None:
-    """Become the command, in golea's process group: a terminal's Ctrl-C and Ctrl-Z reach it as they reach golea."""
+    """Become the command, in golea's process group: a terminal's Ctrl-C and Ctrl-Z reach it as they reach golea.
+
+    :param group: 0 where there is no terminal: a group of its own.
+    """
     with contextlib.suppress(OSError):
         os.setpgid(0, group)
     for name in _RESET:

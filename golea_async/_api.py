@@ -9,6 +9,7 @@ from .admin import (
     get_leader,
     list_candidates,
     observe_leader,
+    transfer_leadership,
 )
 from .client import ZKClient
 from .election import AsyncElection
@@ -17,12 +18,14 @@ from .exceptions import (
     ElectionError,
     ElectionNotFoundError,
     ElectionOverError,
+    HandedOverError,
     LeadershipLostError,
     LeaseExpiredError,
     NotAuthorizedError,
     NotStandingError,
     ResignError,
     SessionExpiredError,
+    TransferError,
 )
 from .leadership import Leadership
 from .status import Role, Status
@@ -35,6 +38,7 @@ __all__ = [
     "ElectionError",
     "ElectionNotFoundError",
     "ElectionOverError",
+    "HandedOverError",
     "Leadership",
     "LeadershipLostError",
     "LeaseExpiredError",
@@ -45,6 +49,7 @@ __all__ = [
     "SessionExpiredError",
     "Status",
     "Transaction",
+    "TransferError",
     "ZKClient",
     "create_election",
     "delete_election",
@@ -53,4 +58,5 @@ __all__ = [
     "get_leader",
     "list_candidates",
     "observe_leader",
+    "transfer_leadership",
 ]

@@ -10,11 +10,11 @@ import aiozk
 
 from ._protocol.claims import Nomination
 from ._protocol.identity import Identity
-from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Notice
+from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Moved, Notice
 from ._shared.lease import Lease
 from ._shared.said import warn_once
 from ._status_board import StatusBoard
-from .exceptions import ElectionError
+from .exceptions import ElectionError, HandedOverError
 from .leadership import Body, Leadership
 from .status import Role, Status
 
@@ -54,6 +54,8 @@ class Publication:
                 self._explain(cause)
             case Ended(error):
                 self._end(error)
+            case Moved():
+                pass  # statuses tell
             case Notice(text, about):
                 warn_once(self._client, text, about)
             case Status():
@@ -99,7 +101,7 @@ class Publication:
             self._log_loss(lost, cause or lost.cause)
 
     def _log_loss(self, lost: Leadership, cause: ElectionError | None) -> None:
-        level = logging.INFO if cause is None else logging.WARNING
+        level = logging.INFO if cause is None or isinstance(cause, HandedOverError) else logging.WARNING
         if _logger.isEnabledFor(level):
             why = "it resigns" if cause is None else self._identity.reason(cause)
             led = f"lost leadership after {_duration(time.monotonic() - self._led_since)}"
@@ -112,7 +114,8 @@ class Publication:
             return  # joining says nothing of the outcome
         # Why leadership was lost has a line of its own.
         is_to_be_explained = status.error is not None and before is not Role.LEADER
-        level = logging.WARNING if is_to_be_explained else logging.INFO
+        is_loud = is_to_be_explained and not isinstance(status.error, HandedOverError)
+        level = logging.WARNING if is_loud else logging.INFO
         if _logger.isEnabledFor(level):
             following = f", following {status.now_following}" if status.now_following else ""
             why = f": {self._identity.reason(status.error)}" if status.error is not None and is_to_be_explained else ""

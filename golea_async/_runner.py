@@ -6,9 +6,10 @@ nothing costs a turn of the event loop, and what ends belief ends it in that cal
 
     what comes in               changes the view, ends belief     steps a coroutine that waits for
     the awaited answers         of watches                        Ask
-    later answers, an event     yes                               NextEvent, Pause
-    connection, session, lease  yes                               NextEvent, Pause
-    resign(), an end            yes                               NextEvent, Pause
+    later answers, an event     yes                               NextEvent, Pause, WorkStopped(or_news)
+    connection, session, lease  yes                               the same
+    resign(), an end            yes                               the same
+    step_down()                 yes                               the same
     time                        no                                Pause
     the background task         no                                WorkStopped, CatchUp
 
@@ -25,7 +26,7 @@ import asyncio
 import logging
 import random
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary, ref
@@ -37,6 +38,7 @@ from ._protocol.candidate import Candidate
 from ._protocol.claims import ClientClaims
 from ._protocol.departure import withdraw
 from ._protocol.identity import Identity
+from ._protocol.role import Ceased, Change, Ended, Moved
 from ._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Reply, Step, WorkStopped
 from ._publication import Publication
 from ._shared.channel import Channel
@@ -46,7 +48,8 @@ from ._shared.said import SEEN_TOKENS, election_key
 from ._shared.watch_table import Event
 from ._zookeeper.requests import Requests
 from ._zookeeper.wire import WatchKind
-from .exceptions import ElectionError, NotStandingError
+from .exceptions import ElectionError, HandedOverError, NotStandingError
+from .leadership import Body
 
 _logger = logging.getLogger("golea_async.election")
 
@@ -79,6 +82,8 @@ class Runner:
         self._question: Question | None = None  # whose answers the coroutine waits for
         self._timer: asyncio.TimerHandle | None = None  # of a pause
         self._watched: set[str] = set()  # whose events are to come, on this channel
+        self._moves: list[asyncio.Future[None]] = []  # of those who wait for it to have stepped down
+        self._unfinished: set[Body] = set()  # work of leaderships that it has given away
         self._held: str | None = None  # path for which the lease is kept alive
 
     # ------------------------------------------------------------------ what the election calls
@@ -103,6 +108,29 @@ class Runner:
             self.public.board.end(None)
             return
         self._me.leave()
+        self._news()
+
+    def step_down(self, bodies: Iterable[Body]) -> asyncio.Future[None]:
+        """Believe in leading no more, and go to the end of the line; return what is done when it has.
+
+        :param bodies: the work within leadership; before that has ended it does not lead again.
+        """
+        moved: asyncio.Future[None] = self._linked.loop.create_future()
+        self._moves.append(moved)
+        self._hold_back(bodies)
+        self._candidate.step_down()
+        self._news()
+        return moved
+
+    def _hold_back(self, bodies: Iterable[Body]) -> None:
+        for body in bodies:
+            self._unfinished.add(body)
+            body.when_left(self._body_left)
+        self._candidate.view.is_held_back = bool(self._unfinished)
+
+    def _body_left(self, body: Body) -> None:
+        self._unfinished.discard(body)
+        self._candidate.view.is_held_back = bool(self._unfinished)
         self._news()
 
     def end(self) -> None:
@@ -183,9 +211,10 @@ class Runner:
     async def _stand_by(self) -> None:
         """Wait for work to stop where the coroutine waits for that, until the coroutine has ended."""
         while self._life is not None:
-            if isinstance(self._step, WorkStopped):
+            if isinstance(step := self._step, WorkStopped):
                 await self.public.work_stopped()
-                self._resume()
+                if self._step is step:  # no news have come before
+                    self._resume(True)
             elif isinstance(self._step, CatchUp) and self._channel is not None:
                 channel = self._channel
                 await channel.catch_up()
@@ -283,6 +312,8 @@ class Runner:
         elif isinstance(self._step, Pause):
             self._stop_timer()
             self._resume(False)
+        elif isinstance(self._step, WorkStopped) and self._step.or_news:
+            self._resume(False)
         else:
             self._look_at_lease()
             self._tell()
@@ -316,8 +347,9 @@ class Runner:
                 return self._ask(step)
             case NextEvent():
                 return None if self._has_news else _PENDING
-            case WorkStopped():
-                return _PENDING if self.public.has_work else None
+            case WorkStopped(or_news):
+                is_over = not self.public.has_work
+                return is_over if is_over or (or_news and self._has_news) else _PENDING
             case Pause(seconds):
                 if self._has_news:
                     return False
@@ -383,9 +415,12 @@ class Runner:
 
     def _tell(self) -> None:
         """Tell what has changed in what the candidate believes, in order."""
-        belief = self._candidate.belief
+        belief, unneeded = self._candidate.belief, self._candidate.unneeded
         while belief.changes:
-            self.public.tell(belief.changes.pop(0), self._linked.lease)
+            self._tell_change(belief.changes.pop(0))
+        if unneeded:
+            self._unwatch(*unneeded)
+            unneeded.clear()
         if belief.held != self._held:
             keep_alive = self._linked.keep_alive
             if self._held is not None:
@@ -393,6 +428,28 @@ class Runner:
             self._held = belief.held
             if self._held is not None:
                 keep_alive.hold(self._held, self._keep_alive_refused)
+
+    def _tell_change(self, change: Change) -> None:
+        match change:
+            case Ceased(HandedOverError()):
+                self._hold_back(self.public.bodies)
+            case Moved(refusal):
+                self._have_moved(refusal)
+            case Ended(error):
+                self._have_moved(error or self.identity.error(NotStandingError, "has resigned"))
+        self.public.tell(change, self._linked.lease)
+
+    def _have_moved(self, error: ElectionError | None) -> None:
+        """Tell those who wait for it to have stepped down."""
+        moves, self._moves = self._moves, []
+        for moved in moves:
+            if moved.done():
+                continue
+            if error is None:
+                moved.set_result(None)
+            else:
+                moved.set_exception(error)
+                moved.exception()  # nobody may wait for it any more
 
     # ------------------------------------------------------------------ small things
 

@@ -270,7 +270,7 @@ class TestEveryFrame:
         for number in itertools.count():
             candidate = await wire.create(f"{resource}/le_", b"stuck", ephemeral=True, sequential=True)
             loss = lose_nth(proxy, what, number)
-            await soon(depose(zk, candidate))
+            await soon(depose(zk, candidate, force=True))
             assert await wire.get_children(resource) == []
             if not loss.happened.done():
                 break

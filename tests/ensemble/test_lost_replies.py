@@ -18,6 +18,7 @@ from golea_async import (
     depose,
     end_election,
     list_candidates,
+    transfer_leadership,
 )
 from golea_async.client import OutcomeUnknownError
 from tests.support.elections import Connect, connected, soon, status_of
@@ -173,6 +174,14 @@ class TestOneCandidate:
         assert await wire.get_children(resource) == []
 
 
+async def is_following(election: AsyncElection, leader: str) -> bool:
+    """Wait until it follows this one."""
+    async for status in election.statuses():
+        if status.role is Role.FOLLOWER:
+            return status.now_following == leader
+    return False
+
+
 def lose_nth(proxy: Proxy, what: str, number: int) -> Rule:
     """Lose this frame (0 is the next) of those that come on established connections."""
     left = number
@@ -263,6 +272,59 @@ class TestEveryFrame:
             if not loss.happened.done():
                 break
         assert number > 3
+
+    async def test_of_a_step_down(
+        self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
+    ) -> None:
+        await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
+        election = AsyncElection(zk, resource, "one")
+        await election.start()
+        for number in itertools.count():
+            before, loss = election.status.candidate_id, lose_nth(proxy, what, number)
+            await soon(election.step_down())
+            names = sorted(await wire.get_children(resource))
+            assert len(names) == 2
+            assert f"{resource}/{names[1]}" > str(before)
+            assert await is_following(election, f"{resource}/{names[0]}")
+            if not loss.happened.done():
+                break
+        assert number > 1
+        await election.resign()
+
+    async def test_of_a_transfer(
+        self, server: Ensemble, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
+    ) -> None:
+        """Of the operator's. The leader goes to the end, and the next time the other one does."""
+        async with connected(server.hosts, session_timeout=3) as theirs:
+            elections = [AsyncElection(theirs, resource, name) for name in ("a", "b", "c")]
+            for election in elections:
+                await election.start()
+            for number in itertools.count():
+                *_, last = await list_candidates(theirs, resource)
+                loss = lose_nth(proxy, what, number)
+                assert await soon(transfer_leadership(zk, resource, last.id)) == last
+                first, *_ = await list_candidates(theirs, resource)
+                assert first == last
+                assert "step_down" not in await wire.get_children(resource)
+                if not loss.happened.done():
+                    break
+            assert number > 5
+            for election in elections:
+                await election.resign()
+
+    async def test_of_a_removal(
+        self, server: Ensemble, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
+    ) -> None:
+        async with connected(server.hosts, session_timeout=3) as theirs:
+            for number in itertools.count():
+                election = AsyncElection(theirs, resource, "asked")
+                await election.start()
+                loss = lose_nth(proxy, what, number)
+                await soon(depose(zk, str(election.status.candidate_id)))
+                assert await wire.get_children(resource) == []
+                if not loss.happened.done():
+                    break
+            assert number > 4
 
     async def test_of_a_deposition(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str

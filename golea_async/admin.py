@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import secrets
+import random
 import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import TypedDict
@@ -200,7 +200,9 @@ class _Request(TypedDict):
 
 def _request(timeout: float | None) -> _Request:
     deadline = math.inf if timeout is None else asyncio.get_running_loop().time() + timeout
-    return _Request(by=f"{socket.gethostname()}:{os.getpid()}", request_id=secrets.token_hex(8), deadline=deadline)
+    return _Request(
+        by=f"{socket.gethostname()}:{os.getpid()}", request_id=f"{random.getrandbits(64):016x}", deadline=deadline
+    )
 
 
 async def _ask(zk: aiozk.ZKClient, asking: Asking) -> None:

@@ -134,9 +134,13 @@ class Asking:
         (written,) = await ask(zk.multi(*operations))
         accept(written, exc.NodeExists, exc.NoNode, exc.BadVersion, path=self._path, resource=self.resource)
 
+    def _is_ours(self, appeal: Appeal | None) -> bool:
+        """Return whether this request says so: a forked process may draw the same id."""
+        return appeal is not None and (appeal.id, appeal.by) == (self._id, self._by)
+
     def _refuse_others(self, child: Reply) -> None:
         appeal = None if is_refused(child) else read_appeal(child.data)
-        if appeal is not None and appeal.id == self._id:
+        if self._is_ours(appeal):
             return
         who = "somebody" if appeal is None else appeal.by
         raise TransferError(
@@ -153,8 +157,7 @@ class Asking:
             zk.check(self.resource), zk.get(self._path)
         )  # a write on a lost connection may be under way
         appeal = None if is_refused(child) else read_appeal(child.data)
-        is_ours = appeal is not None and appeal.id == self._id
-        deletion = [zk.delete(self._path, child.stat.version)] if is_ours else []
+        deletion = [zk.delete(self._path, child.stat.version)] if self._is_ours(appeal) else []
         *deleted, listed = await ask(*deletion, zk.children(self.resource))
         require_done(*deleted, listed)
         self.has_begun = False

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AsyncExitStack
+from itertools import count
 
 import pytest
 
-from golea_async import AsyncElection, Role, ZKClient, create_election, list_candidates, transfer_leadership
+from golea_async import AsyncElection, Role, ZKClient, create_election, depose, list_candidates, transfer_leadership
 from tests.support.elections import eventually, soon
 from tests.support.ensemble import Ensemble
 from tests.support.proxy import Proxy
 from tests.support.transaction_log import Transaction, read_history
 from tests.support.wire import OpCode
+
+from .test_lost_replies import LOSSES, lose_nth
 
 NAMES = ("a", "b", "c", "d")
 STEPS = 12
@@ -46,6 +49,39 @@ async def test_the_line_is_never_left(real_ensemble: Ensemble) -> None:
         assert len(history) > len(NAMES) + STEPS
         check(history)
         await soon(asyncio.gather(*(election.resign() for election in elections)))
+
+
+@pytest.mark.parametrize("what", LOSSES)
+async def test_every_frame_of_the_operators_is_lost(server: Ensemble, what: str) -> None:
+    """The first one of a transfer, or the second, and so on until there is none to lose; then those of a removal."""
+    resource = f"/lost-{what}"
+    async with (
+        Proxy(server.leader().port) as proxy,
+        ZKClient(proxy.address, session_timeout=10) as operator,
+        ZKClient(server.hosts, session_timeout=10) as theirs,
+    ):
+        await create_election(operator, resource)
+        elections = [AsyncElection(theirs, resource, name) for name in ("a", "b")]
+        for election in elections:
+            await soon(election.start())
+        for number in count():
+            loss = lose_nth(proxy, what, number)
+            leader = await soon(transfer_leadership(operator, resource))
+            assert next(each.id for each in await list_candidates(theirs, resource)) == leader.id
+            assert not await theirs.exists(f"{resource}/step_down")
+            if not loss.happened.done():
+                break
+        assert number > 5
+        for number in count():
+            loss = lose_nth(proxy, what, number)
+            await soon(depose(operator, str(elections[0].status.candidate_id)))
+            assert [each.name for each in await list_candidates(theirs, resource)] == ["b"]
+            await soon(elections[0].start())
+            if not loss.happened.done():
+                break
+        assert number > 4
+        for election in elections:
+            await soon(election.resign())
 
 
 def check(history: list[Transaction]) -> None:

@@ -18,7 +18,6 @@ from golea_async import (
     depose,
     end_election,
     list_candidates,
-    transfer_leadership,
 )
 from golea_async.client import OutcomeUnknownError
 from tests.support.elections import Connect, connected, soon, status_of
@@ -290,41 +289,6 @@ class TestEveryFrame:
                 break
         assert number > 1
         await election.resign()
-
-    async def test_of_a_transfer(
-        self, server: Ensemble, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
-    ) -> None:
-        """Of the operator's. The leader goes to the end, and the next time the other one does."""
-        async with connected(server.hosts, session_timeout=3) as theirs:
-            elections = [AsyncElection(theirs, resource, name) for name in ("a", "b", "c")]
-            for election in elections:
-                await election.start()
-            for number in itertools.count():
-                *_, last = await list_candidates(theirs, resource)
-                loss = lose_nth(proxy, what, number)
-                assert await soon(transfer_leadership(zk, resource, last.id)) == last
-                first, *_ = await list_candidates(theirs, resource)
-                assert first == last
-                assert "step_down" not in await wire.get_children(resource)
-                if not loss.happened.done():
-                    break
-            assert number > 5
-            for election in elections:
-                await election.resign()
-
-    async def test_of_a_removal(
-        self, server: Ensemble, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
-    ) -> None:
-        async with connected(server.hosts, session_timeout=3) as theirs:
-            for number in itertools.count():
-                election = AsyncElection(theirs, resource, "asked")
-                await election.start()
-                loss = lose_nth(proxy, what, number)
-                await soon(depose(zk, str(election.status.candidate_id)))
-                assert await wire.get_children(resource) == []
-                if not loss.happened.done():
-                    break
-            assert number > 4
 
     async def test_of_a_deposition(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str

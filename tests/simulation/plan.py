@@ -20,6 +20,7 @@ EARLY = 0.2
 SLOW, FAST = 1.0, 1.1
 """The rates of clocks; bounds are tight where members' and servers' are at the ends."""
 ENDINGS = ("end the election", "make the election anew")
+HAND_OVERS = ("transfer leadership", "transfer leadership to whoever is next", "ask a candidate to leave")
 ADMINISTRATION = ("depose the leader", "delete a candidate", *ENDINGS, "end the election by force", "look")
 
 
@@ -186,6 +187,9 @@ DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, floa
     "cut the ensemble's leader off": (1, _down),
     "slow down a server's writes": (2, _delayed),
     "let a server lag": (1, _delayed),
+    "step down": (3, _momentary),
+    "hand over": (3, _drawn(len(HAND_OVERS))),
+    "hand over and cancel": (1, _drawn(len(HAND_OVERS))),
     "administrate": (2, _drawn(len(ADMINISTRATION))),
     "end it with the leading member cut off": (1, _ended),
     "end it with the leading member frozen": (1, _ended),

@@ -1,4 +1,4 @@
-"""Nine ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
+"""Eleven ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from golea_async._protocol import departure as _departure
+from golea_async._protocol import handing_over as _handing_over
 from golea_async._protocol.claims import Claims
 from golea_async._protocol.standing import View
 from golea_async._protocol.teardown import Teardown
@@ -74,7 +75,15 @@ def _no_position_after_a_reconnect() -> AbstractContextManager[object]:
 
 
 def _no_search_after_a_lost_reply() -> AbstractContextManager[object]:
-    return mock.patch.object(Claims, "is_doubtful", return_value=False)
+    return mock.patch.object(Claims, "doubt", return_value=None)
+
+
+def _moved_before_the_work_stopped() -> AbstractContextManager[object]:
+    async def work_stopped(*, or_news: bool) -> bool:
+        """Wait for nobody."""
+        return or_news
+
+    return mock.patch.object(_handing_over, "work_stopped", work_stopped)
 
 
 @contextmanager
@@ -131,5 +140,6 @@ BREAKAGES = {
     "search without a barrier": _search_without_a_barrier,
     "endings by force": _endings_by_force,
     "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
+    "moved before the work stopped": _moved_before_the_work_stopped,
 }
 """By name: what breaks the library for as long as the context lasts."""

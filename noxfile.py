@@ -50,12 +50,14 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff's rules and format, the types, and which module may import which."""
+    """Ruff's rules and format, the types, which module may import which, and the public interface as it is recorded."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py")
+    session.run("stubtest", "aiozk", "--ignore-missing-stub", "--mypy-config-file", "pyproject.toml")
     session.run("lint-imports")
+    session.run("python", "-m", "tests.api")
 
 
 @nox.session
@@ -79,19 +81,29 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def system(session: nox.Session) -> None:
-    """The library beside other programs, such as PostgreSQL, which are installed from Debian."""
-    install(session, "test")
+    """The library beside PostgreSQL, systemd and Kubernetes' schemas, which are installed from Debian and PyPI."""
+    install(session, "system")
     install_zookeeper(session)
     session.run("python", "-m", "tests.system")
     session.run("pytest", "tests/system", "-m", "system", "--durations=10", *session.posargs, env=less_work())
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """One decision of the library changed at a time: some unit test must notice. About an hour."""
+    install(session, "mutants")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
-    """Random faults for as long as you like: `-- --minutes 60`; or one run again: `-- --seed 12`."""
+    """Random faults, `-- --minutes 60`, or one run again, `-- --seed 12`; and `golea run` in each of its faults."""
     install(session, "test")
     install_zookeeper(session)
     session.run("pytest", "tests/faults/test_random.py", "-s", *session.posargs)
+    if not session.posargs:
+        session.run("pytest", "tests/cli/test_run_faults.py", "-m", "minutes", env=less_work())
 
 
 @nox.session
@@ -108,21 +120,44 @@ def bench(session: nox.Session) -> None:
     install_zookeeper(session)
     session.run("python", "-m", "tests.benchmarks.client")
     session.run("python", "-m", "tests.benchmarks.elections")
+    session.run("python", "-m", "tests.benchmarks.guardian")
     session.run("python", "-m", "tests.benchmarks.faults", *session.posargs)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Are the types of the public interface complete, as a type checker of a user's sees them?"""
+    session.install(".", *nox.project.dependency_groups(PYPROJECT, "types"))
+    session.run("pyright", "--verifytypes", "golea_async", "--ignoreexternal")
+
+
+@nox.session
+def versions(session: nox.Session) -> None:
+    """The tests on each Python, lowest and newest dependencies, and each ZooKeeper that is here; `-- --list`: which."""
+    session.install("pip>=24")
+    group = nox.project.dependency_groups(PYPROJECT, "test")
+    session.run("python", "-m", "tests.versions", *session.posargs, "--group", *group)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the package, and try it in fresh environments; check the workflow files; `-- --version v0.1.0`: a tag's."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "package"))
+    session.run("python", "-m", "tests.package", *session.posargs)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """Five processes elect leaders and lose them, on a ZooKeeper in memory: no Java; `-- --ensemble`: on a real one."""
-    install(session, "demo")
+    session.install("--editable", ".[cli]")
     if "--ensemble" in session.posargs:
         install_zookeeper(session)
-    session.run("python", "examples/demo.py", *session.posargs)
+    session.run("golea", "demo", *session.posargs)
 
 
 def install(session: nox.Session, group: str) -> None:
     """The package itself, editable, and one dependency group of pyproject.toml."""
-    session.install("--editable", ".", *nox.project.dependency_groups(PYPROJECT, group))
+    session.install("--editable", ".[cli]", *nox.project.dependency_groups(PYPROJECT, group))
 
 
 def install_zookeeper(session: nox.Session) -> None:

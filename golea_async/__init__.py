@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from ._api import *  # noqa: F403 - its __all__ is the list of names
 else:

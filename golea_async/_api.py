@@ -1,5 +1,7 @@
 """What `golea_async` offers: all of it is imported from there."""
 
+from aiozk import ACL
+
 from ._candidates import Candidate
 from .admin import (
     create_election,
@@ -11,7 +13,7 @@ from .admin import (
     observe_leader,
     transfer_leadership,
 )
-from .client import ZKClient
+from .client import Guardian, TLSFiles, ZKClient
 from .election import AsyncElection
 from .exceptions import (
     CandidateDeletedError,
@@ -32,12 +34,14 @@ from .status import Role, Status
 from .transaction import Transaction
 
 __all__ = [
+    "ACL",
     "AsyncElection",
     "Candidate",
     "CandidateDeletedError",
     "ElectionError",
     "ElectionNotFoundError",
     "ElectionOverError",
+    "Guardian",
     "HandedOverError",
     "Leadership",
     "LeadershipLostError",
@@ -48,6 +52,7 @@ __all__ = [
     "Role",
     "SessionExpiredError",
     "Status",
+    "TLSFiles",
     "Transaction",
     "TransferError",
     "ZKClient",

@@ -67,11 +67,16 @@ def _name(work: object) -> str:
     return getattr(work, "__qualname__", None) or repr(work)
 
 
+def _is_marked(work: object) -> bool:
+    """Return whether this is marked as a coroutine function, as mocks are; since Python 3.12 inspect knows the mark."""
+    return sys.version_info < (3, 12) and asyncio.iscoroutinefunction(work)
+
+
 def _may_return_an_awaitable(work: Callable[..., Any]) -> bool:
     """Whether a call may return an awaitable; True in doubt."""
     while isinstance(work, functools.partial):
         work = work.func
-    if inspect.iscoroutinefunction(work) or asyncio.iscoroutinefunction(work):
+    if inspect.iscoroutinefunction(work) or _is_marked(work):
         return True
     if isinstance(work, type):
         return _instances_may_be_awaited(work)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import aiozk
 
@@ -14,7 +15,7 @@ from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Moved, Not
 from ._shared.lease import Lease
 from ._shared.said import warn_once
 from ._status_board import StatusBoard
-from .exceptions import ElectionError, HandedOverError
+from .exceptions import ElectionError, HandedOverError, NotStandingError
 from .leadership import Body, Leadership
 from .status import Role, Status
 
@@ -26,6 +27,7 @@ class Publication:
 
     :ivar board: the statuses.
     :ivar leadership: the present stretch of leading; it may have ended by the clock.
+    :ivar on_work_ended: called when the work of leaderships that were given away has ended.
 
     :param unnoticed_loss: says why the candidate cannot lead any more, by its client's state; None: it may.
     """
@@ -41,6 +43,9 @@ class Publication:
         self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
         self._led_since = 0.0
         self._unexplained: Leadership | None = None  # was lost, and why is in doubt
+        self._moves: list[asyncio.Future[None]] = []  # of those who wait for it to have stepped down
+        self._unfinished: set[Body] = set()  # work of leaderships that it has given away
+        self.on_work_ended: Callable[[], None] = lambda: None
 
     def tell(self, change: Change, lease: Lease | None) -> None:
         """Publish a change of what the candidate believes."""
@@ -49,17 +54,57 @@ class Publication:
                 assert lease is not None, "a verdict to lead rests on one"
                 self._gain(own, lease)
             case Ceased(cause, is_in_doubt):
+                if isinstance(cause, HandedOverError):
+                    self._hold_back(self.bodies)
                 self._cease(cause, is_in_doubt=is_in_doubt)
             case Explained(cause):
                 self._explain(cause)
             case Ended(error):
                 self._end(error)
-            case Moved():
-                pass  # statuses tell
+                self._have_moved(error or self._identity.error(NotStandingError, "has resigned"))
+            case Moved(refusal):
+                self._have_moved(refusal)
             case Notice(text, about):
                 warn_once(self._client, text, about)
             case Status():
                 self._publish(change)
+
+    def move(self, bodies: Iterable[Body]) -> asyncio.Future[None]:
+        """Return what is done when the candidate has stepped down.
+
+        :param bodies: before these have ended it does not lead again.
+        """
+        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._moves.append(moved)
+        self._hold_back(bodies)
+        return moved
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether work of a leadership that it has given away goes on."""
+        return bool(self._unfinished)
+
+    def _hold_back(self, bodies: Iterable[Body]) -> None:
+        for body in bodies:
+            self._unfinished.add(body)
+            body.when_left(self._body_left)
+
+    def _body_left(self, body: Body) -> None:
+        self._unfinished.discard(body)
+        if not self._unfinished:
+            self.on_work_ended()
+
+    def _have_moved(self, error: ElectionError | None) -> None:
+        """Tell those who wait for it to have stepped down."""
+        moves, self._moves = self._moves, []
+        for moved in moves:
+            if moved.done():
+                continue
+            if error is None:
+                moved.set_result(None)
+            else:
+                moved.set_exception(error)
+                moved.exception()  # nobody may wait for it any more
 
     @property
     def bodies(self) -> list[Body]:

@@ -24,8 +24,9 @@ from ._ender import carry_through, end
 from ._observer import LeaderObserver
 from ._own_work import OwnWork
 from ._protocol.asking import Asking, Removal, Transfer
+from ._protocol.paths import check_candidate_id, check_resource
 from ._protocol.refusals import accept, is_present
-from ._protocol.standing import DONE, check_candidate_id, check_resource
+from ._protocol.standing import DONE
 from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection
 from ._zookeeper.arguments import check_flag
@@ -329,7 +330,7 @@ def _refuse_ephemeral_parent(created: Reply, path: str, resource: str) -> None:
         raise ElectionError(f"the parent of {path} is an ephemeral znode, which has no children", resource=resource)
 
 
-def _check_acl(acl: Sequence[aiozk.ACL] | None) -> None:
+def _check_acl(acl: object) -> None:
     if acl is None:
         return
     if isinstance(acl, (str, bytes)) or not isinstance(acl, Sequence):

@@ -23,21 +23,26 @@ from aiozk.features import Features
 
 from ._shared.before_close import finish_unfinished
 from ._zookeeper.arguments import check_acl, check_chroot
-from ._zookeeper.connection import ASSUMED_VERSION, AuthenticationError, Connection, NotSentError, OutcomeUnknownError
+from ._zookeeper.connection import ASSUMED_VERSION, Connection
+from ._zookeeper.errors import AuthenticationError, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
+from ._zookeeper.guardian import Guardian, session_guard
 from ._zookeeper.hosts import parse_hosts
 from ._zookeeper.loops import check_loop
 from ._zookeeper.session import Session
+from ._zookeeper.tls_files import TLSFiles
 
 __all__ = [
     "AuthenticationError",
     "Connection",
+    "Guardian",
     "NotSentError",
     "OutcomeUnknownError",
     "Session",
     "SessionEvent",
     "SessionEvents",
     "SessionState",
+    "TLSFiles",
     "ZKClient",
 ]
 
@@ -71,13 +76,14 @@ class ZKClient(aiozk.ZKClient):
         servers: str,
         chroot: str | None = None,
         session_timeout: float = 10,
-        default_acl: Any = None,
+        default_acl: Sequence[aiozk.ACL] | None = None,
         retry_policy: aiozk.RetryPolicy | None = None,
         allow_read_only: bool = False,
         read_timeout: float | None = None,
         *,
-        ssl: ssl_module.SSLContext | None = None,
+        ssl: ssl_module.SSLContext | TLSFiles | None = None,
         auth: Sequence[tuple[str, str | bytes]] = (),
+        guardian: bool | Guardian = False,
     ) -> None:
         """Nothing is sent yet.
 
@@ -91,23 +97,34 @@ class ZKClient(aiozk.ZKClient):
             that writes can be reached.
         :param read_timeout: the most that one try to connect may take, in seconds; by default at most the session
             timeout divided by the number of servers, or a second if that is more.
-        :param ssl: connect with TLS, and never without. The host names in ``servers`` must match the certificates.
+        :param ssl: connect with TLS, and never without: a context, or the files that make one. The host names in
+            ``servers`` must match the certificates.
         :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
+        :param guardian: have a small process close the session at once when this program is killed; a
+            :class:`Guardian` says more about how. Where TLS is used it needs ``ssl=TLSFiles(...)``.
         :raises TypeError: an argument is of the wrong type.
+        :raises OSError: a file of ``ssl=TLSFiles(...)`` cannot be read or used.
         :raises ValueError: an argument cannot be right; the error says what to write.
         """
         check_chroot(chroot)
         check_acl("default_acl", default_acl)
-        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
-            raise TypeError(f"ssl must be an ssl.SSLContext, or None, not {ssl!r:.60}")
+        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext | TLSFiles):
+            raise TypeError(f"ssl must be an ssl.SSLContext, TLSFiles, or None, not {ssl!r:.60}")
         if retry_policy is not None and not (hasattr(retry_policy, "enforce") and hasattr(retry_policy, "clear")):
             raise TypeError(f"retry_policy must be an aiozk.RetryPolicy, or None, not {retry_policy!r:.60}")
         parse_hosts(servers)  # aiozk's own reading of it knows no errors
         super().__init__(servers, chroot, session_timeout, default_acl, retry_policy, allow_read_only, read_timeout)
         self.session = Session(
-            servers, session_timeout, retry_policy, allow_read_only, read_timeout, ssl=ssl, auth=auth
+            servers,
+            session_timeout,
+            retry_policy,
+            allow_read_only,
+            read_timeout,
+            ssl=ssl.context() if isinstance(ssl, TLSFiles) else ssl,
+            auth=auth,
+            guard=session_guard(guardian, ssl),
         )
-        self.stat_cache = StatCache()
+        self.stat_cache: dict[str, Any] = StatCache()
 
     async def __aenter__(self) -> Self:
         await self.start()

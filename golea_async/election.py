@@ -19,7 +19,7 @@ from ._arguments import check_awaitable, check_timeout, check_work
 from ._caller import Caller, release_own
 from ._ender import end
 from ._own_work import OwnWork
-from ._protocol.standing import check_name, check_resource
+from ._protocol.paths import check_name, check_resource
 from ._runner import Runner
 from ._shared.channel import check_client
 from ._shared.client_context import waiting_noted
@@ -65,8 +65,8 @@ class AsyncElection:
         check_client(zk)
         check_flag("rejoin", rejoin)
         check_timeout(resign_timeout, "resign_timeout")
-        self.resource = check_resource(resource)
-        self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
+        self.resource: str = check_resource(resource)
+        self.name: str = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._zk = zk
         self._process = this_process()  # that has started it
         self._resign_timeout = resign_timeout

@@ -199,8 +199,8 @@ class Body:
         self._own_cancellations = 0
         self._is_released = False
         self._holds = 0  # calls within it that are ending its election
-        self.ends_its_election = False
-        self.is_cancelling = False  # right now, in this very call
+        self.ends_its_election: bool = False
+        self.is_cancelling: bool = False  # right now, in this very call
         self.has_cancelled: asyncio.Task[object] | None = None  # who ran while the body was cancelled, and awaits it
         self.is_waited_for_once = False  # until it would be cancelled again
         self._timer: asyncio.TimerHandle | None = None

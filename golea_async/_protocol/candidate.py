@@ -91,7 +91,8 @@ class Candidate:
     def hear(self, event: int, path: str) -> None:
         """Take note of a watch's event. ZooKeeper's events are numbered as aiozk's ``WatchEvent`` has them."""
         self.view.heard(path, is_there=_EVENTS.get(event))
-        self.reconsider()
+        if self.belief.stretch is not None:
+            self.reconsider()
 
     def read(self, path: str, reply: Reply) -> bool:
         """Take note of the reply to a request that sets a watch; return whether ZooKeeper has set a watch for it."""
@@ -104,7 +105,8 @@ class Candidate:
             except (ElectionError, NotDoneError) as refused:
                 is_there, self.refusal = None, refused
             is_set = view.shown(sight, is_there=is_there) or is_set
-        self.reconsider()
+        if self.belief.stretch is not None:
+            self.reconsider()
         return is_set
 
     def _see_node(self, node: Reply) -> None:

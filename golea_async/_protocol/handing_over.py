@@ -83,7 +83,8 @@ async def step_down(me: Candidate) -> None:
     create = me.requests.create(f"{me.resource}/{CANDIDATE_PREFIX}", me.data, ephemeral=True, sequential=True)
     reply, new = await _move(me, own, [*conditions, create, me.requests.delete(own.path)])
     failure = first_failure(reply)
-    if new is not None:
+    if new is not None or failure is None:
+        assert new is not None, "nothing was refused"
         _stand_behind(me, own, new)
     elif leaves_doubt(failure):
         view.is_moving, me.doubtful_refusal = True, _refusal(me, failure)

@@ -159,6 +159,10 @@ class AiozkChannel(Channel):
             self._acknowledgements.record(sent_at, self.answered_at)
         return reply
 
+    def touch(self, path: str) -> None:
+        """Send a read: aiozk's own pings cannot be timed."""
+        self.ask(self.exists(path))
+
     def _forget_watch(self, absolute_path: str, kind: WatchKind) -> None:
         self.ask(RemoveWatches(absolute_path, kind))  # at once: who comes next sets the watch again, behind that
 

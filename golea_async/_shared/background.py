@@ -67,7 +67,7 @@ class Background:
 
     async def ended(self) -> None:
         """Wait until all of them have ended, and the group was left."""
-        while self._host is not None:
+        while self._host is not None and not self._host.done():
             await asyncio.wait({self._host})
 
     async def _hold_group(self) -> None:

@@ -26,7 +26,7 @@ from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 from .batch import Batch
-from .lease import Lease, proven_touch, proves_from
+from .lease import Lease, Write, proven_touch, proves_from
 from .watch_table import Event, Listener, Watch, WatchTable
 
 # More than the T/8 from one keep-alive of a leader to the next.
@@ -48,7 +48,9 @@ class Channel(Requests):
     :ivar client: whose it is.
     :ivar watches: what is watched on it. Whoever listens there leaves by :meth:`unwatch`.
     :ivar written_at: when the newest quorum write was sent that has come through.
+    :ivar write_took: how long its answer took.
     :ivar answered_at: when the newest answer was read.
+    :ivar answered_sent_at: when the request was sent to which that was the answer.
     """
 
     _quiet_turns = 0  # in which nothing comes until all is told that was read
@@ -58,7 +60,9 @@ class Channel(Requests):
         self.lease = lease
         self.session_id: int = client.session.session_id
         self.watches = WatchTable(self._chroot)
-        self.written_at = self.answered_at = -math.inf
+        self.written_at = self.answered_at = self.answered_sent_at = -math.inf
+        self.write_took = 0.0
+        self._writes = Acknowledgements(lease.timeout)  # that have succeeded
         self.client = client
         self._session = client.session
         self._wire = client.session.conn
@@ -71,6 +75,8 @@ class Channel(Requests):
         self._connect_sent_at: float | None = self._wire.connect_sent_at
         self._acknowledgements: Acknowledgements = self._wire.acknowledgements
         self._wire.watcher = self
+        if boottime() - self._wire.connect_sent_at < self.lease.timeout:  # the leader has answered it, as a write
+            self._writes.record(self._wire.connect_sent_at, boottime())
 
     @property
     def is_current(self) -> bool:
@@ -132,12 +138,13 @@ class Channel(Requests):
             turns = turns + 1 if boottime() - began <= _LONG_TURN_SHARE * self.lease.timeout else 0
         return False
 
-    @property
-    def renews_from(self) -> float:
-        """From when on a quorum write that is sent renews the lease; those before it have proved nothing yet."""
-        return (
-            -math.inf if self._connect_sent_at is not None else proves_from(self.lease.timeout, self._acknowledgements)
-        )
+    def proves_from(self, last: float) -> float:
+        """Return from when on a quorum write proves more than the one that was sent at ``last``."""
+        return proves_from(self.lease.timeout, self._acknowledgements, last)
+
+    def touch(self, _path: str) -> None:
+        """Send what touches the session and costs no quorum."""
+        self._wire.touch()
 
     async def send(self, *requests: Request) -> list[Reply]:
         """Send requests together and return their replies in order; one that ZooKeeper refused is its error.
@@ -174,10 +181,13 @@ class Channel(Requests):
         :raises ConnectionLostError: when it says that the session is not served on this connection any more.
         """
         reply = self.reply(result)
-        self.answered_at = boottime()
+        self.answered_at, self.answered_sent_at = boottime(), sent_at
         if is_quorum_write(reply):
             self.written_at = max(self.written_at, sent_at)
-            touched_at = proven_touch(sent_at, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
+            self.write_took = self.answered_at - sent_at
+            write = Write(sent_at, self._writes.newest_acknowledged(sent_at))
+            self._writes.record(sent_at, self.answered_at)
+            touched_at = proven_touch(write, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
             if touched_at is not None:
                 self.lease.renew(touched_at)
         self.watches.answered(request, reply)

@@ -1,10 +1,10 @@
-"""The keep-alive: quorum writes that change nothing, one at a time per client, while candidates stand on it."""
+"""The keep-alive: quorum writes that change nothing, for all of a client's candidates together."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import random
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
@@ -16,14 +16,14 @@ from golea_async._zookeeper.replies import Reply, first_failure
 
 from .batch import Batch
 from .channel import Channel
-from .lease import KEEP_ALIVE_SHARE, Lease
-
-# A server that is cut off from the ensemble goes on answering reads and pings, so only a write tells who stands behind
-# it. By 1/2 + 13/64 of T its candidates have left it: soon enough to take their sessions along.
-_STANDING_SHARE = 1 / 2
+from .lease import Lease
+from .pace import UNDER_WAY, Pace
 
 # After a blocked event loop an answer may lie in the socket, and timers come before it has been read.
 _READING_SHARE = 1 / 64
+
+# The event loop's timers stand still while the machine is suspended; a body is to hear of a lapse soon after that.
+_LONGEST_SLEEP = 0.15
 
 _CLOCK_TICK = 0.001
 """No timer is set for less: rounding must not make the loop turn without time passing."""
@@ -39,18 +39,13 @@ class _Write(NamedTuple):
     path: str
     batch: Batch
     sent_at: float
-    patience: float  # seconds after which the client goes to another server
 
 
 class KeepAlive:
     """Quorum writes for the candidates of one client: they renew the lease, tell when it lapses, and test the server.
 
-    They are sent every T/8 while somebody here leads, every T/2 while candidates only stand; another quorum write of
-    this library counts as one. Unanswered for T/8, one makes the client go to another server, at most once per T and
-    with jitter: a slow ensemble must not be met with a storm of reconnects.
-
-    One coroutine does all of it: a loop that sleeps until the next moment at which something is due, or until
-    something has changed.
+    Their pace stands in :mod:`golea_async._shared.pace`. One coroutine does all of it: a loop that sleeps until the
+    next moment at which something is due, or until something has changed.
 
     :param channel: returns the client's present channel, or None while there is none.
     :param lease: returns the lease of the client's session, or None before the first connection.
@@ -74,10 +69,9 @@ class KeepAlive:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._channel: Channel | None = None  # what that was when it was looked at
-        self._under_way: _Write | None = None
-        self._suspected_at: float | None = None  # when the write under way was found to be unanswered for too long
-        self._sent_at = -math.inf
-        self._moved_at = -math.inf
+        self._pace = Pace()
+        self._under_way: deque[_Write] = deque()  # on that channel, oldest first
+        self._suspected_at: float | None = None  # when the oldest was found to be unanswered for too long
         self._was_valid = False
 
     # ------------------------------------------------------------------ for whom
@@ -86,7 +80,7 @@ class KeepAlive:
         """Test the client's server for a candidate of this election, from its nomination until its znode is gone."""
         self._elections.append(resource)
         if len(self._elections) == 1:
-            self._sent_at = boottime()  # its nomination is a quorum write itself: this one is to notice that it hangs
+            self._pace.begin(boottime())
             self._channel = self._current_channel()
             if self._task is None or self._task.done():
                 self._task = self._spawn(self._run(), "golea_async keep-alive")
@@ -121,29 +115,29 @@ class KeepAlive:
         while self._elections:
             self._changed.clear()
             self._notice_connection()
-            self._notice_answer()
+            self._notice_answers()
             self._notice_lapse()
-            if self._under_way is None:
-                self._send_if_due()
-            else:
-                self._leave_if_silent(self._under_way)
+            if self._channel is not None:
+                self._send_what_is_due(self._channel)
+            self._leave_if_silent()
             await self._sleep_until(self._next_moment())
-        self._under_way = self._channel = None
+        self._under_way.clear()
+        self._channel = None
 
     def _notice_connection(self) -> None:
         """On a new connection, whoever leads sends at once."""
         former, self._channel = self._channel, self._current_channel()
         if self._channel is not None and self._channel is not former and self._paths:
-            self._sent_at = -math.inf
+            self._pace.restart()
 
-    def _notice_answer(self) -> None:
-        write = self._under_way
-        if write is None or not write.batch.is_complete:
-            return
-        self._under_way = self._suspected_at = None
-        with suppress(ConnectionLostError):
-            (reply,) = write.batch.take(1)
-            self._notice_refusal(write.path, reply)
+    def _notice_answers(self) -> None:
+        while self._under_way and self._under_way[0].batch.is_complete:
+            write = self._under_way.popleft()
+            self._suspected_at = None
+            with suppress(ConnectionLostError):
+                (reply,) = write.batch.take(1)
+                self._pace.answered(write.channel.answered_at - write.sent_at)
+                self._notice_refusal(write.path, reply)
 
     def _notice_refusal(self, path: str, reply: Reply) -> None:
         failure, refused = first_failure(reply), self._paths.get(path)
@@ -160,71 +154,74 @@ class KeepAlive:
         if was_valid and not self._was_valid and self._paths:
             self._lapsed()
 
-    def _send_if_due(self) -> None:
-        channel = self._channel
-        if channel is not None and channel.is_current and self._due_at(channel) <= boottime():
+    def _send_what_is_due(self, channel: Channel) -> None:
+        now = boottime()
+        if len(self._under_way) < UNDER_WAY and self._write_due(channel) <= now:
             self._send(channel)
+        if self._touch_due(channel) <= now:
+            self._pace.touched(now)
+            channel.touch(self._elections[0])
 
     def _send(self, channel: Channel) -> None:
         path = next(iter(self._paths), self._elections[0])
         batch = channel.ask(channel.check(path))
-        self._sent_at = boottime()
-        patience = KEEP_ALIVE_SHARE * channel.lease.timeout * random.uniform(1, 1.5)
-        self._under_way = _Write(channel, path, batch, self._sent_at, patience)
+        now = boottime()
+        self._pace.sent(now)
+        self._under_way.append(_Write(channel, path, batch, now))
         batch.when_answered(1, self.look)
 
-    def _leave_if_silent(self, write: _Write) -> None:
-        """Go to another server when this one does not answer."""
-        now = boottime()
-        if now < self._silent_from(write):
+    def _leave_if_silent(self) -> None:
+        """Go to another server when this one is too slow."""
+        if not self._under_way:
+            return
+        now, channel = boottime(), self._under_way[0].channel
+        if now < self._silent_from():
             self._suspected_at = None
         elif self._suspected_at is None:
             self._suspected_at = now  # let the event loop read once more
-        elif now >= self._suspected_at + _READING_SHARE * write.channel.lease.timeout:
+        elif now >= self._suspected_at + _READING_SHARE * channel.lease.timeout:
             self._suspected_at = None
-            self._moved_at = now
-            write.channel.abandon()
+            self._pace.moved(now)
+            channel.abandon()
+
+    # ------------------------------------------------------------------ when
+
+    def _write_due(self, channel: Channel) -> float:
+        lease, last = channel.lease, self._pace.latest(channel.written_at)
+        remaining = boottime() + lease.remaining - last if lease.is_valid else -math.inf
+        proves_from = channel.proves_from(last)
+        leads = bool(self._paths)
+        return self._pace.write_due(lease.timeout, leads=leads, last=last, proves_from=proves_from, remaining=remaining)
+
+    def _touch_due(self, channel: Channel) -> float:
+        last, took = self._pace.latest(channel.written_at), channel.write_took
+        if self._under_way:
+            took = max(took, boottime() - self._under_way[0].sent_at)
+        return self._pace.touch_due(channel.lease.timeout, leads=bool(self._paths), last=last, took=took)
+
+    def _silent_from(self) -> float:
+        oldest = self._under_way[0]
+        channel, answered_at = oldest.channel, oldest.channel.answered_at
+        if channel.answered_sent_at > oldest.sent_at:  # its turn has passed, so it is lost; aiozk does not mind
+            answered_at = oldest.sent_at
+        return self._pace.silent_from(channel.lease.timeout, oldest.sent_at, answered_at)
 
     def _next_moment(self) -> float:
         """Return when something is due if nothing changes until then."""
-        lease, write, channel = self._current_lease(), self._under_way, self._channel
-        moment = math.inf
-        if lease is not None and lease.is_valid and self._paths:
-            moment = boottime() + lease.remaining
-        if write is None:
-            return moment if channel is None else min(moment, self._due_at(channel))
-        if self._suspected_at is None:
-            return min(moment, self._silent_from(write))
-        return min(moment, self._suspected_at + _READING_SHARE * write.channel.lease.timeout)
+        lease, channel, moments = self._current_lease(), self._channel, [math.inf]
+        if self._paths and lease is not None and lease.is_valid:
+            moments += [boottime() + lease.remaining, boottime() + _LONGEST_SLEEP]
+        if channel is not None and len(self._under_way) < UNDER_WAY:
+            moments.append(self._write_due(channel))
+        if channel is not None:
+            moments.append(self._touch_due(channel))
+        if self._suspected_at is not None:
+            moments.append(self._suspected_at + _READING_SHARE * self._under_way[0].channel.lease.timeout)
+        elif self._under_way:
+            moments.append(self._silent_from())
+        return min(moments)
 
     async def _sleep_until(self, moment: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(None if moment == math.inf else max(moment - boottime(), _CLOCK_TICK)):
                 await self._changed.wait()
-
-    # ------------------------------------------------------------------ when
-
-    def _due_at(self, channel: Channel) -> float:
-        # Any other quorum write that has come through on this connection was as good as one.
-        last = max(self._sent_at, channel.written_at)
-        due = last + self._interval(channel.lease)
-        if self._paths and not channel.lease.is_valid and last < channel.renews_from:
-            due = min(due, channel.renews_from)  # who leads first on a plain client waits no longer than it must
-        return due
-
-    def _silent_from(self, write: _Write) -> float:
-        # ZooKeeper answers one connection in order: while others are answered (thousands may be joining, and this
-        # process may be what is slow) its turn has not come.
-        heard_at = max(write.sent_at, write.channel.answered_at)
-        return max(heard_at + write.patience, self._moved_at + write.channel.lease.timeout)
-
-    def _interval(self, lease: Lease) -> float:
-        """Seconds from one to the next."""
-        if not self._paths:
-            return _STANDING_SHARE * lease.timeout
-        longest = KEEP_ALIVE_SHARE * lease.timeout
-        if not lease.is_valid:
-            return longest
-        # Who led just after a keep-alive of one that only stood has less than T/2 left, and that very keep-alive is to
-        # prove a touch to a later one, in the last T/16 of it: near the end they follow each other more closely.
-        return max(min(longest, lease.remaining / 2), longest / 8)

@@ -42,6 +42,11 @@ Why that holds (``zookeeper-server`` at 53a78e36f):
   acknowledged T/4 before the write left its server ahead of the write, on the same stream to ZooKeeper's leader.
 - The write's success proves that a leader with a quorum had that touch when it committed the write: it will not expire
   the session before A + T. A leader elected later starts the time of every session anew.
+- That leader is taken to ask for touches each half tick. When it stands still (SIGSTOP, a pause of its machine) it
+  asks for none; when it goes on it ends what is overdue at once, maybe just after it has committed a write. To make
+  little of that, a write moves the deadline to 3/4 T after the sending of the write that was answered before it, at the
+  latest: that leader ran when it committed this one, and had then asked for touches within T/4. A halt before the first
+  write on a connection, or one that began before the write that was answered, is not noticed.
 - Reads, pings, ``sync`` and refusals prove nothing of that kind, and renew nothing.
 - 5/6: two machines' clocks may run at rates 10 % apart, and something is left for who acts on the answer.
 
@@ -58,6 +63,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
@@ -68,6 +74,24 @@ CLOCK_RATES = 1.1
 """How much faster one machine's clock may run than another's."""
 TOUCH_TRAVELS = CLOCK_RATES / 4
 KEEP_ALIVE_SHARE = 1 / 8
+_SAFE_BEFORE_A_HALT = 3 / 4 / CLOCK_RATES
+
+
+class Write(NamedTuple):
+    """A quorum write that has succeeded.
+
+    :ivar previous_sent_at: when the newest one on this connection was sent that was answered before this one was sent;
+        None without one.
+    """
+
+    sent_at: float
+    previous_sent_at: float | None = None
+
+    def latest_touch(self, timeout: float) -> float:
+        """Return the latest touch that it proves also when ZooKeeper's leader has stood still before it."""
+        if self.previous_sent_at is None:
+            return math.inf
+        return self.previous_sent_at + (_SAFE_BEFORE_A_HALT - LEASE_SHARE) * timeout
 
 
 class Lease:
@@ -79,8 +103,8 @@ class Lease:
 
     def __init__(self, session_id: int, timeout: float, begun: Callable[[], None]) -> None:
         self.session_id = session_id
-        self.timeout = timeout
-        self.stretch = 0
+        self.timeout: float = timeout
+        self.stretch: int = 0
         self._begun = begun
         self._deadline = -math.inf
         self._process = this_process()
@@ -124,18 +148,20 @@ class Lease:
 
 
 def proven_touch(
-    write_sent_at: float, timeout: float, connect_sent_at: float | None, acknowledgements: Acknowledgements
+    write: Write, timeout: float, connect_sent_at: float | None, acknowledgements: Acknowledgements
 ) -> float | None:
     """Return when the newest touch was sent that the success of a quorum write proves; None without one.
 
     All on one connection.
     """
-    acknowledged = acknowledgements.newest_acknowledged(write_sent_at - TOUCH_TRAVELS * timeout)
+    acknowledged = acknowledgements.newest_acknowledged(write.sent_at - TOUCH_TRAVELS * timeout)
+    if acknowledged is not None:
+        acknowledged = min(acknowledged, write.latest_touch(timeout))
     if connect_sent_at is None or acknowledged is None:
         return connect_sent_at if acknowledged is None else acknowledged
     return max(connect_sent_at, acknowledged)
 
 
-def proves_from(timeout: float, acknowledgements: Acknowledgements) -> float:
-    """Return from when on a write that is sent proves one of these touches; infinity without any."""
-    return acknowledgements.oldest_at + TOUCH_TRAVELS * timeout
+def proves_from(timeout: float, acknowledgements: Acknowledgements, last: float) -> float:
+    """Return from when on a write proves more than the one that was sent at ``last``; infinity without a touch."""
+    return acknowledgements.first_after(last - TOUCH_TRAVELS * timeout) + TOUCH_TRAVELS * timeout

@@ -6,14 +6,14 @@ import math
 from collections import deque
 from collections.abc import Iterator
 
-_PER_TIMEOUT = 32
-_KEPT = 3 * _PER_TIMEOUT
+_PER_TIMEOUT = 64
+_KEPT = 2 * _PER_TIMEOUT
 
 
 class Acknowledgements:
     """A bounded sample of the requests that were answered, oldest first, in :func:`boottime` seconds.
 
-    Answers lie at least T/32 apart; those of the last three T are kept.
+    One stands for all that were answered within T/64: the newest of them. Those of the last two T are kept.
 
     :ivar timeout: T in seconds; 0 before it is negotiated.
     """
@@ -21,6 +21,7 @@ class Acknowledgements:
     def __init__(self, timeout: float = 0.0) -> None:
         self.timeout = timeout
         self._known: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        self._full_at = -math.inf  # until then the last one stands for what is answered
 
     def __len__(self) -> int:
         return len(self._known)
@@ -30,13 +31,20 @@ class Acknowledgements:
 
     def record(self, sent_at: float, answered_at: float) -> None:
         """Take note of a request that was answered."""
-        if not self._known or answered_at - self._known[-1][1] >= self.timeout / _PER_TIMEOUT:
-            self._known.append((sent_at, answered_at))
+        if answered_at >= self._full_at:
+            self._full_at = answered_at + self.timeout / _PER_TIMEOUT
+        else:
+            sent_at = max(sent_at, self._known.pop()[0])
+        self._known.append((sent_at, answered_at))
 
-    @property
-    def oldest_at(self) -> float:
-        """When the oldest of them was answered; infinity without any."""
-        return self._known[0][1] if self._known else math.inf
+    def first_after(self, moment: float) -> float:
+        """Return when the first request was answered after a moment; infinity when none was."""
+        first = math.inf
+        for _, answered_at in reversed(self._known):
+            if answered_at <= moment:
+                break
+            first = answered_at
+        return first
 
     def newest_acknowledged(self, before: float) -> float | None:
         """Return when the newest request was sent that was answered at ``before`` or earlier; None without one."""

@@ -1,8 +1,10 @@
 """How a session stays connected: one task that connects, waits until that connection is over, and connects again.
 
 - A try goes to one address at a time. It is bounded, from TCP to the last auth reply: a server that accepts and never
-  answers costs 0.4 s in the first round and more in later ones, up to a share of the session timeout (a slow ensemble
-  must be reachable too). Never two tries at once: a session must not move back and forth between servers.
+  answers costs 0.4 s (of a short session timeout T: T/10) in the first round and twice as much in each later one, up to
+  T/2: a slow ensemble must be reachable, too. Where it is known to be slow a try begins with what the last ones took.
+  Never two tries at once: a session must not move back and forth between servers.
+- A try that was to begin a session is not cut off, since the server may have begun one: it is closed when it answers.
 - No single server's word is final. A server that refuses TLS or a credential is passed over; only when all refuse, and
   none ever served this client, is that an error. A client that was connected once never gives up.
 - A server that is behind what this client has seen closes the connection; so does one without a quorum. When nobody has
@@ -17,23 +19,33 @@ import asyncio
 import contextlib
 import logging
 import ssl as ssl_module
+from collections import deque
 from typing import Any, Protocol
 
 from aiozk import exc, protocol
 
 from .backoff import Backoff
-from .connection import AuthenticationError, Connection, ConnectReply, GarbageError, Owner
+from .connection import Connection
 from .credentials import Credentials
-from .hosts import Address, Host, in_random_order
+from .errors import AuthenticationError, GarbageError
+from .frames import ConnectReply
+from .hearers import Owner
+from .hosts import Address, Host
+from .names import Names
 from .waiting import HungUpError, Waiting
 
 log = logging.getLogger("golea_async.client")
 
 FIRST_TRY_TIMEOUT = 0.4
+FIRST_TRY_SHARE = 1 / 10
+TRY_TIMEOUT_SHARE = 1 / 2
 LEAST_TRY_TIMEOUT_CAP = 1.0
 
 SHORT_LIFE = 1.0
-"""A connection that lived for less (seconds) does not end the backoff: a server that takes us in only to hang up."""
+SHORT_LIFE_SHARE = 1 / 4
+"""A connection that lived for less does not end the backoff: a server that takes us in only to hang up."""
+
+_REMEMBERED = 3
 
 READS_ONLY = "it is cut off from the ensemble and answers reads only"
 
@@ -72,6 +84,8 @@ class Connecting:
         self._taker = taker
         self._credentials = credentials
         self._hosts = hosts
+        self._names = Names()
+        self._took: deque[float] = deque(maxlen=_REMEMBERED)
         self._waiting = waiting
         self._ssl = ssl
         self._auth = auth
@@ -100,9 +114,9 @@ class Connecting:
             if not connection.start_read_only:
                 self._waiting.end()
             await connection.closed
-            if loop.time() - since < SHORT_LIFE:
+            if loop.time() - since < min(SHORT_LIFE, SHORT_LIFE_SHARE * self._credentials.timeout):
                 self._waiting.begin()
-                await backoff.pause()
+                await backoff.pause(self._credentials.timeout)
             else:
                 backoff.reset()
 
@@ -114,7 +128,7 @@ class Connecting:
                 raise refusal
             log.log(logging.DEBUG if rounds else logging.INFO, "no server takes us in: %s", self._waiting.describe())
             rounds += 1
-            await backoff.pause()
+            await backoff.pause(self._credentials.timeout)
         return connection
 
     async def _leave_read_only(self, connection: Connection) -> Connection:
@@ -122,7 +136,7 @@ class Connecting:
         backoff, rounds = Backoff(), 0
         self._waiting.failed(Host(connection.host, connection.port), READS_ONLY)
         while connection.failure is None:
-            await backoff.pause()
+            await backoff.pause(self._credentials.timeout)
             found = await self._go_round(rounds, leaving=connection)
             rounds += 1
             if found is not None:
@@ -135,7 +149,7 @@ class Connecting:
         self._waiting.begin_round()
         last = None if rounds and leaving is None else self._last_address
         # Closed here and now: else the event loop makes a task to close it.
-        async with contextlib.aclosing(in_random_order(self._hosts, last, timeout)) as addresses:
+        async with contextlib.aclosing(self._names.in_random_order(self._hosts, last, timeout)) as addresses:
             async for address in addresses:
                 if leaving is not None and leaving.failure is not None:
                     return None
@@ -162,25 +176,34 @@ class Connecting:
         return None
 
     def _try_timeout(self, rounds: int) -> float:
-        """Return seconds for a try: doubled each round, up to a host's share of the session timeout."""
-        cap = self._read_timeout or max(LEAST_TRY_TIMEOUT_CAP, self._credentials.timeout / len(self._hosts))
-        return min(FIRST_TRY_TIMEOUT * 2.0 ** min(rounds, 16), cap)
+        """Return seconds for a try: doubled each round, up to half of the session timeout."""
+        timeout = self._credentials.timeout
+        cap = self._read_timeout or max(LEAST_TRY_TIMEOUT_CAP, TRY_TIMEOUT_SHARE * timeout)
+        first = max(min(FIRST_TRY_TIMEOUT, FIRST_TRY_SHARE * timeout), 2 * min(self._took, default=0.0))
+        return min(first * 2.0 ** min(rounds, 16), cap)
 
     async def _try(self, address: Address, timeout: float, leaving: Connection | None) -> Connection:
         """Try one address, bounded; a connection that failed is closed when this raises."""
         self._taker.check_process()
         connection = Connection(address.host.name, address.host.port, self._taker)
+        request = self._connect_request(read_only=self._allow_read_only and leaving is None)
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(timeout):
-                request = self._connect_request(read_only=self._allow_read_only and leaving is None)
                 reply = await self._handshake(connection, address, request)
                 self._taker.session_granted(reply)
                 await connection.authenticate(self._auth)
-                if self._taker.is_wary():
+            self._took.append(asyncio.get_running_loop().time() - began)
+            if self._taker.is_wary():
+                async with asyncio.timeout(timeout):
                     await connection.ping()
             connection.start_read_only = reply.read_only
             self._last_address, self.was_connected = address, True
             self._taker.established(connection, reply)
+        except TimeoutError:
+            if request.session_id or not connection.abandon_handshake(self._credentials.requested_timeout):
+                connection.fail("no answer in time")
+            raise
         except BaseException as error:
             connection.fail(str(error) or type(error).__name__)
             raise

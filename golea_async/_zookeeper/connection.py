@@ -22,19 +22,22 @@ import ssl
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, cast
 
 from aiozk import exc, protocol
 
 from .acknowledgements import Acknowledgements
 from .clock import boottime
+from .errors import AuthenticationError, GarbageError, NotSentError, OutcomeUnknownError
+from .frames import REPLY_HEADER, ConnectReply, read_reply, understood
+from .hearers import Owner, Watcher
+from .pending import NOBODY, Answer, Asker, Pending, Posted, failed
 from .process import other_process, this_process
 from .stale_watches import UnneededWatches
 from .suspects import is_large
 from .touch import is_touch
 from .unread import has_unread
-from .wire import AuthenticationRequiredError, ReadsItsReply, WatchKind, read_watch_event, response_error
+from .wire import AuthenticationRequiredError, WatchKind, read_watch_event, response_error
 
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
 """A longer frame is taken for garbage. ZooKeeper does not bound its replies; a million children fit in this."""
@@ -42,11 +45,9 @@ MAX_FRAME_LENGTH = 64 * 1024 * 1024
 ASSUMED_VERSION = (3, 5, 1)
 """Nobody tells the server's version without the ``srvr`` command; every server of today can what 3.5.1 could."""
 
-_Result = TypeVar("_Result")
-
 _LENGTH = struct.Struct("!i")
-_REPLY_HEADER = struct.Struct("!iqi")
-_CONNECT_REPLY = struct.Struct("!iiqi")
+
+ABANDONED = "no answer in time"
 
 _GRACE = 0.001
 """Before a silent server is given up the event loop looks at the socket once more: see ``_watch_silence``."""
@@ -60,148 +61,6 @@ _SOON = 1.0
 _FOREIGN_WORDS = {b"\x15\x03": "it speaks TLS: give ssl=", b"HT": "it speaks HTTP: this is no ZooKeeper port"}
 
 _SESSION_IS_ELSEWHERE = (exc.SessionExpired, exc.SessionMoved, exc.UnknownSession)
-
-
-class OutcomeUnknownError(exc.ConnectError):
-    """The request was sent, then the connection died: nobody knows whether ZooKeeper carried it out.
-
-    A subclass of :class:`aiozk.exc.ConnectError`.
-
-    :ivar is_final: whether it is no use to send it again: the server has ended the connection at it each time.
-    """
-
-    def __init__(self, host: str, port: int, reason: str, *, is_final: bool = False) -> None:
-        super().__init__(host, port)
-        self.reason = reason
-        self.is_final = is_final
-
-    def __str__(self) -> str:
-        return f"outcome unknown: the connection to {self.host}:{self.port} ended before the reply ({self.reason})"
-
-
-class NotSentError(exc.ConnectError):
-    """The request was never sent, so that it changed nothing: the client is not started, is closed or has given up.
-
-    A subclass of :class:`aiozk.exc.ConnectError`.
-    """
-
-    def __init__(self, reason: str, host: str | None = None, port: int | None = None) -> None:
-        super().__init__(host, port)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"not sent: {self.reason}"
-
-
-class AuthenticationError(exc.ZKError):
-    """A server refused what was given as ``auth=``. The text names the scheme, never the credential."""
-
-
-class GarbageError(Exception):
-    """A server sent what no ZooKeeper server sends."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectReply:
-    """What a server answers to a ConnectRequest. A timeout and a session id of 0 mean that the session is gone."""
-
-    timeout: float
-    session_id: int
-    password: bytes
-    read_only: bool
-
-    @property
-    def session_is_gone(self) -> bool:
-        return self.timeout == 0 and self.session_id == 0
-
-    @classmethod
-    def parse(cls, frame: bytes) -> ConnectReply:
-        """Reads the reply, whose last byte (read-only) servers before 3.4 do not send; aiozk's class lacks it."""
-        _, milliseconds, session_id, length = _CONNECT_REPLY.unpack_from(frame)
-        end = _CONNECT_REPLY.size + max(length, 0)
-        if milliseconds < 0 or (milliseconds == 0) != (session_id == 0) or end > len(frame):
-            raise GarbageError("a reply to the ConnectRequest that makes no sense")
-        return cls(milliseconds / 1000, session_id, frame[_CONNECT_REPLY.size : end], frame[end : end + 1] == b"\x01")
-
-
-class Owner(Protocol):
-    """Who is told what happens on a connection; all calls are made from within the event loop and must not block."""
-
-    def next_xid(self) -> int:
-        """Return the next request's number: no other request of the session has it, on whatever connection it went."""
-
-    def reply_received(self, request: Any, zxid: int, result: Any) -> None: ...
-    def watch_fired(self, event: Any) -> None: ...
-    def awaits_event(self, path: str) -> bool: ...
-    def connection_lost(self, connection: Connection, reason: str) -> None: ...
-
-
-class Watcher(Protocol):
-    """Who sets watches and is no owner. Paths are absolute."""
-
-    def hear(self, event_type: int, path: str) -> None: ...
-    def listens(self, path: str, kind: WatchKind) -> bool: ...
-
-
-Answer: TypeAlias = tuple[int, Any]  # the zxid of a reply, and the response or the server's error
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A request that waits for its reply."""
-
-    request: Any
-    xid: int
-    sent_at: float
-    future: asyncio.Future[Answer]
-
-    def answer(self, zxid: int, result: Any) -> None:
-        if self.future.done():
-            return
-        if isinstance(result, Exception):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result((zxid, result))
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            _failed(self.future, error)
-
-
-class Asker(Protocol):
-    """Who has sent requests by :meth:`Connection.post`: is told of their answers in order, as they are read."""
-
-    def answered(self, zxid: int, result: Any) -> None:
-        """Hear the next answer: the reply, or ZooKeeper's error. A future would tell it one turn of the loop later."""
-
-    def unanswered(self) -> None:
-        """Hear that the connection has ended before the next answer; it may be told so for each."""
-
-
-@dataclass(slots=True)
-class _Posted:
-    """A request of an :class:`Asker`'s that waits for its reply."""
-
-    request: Any
-    xid: int
-    sent_at: float
-    asker: Asker
-
-    def answer(self, zxid: int, result: Any) -> None:
-        self.asker.answered(zxid, result)
-
-    def fail(self, _: Exception) -> None:
-        self.asker.unanswered()
-
-
-class _Nobody:
-    """Asks for what need not succeed."""
-
-    def answered(self, zxid: int, result: Any) -> None: ...
-    def unanswered(self) -> None: ...
-
-
-NOBODY = _Nobody()
 
 
 class Connection(asyncio.Protocol):
@@ -225,12 +84,13 @@ class Connection(asyncio.Protocol):
         self.start_read_only = False
         self.watcher: Watcher | None = None
         self.failure: str | None = None
-        self.was_hung_up = False
-        self.has_answered = False
+        self.was_hung_up: bool = False
+        self.has_answered: bool = False
         self.ended_at: Any | None = None
+        self._is_abandoned = False
         self._error: OSError | None = None  # The same for who waits.
         self.connect_sent_at: float | None = None
-        self.acknowledgements = Acknowledgements()
+        self.acknowledgements: Acknowledgements = Acknowledgements()
 
         self._owner = owner
         self._loop = asyncio.get_running_loop()
@@ -241,9 +101,9 @@ class Connection(asyncio.Protocol):
         self._handshake: asyncio.Future[ConnectReply] | None = None
         # Replies keep the order of requests within each queue. Pings and auth packets have their own fixed xids, and
         # the server answers an auth packet out of turn.
-        self._pending: deque[_Pending | _Posted] = deque()
-        self._pings: deque[_Pending | _Posted] = deque()
-        self._auths: deque[_Pending | _Posted] = deque()
+        self._pending: deque[Pending | Posted] = deque()
+        self._pings: deque[Pending | Posted] = deque()
+        self._auths: deque[Pending | Posted] = deque()
         self._special = {protocol.PING_XID: self._pings, protocol.AUTH_XID: self._auths}
         self._session_timeout = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -255,6 +115,12 @@ class Connection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<Connection to {self.host}:{self.port}{f', over: {self.failure}' if self.failure else ''}>"
+
+    @property
+    def peer(self) -> tuple[str, int, str]:
+        """The address to which it is connected, the port, and the name of the host."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        return (name[0] if name else self.host), self.port, self.host
 
     # --- opening ---------------------------------------------------------------------------------------------------
 
@@ -271,6 +137,17 @@ class Connection(asyncio.Protocol):
         self.connect_sent_at = boottime()
         self._write(request.serialize())
         return await self._handshake
+
+    def abandon_handshake(self, patience: float) -> bool:
+        """Close the session that a server may have begun, when it has answered; return whether that goes on.
+
+        :param patience: seconds after which the connection ends in any case.
+        """
+        if self.connect_sent_at is None or self._handshake is None or self.is_over:
+            return False
+        self._is_abandoned = True
+        self._timer = self._loop.call_later(patience, self.fail, ABANDONED)
+        return True
 
     async def authenticate(self, credentials: tuple[tuple[str, bytes], ...]) -> None:
         """Present each (scheme, credential) to the server, before any other request.
@@ -322,7 +199,7 @@ class Connection(asyncio.Protocol):
         :class:`NotSentError` when it is over already.
         """
         if self.is_over:
-            return _failed(self._loop.create_future(), self._not_sent())
+            return failed(self._loop.create_future(), self._not_sent())
         return self._transmit_one(self._pending, request, self._owner.next_xid())
 
     def post(self, requests: Sequence[Any], asker: Asker) -> None:
@@ -334,7 +211,7 @@ class Connection(asyncio.Protocol):
         for request in requests:
             xid = self._owner.next_xid()
             payloads.append(request.serialize(xid))
-            posted.append(_Posted(request, xid, sent_at, asker))
+            posted.append(Posted(request, xid, sent_at, asker))
         # Only now: a request that cannot be written must not leave a trace.
         self._pending.extend(posted)
         for request in requests:
@@ -344,16 +221,14 @@ class Connection(asyncio.Protocol):
     def give_up_posted(self) -> None:
         """End what was sent by :meth:`post` as if the connection was over; it goes on for everybody else."""
         for pending in self._pending:
-            if isinstance(pending, _Posted):
+            if isinstance(pending, Posted):
                 pending.asker.unanswered()
 
-    def _transmit_one(
-        self, queue: deque[_Pending | _Posted], request: Any, xid: int
-    ) -> asyncio.Future[tuple[int, Any]]:
+    def _transmit_one(self, queue: deque[Pending | Posted], request: Any, xid: int) -> asyncio.Future[tuple[int, Any]]:
         payload = request.serialize(xid)
         self._unneeded.sent(request)
         future: asyncio.Future[Answer] = self._loop.create_future()
-        queue.append(_Pending(request, xid, boottime(), future))
+        queue.append(Pending(request, xid, boottime(), future))
         self._write(payload)
         return future
 
@@ -423,16 +298,18 @@ class Connection(asyncio.Protocol):
 
     def _frame_received(self, frame: bytes) -> None:
         if self._handshake is not None:
-            reply = _understood(ConnectReply.parse, frame)
+            reply = understood(ConnectReply.parse, frame)
             if not self._handshake.done():
                 self._handshake.set_result(reply)
+            elif self._is_abandoned and not reply.session_is_gone:
+                self.send(protocol.CloseRequest()).add_done_callback(lambda _: self.fail(ABANDONED))
             self._handshake = None
             return
-        if len(frame) < _REPLY_HEADER.size:
+        if len(frame) < REPLY_HEADER.size:
             raise GarbageError(f"the server sent a reply of {len(frame)} bytes")
-        xid, zxid, error_code = _REPLY_HEADER.unpack_from(frame)
+        xid, zxid, error_code = REPLY_HEADER.unpack_from(frame)
         if xid == protocol.WATCH_XID:
-            event = _understood(read_watch_event, frame, _REPLY_HEADER.size)
+            event = understood(read_watch_event, frame, REPLY_HEADER.size)
             self._unneeded.heard(event.type, event.path)
             if self.watcher is not None:
                 self.watcher.hear(event.type, event.path)
@@ -446,14 +323,14 @@ class Connection(asyncio.Protocol):
             raise GarbageError(f"the server answered request {xid}, which is not the one whose turn it is")
         # Parsed before it leaves the queue: when the reply is garbage, the request has to end with an error.
         request = queue[0].request
-        result = response_error(error_code) if error_code else _understood(_read_reply, request, frame)
+        result = response_error(error_code) if error_code else understood(read_reply, request, frame)
         answered = queue.popleft()
         # Only answers are life: a server that drips bytes or floods events, and answers no ping, serves nobody.
         self._last_heard = self._loop.time()
         self.has_answered = self.has_answered or queue is not self._auths
         if is_touch(request.opcode, error_code):
             self.acknowledgements.record(answered.sent_at, self._heard_at)
-        if queue is self._pending:
+        if queue is self._pending and not self._is_abandoned:
             self._owner.reply_received(request, zxid, result)
             watch = self._unneeded.answered(request, result)
             if watch is not None and not self._is_awaited(*watch):
@@ -485,7 +362,7 @@ class Connection(asyncio.Protocol):
         if now >= self._next_removal - _CLOCK_TICK:
             self.post(self._unneeded.take(), NOBODY)
         if now >= self._last_sent + self._session_timeout / 3:
-            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
+            self.touch()
         if now >= self._last_heard + self._session_timeout * 2 / 3:
             # After a blocked event loop the answer may lie in the socket: uvloop runs timers before it reads. So let
             # it read once, and judge then.
@@ -499,6 +376,11 @@ class Connection(asyncio.Protocol):
             self.fail(f"no word from the server for {silence:.1f} s")
         else:
             self._set_timer()
+
+    def touch(self) -> None:
+        """Send a ping, which touches the session."""
+        if not self.is_over:
+            self._transmit_one(self._pings, protocol.PingRequest(), protocol.PING_XID)
 
     # --- watches that nobody needs ---------------------------------------------------------------------------------
 
@@ -542,25 +424,3 @@ class Connection(asyncio.Protocol):
     def _raise_if_failed(self) -> None:
         if self._error is not None:
             raise self._error
-
-
-def _failed(future: asyncio.Future[_Result], error: Exception) -> asyncio.Future[_Result]:
-    future.set_exception(error)
-    # Who sent the request may be gone by now: no complaint of the event loop about that.
-    future.exception()
-    return future
-
-
-def _understood(parse: Any, *data: Any) -> Any:
-    try:
-        return parse(*data)
-    except GarbageError:
-        raise
-    except Exception as error:  # a parser raises whatever the bytes lead it to: struct.error, KeyError, ...
-        raise GarbageError(f"the server sent what cannot be read ({type(error).__name__})") from error
-
-
-def _read_reply(request: Any, frame: bytes) -> Any:
-    if isinstance(request, ReadsItsReply):
-        return request.read(frame, _REPLY_HEADER.size)
-    return protocol.response_xref[request.opcode].deserialize(frame[_REPLY_HEADER.size :])

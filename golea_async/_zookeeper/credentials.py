@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from .connection import ConnectReply
+from .frames import ConnectReply
 
 NO_PASSWORD = bytes(16)
 

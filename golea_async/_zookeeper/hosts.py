@@ -1,13 +1,9 @@
-"""The servers that an application names, and the addresses behind their names."""
+"""The servers that an application names."""
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import random
 import re
-import socket
-from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
 DEFAULT_PORT = 2181
@@ -79,7 +75,7 @@ def _refuse_addition(servers: str) -> None:
 
 
 def _parse_host(text: str, servers: str) -> Host:
-    if _is_address(text):  # A bare IPv6 address: what follows its last colon is no port.
+    if is_address(text):  # A bare IPv6 address: what follows its last colon is no port.
         return Host(text, DEFAULT_PORT)
     bracketed = _BRACKETED.fullmatch(text)
     match = bracketed or _NAMED.fullmatch(text)
@@ -87,7 +83,7 @@ def _parse_host(text: str, servers: str) -> Host:
     if match is None or not 0 < port < 65536:
         raise ValueError(f"{_shown(text)} is no 'host:port': {_problem(text)}{_SYNTAX}")
     name = match["name"]
-    if bracketed and not _is_address(name):
+    if bracketed and not is_address(name):
         raise ValueError(f"{_shown(text)} is no 'host:port': brackets are for IPv6 addresses; {_SYNTAX}")
     if not bracketed and _IN_NO_NAME.search(name):
         raise ValueError(f"{_shown(servers)} is no 'host:port': {_problem(name)}{_SYNTAX}")
@@ -113,43 +109,8 @@ def _shown(text: str) -> str:
     return repr(text) if len(text) <= 100 else f"{text[:100]!r}..."
 
 
-async def resolve(host: Host) -> list[Address]:
-    """Return all addresses of a host, IPv4 and IPv6, in random order.
-
-    :raises OSError: the name cannot be resolved.
-    """
-    if _is_address(host.name):
-        return [Address(host, host.name)]
-    found = await asyncio.get_running_loop().getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
-    addresses = list({Address(host, str(sockaddr[0])) for *_, sockaddr in found})
-    random.shuffle(addresses)
-    return addresses
-
-
-async def in_random_order(
-    hosts: list[Host], last: Address | None, timeout: float
-) -> AsyncGenerator[Address | tuple[Host, Exception], None]:
-    """Yield every address of every host, or the error that there was instead of them. ``last`` comes last.
-
-    Names are resolved as late as possible, each within ``timeout`` seconds, so that a name server that hangs holds up
-    nobody whose address is known.
-    """
-    shuffled = random.sample(hosts, len(hosts))
-    for host in sorted(shuffled, key=lambda host: last is not None and host == last.host):
-        try:
-            async with asyncio.timeout(timeout):
-                addresses = await resolve(host)
-        except TimeoutError:
-            yield host, UnknownNameError("the name was not resolved in time")
-            continue
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that IDNA cannot encode.
-            yield host, UnknownNameError(f"the name is unknown ({error})")
-            continue
-        for address in sorted(addresses, key=lambda address: address == last):
-            yield address
-
-
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Return whether a name is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

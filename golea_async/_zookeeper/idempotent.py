@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from aiozk import RetryPolicy, exc, protocol
 
-from .connection import Connection, NotSentError, OutcomeUnknownError
+from .connection import Connection
 from .credentials import hexadecimal
+from .errors import NotSentError, OutcomeUnknownError
 from .suspects import Suspects
 
 _READS = (

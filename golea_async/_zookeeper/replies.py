@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from aiozk import exc, protocol
 
@@ -15,7 +15,7 @@ _WRITTEN = (Created, protocol.Create2Response, protocol.DeleteResponse, protocol
 _ROLLED_BACK = (exc.RolledBack.error_code, exc.RuntimeInconsistency.error_code)
 
 
-def is_refused(reply: Reply) -> bool:
+def is_refused(reply: Reply) -> TypeGuard[ResponseError]:
     """Whether the reply is ZooKeeper's refusal."""
     return isinstance(reply, exc.ResponseError)
 
@@ -45,7 +45,7 @@ def first_failure(reply: Reply) -> ResponseError | None:
         return reply
     failures = [result for result in reply.responses if is_refused(result)]
     causes = [failure for failure in failures if failure.error_code not in _ROLLED_BACK]
-    return (causes or failures or [None])[0]
+    return next(iter(causes or failures), None)
 
 
 def failed_operation(reply: Reply) -> tuple[int, ResponseError] | None:

@@ -26,20 +26,17 @@ from aiozk.states import States
 from .arguments import check_auth, check_flag, check_seconds
 from .background import tasks_of_asyncios_own
 from .connecting import Connecting
-from .connection import (
-    NOBODY,
-    AuthenticationError,
-    Connection,
-    ConnectReply,
-    GarbageError,
-    NotSentError,
-)
+from .connection import Connection
 from .credentials import OUTLIVED, Credentials, Grant, hexadecimal
+from .errors import AuthenticationError, GarbageError, NotSentError
 from .events import SessionEvent, SessionEventPublisher, SessionState
-from .hosts import parse_hosts
+from .frames import ConnectReply
+from .guardian import SessionGuard
+from .hosts import Host, parse_hosts
 from .idempotent import send_until_answered
 from .loops import check_loop, running_loop
-from .process import other_process, this_process
+from .pending import NOBODY
+from .process import ProcessId, other_process, this_process
 from .states import SessionStates
 from .suspects import Suspects
 from .waiting import Waiting
@@ -76,30 +73,35 @@ class Session:
         *,
         ssl: ssl_module.SSLContext | None = None,
         auth: Sequence[tuple[str, str | bytes]] = (),
+        guard: SessionGuard | None = None,
     ) -> None:
-        self.hosts = parse_hosts(servers)
-        self.retry_policy = retry_policy or RetryPolicy.forever()
-        self.allow_read_only = check_flag("allow_read_only", allow_read_only)
+        self._hosts: list[Host] = parse_hosts(servers)
+        self.retry_policy: RetryPolicy = retry_policy or RetryPolicy.forever()
+        self.allow_read_only: bool = check_flag("allow_read_only", allow_read_only)
         self.conn: Connection | None = None
-        self.state = SessionStates(session=self)
-        self.xid = 0  # of the latest request
+        self.state: SessionStates = SessionStates(session=self)
+        self.xid: int = 0  # of the latest request
         self.repair_loop_task: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.started = False
-        self.closing = False
-        self.has_ended = False  # ZooKeeper has said so when the client was closed, or before: its znodes are gone
-        self.events = SessionEventPublisher()
-        self.suspects = Suspects()
-        self.waiting = Waiting(self.hosts, tls=ssl is not None)
+        self.started: bool = False
+        self.closing: bool = False
+        self.has_ended: bool = False  # ZooKeeper has said so when the client was closed, or before: its znodes are gone
+        self.events: SessionEventPublisher = SessionEventPublisher()
+        self.suspects: Suspects = Suspects()
+        self.waiting: Waiting = Waiting(self._hosts, tls=ssl is not None)
 
+        credentials = check_auth(auth)
+        self._guard = guard
+        if guard is not None:
+            guard.credentials = credentials
         self._credentials = Credentials(check_seconds("session_timeout", timeout))
         self._connecting = Connecting(
             self,
             self._credentials,
-            self.hosts,
+            self._hosts,
             self.waiting,
             ssl=ssl,
-            auth=check_auth(auth),
+            auth=credentials,
             allow_read_only=allow_read_only,
             read_timeout=None if read_timeout is None else check_seconds("read_timeout", read_timeout),
         )
@@ -109,10 +111,19 @@ class Session:
         self._start_returned = False
         self._starting = 0
         self._close_lock = asyncio.Lock()
-        self.process = this_process()
+        self.process: ProcessId = this_process()
 
     def __repr__(self) -> str:
         return f"<Session {hexadecimal(self.session_id)}, {self.state.current_state}>"
+
+    @property
+    def hosts(self) -> list[Host]:
+        """The servers. Others may be set, or the list be changed: the next round of tries goes by that."""
+        return self._hosts
+
+    @hosts.setter
+    def hosts(self, hosts: Sequence[Host]) -> None:
+        self._hosts[:] = hosts  # the one list, which the tries and what is said of them go by
 
     @property
     def session_id(self) -> int:
@@ -184,6 +195,8 @@ class Session:
         self.loop = running_loop()
         self._close_lock = asyncio.Lock()  # of this event loop
         self.started = True
+        if self._guard is not None:
+            self._guard.begin()
         self.process = this_process()
         self._failure = None
         self._connecting.was_connected = self._start_returned = self.has_ended = False
@@ -239,6 +252,8 @@ class Session:
         if self.state != States.LOST:
             self.state.transition_to(States.LOST)
         self.events.publish(None)
+        if self._guard is not None:
+            self._guard.end()
 
     async def _until_dropped(self) -> None:
         if self.repair_loop_task is not None:
@@ -330,6 +345,9 @@ class Session:
         elif connection is not None and connection.failure is None:
             log.info("leaving %s:%s, as was asked for", connection.host, connection.port)
             connection.fail("the client was asked to leave this server")
+        if self._guard is not None and state != States.SUSPENDED:
+            where = connection.peer if connection is not None and state in _CONNECTED_STATES else None
+            self._guard.session_is(self.session_id, self.password, self.timeout, where, self.hosts)
         told = SessionState.CONNECTED if state == States.READ_ONLY else SessionState(state)
         self.events.publish(SessionEvent(told, session_id, read_only=state == States.READ_ONLY))
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .connection import AuthenticationError
+from .errors import AuthenticationError
 from .hosts import Host
 
 log = logging.getLogger("golea_async.client")

@@ -296,13 +296,12 @@ def kind_of_watch(request: Any) -> WatchKind | None:
     return WatchKind.CHILDREN if lists else WatchKind.DATA
 
 
-def response_error(code: int) -> Exception:
+def response_error(code: int) -> exc.ResponseError:
     """aiozk's exception for a ZooKeeper error code; its own way to make an unknown one prints to standard output."""
     if code in exc.response_error_xref:
-        error: Exception = exc.response_error_xref[code]()
-        return error
-    unknown: Exception = exc.UnknownError.__new__(exc.UnknownError)
-    unknown.error_code = code  # type: ignore[attr-defined]
+        return exc.response_error_xref[code]()
+    unknown = exc.UnknownError.__new__(exc.UnknownError)
+    unknown.error_code = code
     return unknown
 
 

@@ -19,9 +19,9 @@ BIND_ATTEMPTS = 20
 class Host:
     """Listens and keeps time for an engine. Everything here is called in the loop in which it was started."""
 
-    def __init__(self, servers: int, limits: Limits, generator: random.Random) -> None:
-        self.ports = [0] * servers
-        self.engine = Engine(servers, limits, clock=time.monotonic, wall_clock=time.time, generator=generator)
+    def __init__(self, ports: list[int], limits: Limits, generator: random.Random) -> None:
+        self.ports = ports  # 0 before the first start: any
+        self.engine = Engine(len(ports), limits, clock=time.monotonic, wall_clock=time.time, generator=generator)
         self._faults = Faults()
         self._protocols: set[ClientProtocol] = set()
         self._listeners: dict[int, asyncio.Server] = {}

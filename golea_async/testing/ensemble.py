@@ -80,9 +80,12 @@ class Server:
 
     def __init__(self, identity: int, directory: Path, ports: tuple[int, int, int], guardian: Guardian) -> None:
         self.identity = identity
+        self.port: int
+        self.quorum_port: int
+        self.election_port: int
         self.port, self.quorum_port, self.election_port = ports
         self.directory = directory
-        self.log_path = directory / "server.log"
+        self.log_path: Path = directory / "server.log"
         self._guardian = guardian
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -48,6 +48,7 @@ class MemoryZooKeeper:
                 ...
 
     :param servers: how many ports there are; to clients they are the servers of one ensemble, none of which ever lags.
+    :param port: the first server's; a free one by default, as the others'.
     :param tick: in seconds; a session expires at the first tick after its timeout.
     :param min_session_timeout: in seconds; two ticks by default, as in ZooKeeper.
     :param max_session_timeout: in seconds.
@@ -58,6 +59,7 @@ class MemoryZooKeeper:
         self,
         servers: int = 1,
         *,
+        port: int = 0,
         tick: float = 0.1,
         min_session_timeout: float | None = None,
         max_session_timeout: float = 40.0,
@@ -69,9 +71,9 @@ class MemoryZooKeeper:
             raise ValueError(f"a tick takes at least a millisecond, and not {tick} s")
         minimum = MIN_TICKS * tick if min_session_timeout is None else min_session_timeout
         limits = Limits(*(round(seconds * MILLISECONDS) for seconds in (tick, minimum, max_session_timeout)))
-        self._host = Host(servers, limits, random.Random(seed))
+        self._host = Host([port, *[0] * (servers - 1)], limits, random.Random(seed))
         self._thread: LoopThread | None = None
-        self.servers = [MemoryServer(self, index) for index in range(servers)]
+        self.servers: list[MemoryServer] = [MemoryServer(self, index) for index in range(servers)]
 
     def __enter__(self) -> Self:
         self.start()
@@ -89,7 +91,7 @@ class MemoryZooKeeper:
         """Begin to serve; `with` does it.
 
         :raises MemoryZooKeeperError: it was started before
-        :raises OSError: there is no free port
+        :raises OSError: there is no free port, or the one asked for is taken
         """
         if self._thread is not None:
             raise MemoryZooKeeperError("this MemoryZooKeeper was started before: make another one")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.elections import CLIENT_VARIABLE, Connect, connected
 from tests.support.ensemble import SharedEnsemble
+from tests.support.guarded import Nursery, nursery
 from tests.support.proxy import Proxy
 
 ON_BOTH_CLIENTS = {
@@ -79,3 +80,10 @@ async def proxy(ensemble: SharedEnsemble) -> AsyncIterator[Proxy]:
     """In front of the server to which `wire` is connected."""
     async with Proxy(ensemble.servers[0].port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+async def programs() -> AsyncIterator[Nursery]:
+    """Guarded programs; they are killed with the test."""
+    async with nursery() as programs:
+        yield programs

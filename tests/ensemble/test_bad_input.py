@@ -23,7 +23,7 @@ from golea_async import (
     list_candidates,
     observe_leader,
 )
-from golea_async._protocol.standing import MAXIMUM_NAME_BYTES, MAXIMUM_PATH_BYTES
+from golea_async._protocol.paths import MAXIMUM_NAME_BYTES, MAXIMUM_PATH_BYTES
 from tests.support.elections import children, connected, soon
 from tests.support.ensemble import Ensemble
 from tests.support.leftovers import background_tasks
@@ -133,7 +133,7 @@ async def test_no_name_is_host_and_process(zk: aiozk.ZKClient) -> None:
 
 
 @pytest.mark.parametrize("client", [None, "127.0.0.1:2181", 7, aiozk.ZKClient])
-async def test_a_client_of_the_wrong_type(client: object) -> None:
+async def test_a_client_of_the_wrong_type(client: Any) -> None:
     for work in OPERATIONS:
         with pytest.raises(TypeError, match=r"aiozk\.ZKClient .*is needed"):
             await work(client, "/election")

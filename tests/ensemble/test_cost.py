@@ -45,7 +45,9 @@ async def hand_overs(ensemble: Ensemble, candidates: int) -> tuple[Counter[int],
         for leader, heir in pairwise(elections[: HAND_OVERS + 1]):
             await leader.resign()
             await leading(heir)
-        await eventually(lambda: proxy.requests[OpCode.REMOVE_WATCHES] == HAND_OVERS)  # `DONE`, by who has left
+        await eventually(
+            lambda: proxy.requests[OpCode.REMOVE_WATCHES] == 2 * HAND_OVERS
+        )  # `DONE` and `step_down`, by who has left
         for zk in clients:  # whatever the server had to tell them has come
             await zk.exists("/")
         sent = proxy.requests - before

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from examples.demo import ALL_IS_WELL, Term, overlaps, table, token_drops, verdict
+from golea_async.cli.demo_terms import ALL_IS_WELL, Term, overlaps, table, token_drops, verdict
 from tests.support.ensemble import Ensemble
 from tests.support.ports import LOOPBACK, choose_free_ports
 from tests.support.wire import WireClient
@@ -168,7 +168,7 @@ async def test_a_worker_resigns_when_it_is_told_to_stop(
 # ---------------------------------------------------------------------- the demo
 
 
-SHORT_DEMO = (str(ROOT / "examples" / "demo.py"), "--candidates", "3", "--rounds", "2")
+SHORT_DEMO = ("-m", "golea_async", "demo", "--candidates", "3", "--rounds", "2")
 
 
 async def test_a_short_demo_runs_on_a_machine_without_java(tmp_path: Path) -> None:

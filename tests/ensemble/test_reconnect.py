@@ -267,7 +267,7 @@ async def test_many_reconnects_leave_nothing(
         await settled(zk, ensemble, resource)
         assert measure(zk, ensemble, resource) == (watches, callbacks, waiters)
         assert two.status.role is Role.FOLLOWER
-        assert len(watches) == 4  # two znodes of its own, the leader's and DONE
+        assert len(watches) == 5  # two znodes of its own, the leader's, DONE and step_down
     assert watch_callbacks(zk) == {}
     assert state_waiters(zk) == 0
 

@@ -15,6 +15,7 @@ from golea_async import AsyncElection, Status, ZKClient
 
 class Library(StrEnum):
     GOLEA = "golea_async"
+    GOLEA_GUARDED = "golea_async, guardian"
     GOLEA_ON_AIOZK = "golea_async on aiozk"
     AIOZK = "aiozk's recipe"
     KAZOO = "kazoo's recipe"
@@ -172,12 +173,13 @@ def make_contender(
 ) -> Contender:
     """To be called in the event loop."""
     match library:
-        case Library.GOLEA:
-            client = ZKClient(hosts, session_timeout=session_timeout)
+        case Library.GOLEA | Library.GOLEA_GUARDED:
+            guardian = library is Library.GOLEA_GUARDED
+            client = ZKClient(hosts, session_timeout=session_timeout, guardian=guardian)
             return GoleaContender(client, resource, name, on_status)
         case Library.GOLEA_ON_AIOZK:
-            client = aiozk.ZKClient(hosts, session_timeout=session_timeout)
-            return GoleaContender(client, resource, name, on_status)
+            plain_client = aiozk.ZKClient(hosts, session_timeout=session_timeout)
+            return GoleaContender(plain_client, resource, name, on_status)
         case Library.AIOZK:
             return AiozkContender(aiozk.ZKClient(hosts, session_timeout=session_timeout), resource)
         case Library.KAZOO:

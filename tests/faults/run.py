@@ -260,6 +260,11 @@ class Run:
             and status.at > band.start
         ]
 
+    def follows(self, candidate: Candidate) -> bool:
+        """Return whether the latest that it was told is that it follows."""
+        status = self.record.latest_status(candidate.name)
+        return status is not None and status.role == "follower"
+
     async def rejoin(self, candidate: Candidate) -> None:
         """Have one that was deposed stand again; whether it leads or follows is not waited for."""
         self._end_standing(candidate)

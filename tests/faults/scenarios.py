@@ -21,7 +21,7 @@ from .contenders import Library
 from .run import Candidate, Run
 
 PATIENCE = 4 * SESSION_TIMEOUT
-OURS = (Library.GOLEA, Library.GOLEA_ON_AIOZK)
+OURS = (Library.GOLEA, Library.GOLEA_GUARDED, Library.GOLEA_ON_AIOZK)
 CREATES = (OpCode.CREATE, OpCode.CREATE2)
 
 
@@ -32,6 +32,8 @@ class Scenario:
     name: str
     title: str
     play: Callable[[Run], Awaitable[None]]
+    library: Library | None = None
+    """Which one it is about; None: any."""
 
 
 async def play(scenario: Scenario, cluster: Cluster, library: Library = Library.GOLEA, *, hold: float = 2.0) -> Run:
@@ -39,7 +41,7 @@ async def play(scenario: Scenario, cluster: Cluster, library: Library = Library.
 
     `hold`: seconds that a fault goes on when there may be two leaders already.
     """
-    async with Run(cluster, scenario.title, library=library, hold=hold) as run:
+    async with Run(cluster, scenario.title, library=scenario.library or library, hold=hold) as run:
         await scenario.play(run)
         await finish(run)
     return run
@@ -217,6 +219,14 @@ async def leader_killed(run: Run) -> None:
     await asyncio.sleep(run.hold)
 
 
+async def guarded_leader_killed(run: Run) -> None:
+    a, b = await start_both(run)
+    await asyncio.sleep(SESSION_TIMEOUT / 4)  # by then its guardian knows of the session
+    await run.kill(a)
+    await run.until_leads(b)
+    await asyncio.sleep(run.hold)
+
+
 @asynccontextmanager
 async def losing_next_reply(run: Run, candidate: Candidate) -> AsyncIterator[Rule]:
     """The candidate's next create is done, and its connection reset instead of the reply."""
@@ -278,5 +288,17 @@ ROWS = {
         ),
         Scenario("nomination-reply-lost", "The reply to the follower's nomination is lost", nomination_reply_lost),
         Scenario("leader-killed", "The leader's process is killed", leader_killed),
+        Scenario(
+            "leader-killed-guardian",
+            "The leader's process is killed, and has a guardian",
+            guarded_leader_killed,
+            Library.GOLEA_GUARDED,
+        ),
+        Scenario(
+            "leader-frozen-guardian",
+            "The leader is frozen past its session, and has a guardian",
+            leader_frozen,
+            Library.GOLEA_GUARDED,
+        ),
     )
 }

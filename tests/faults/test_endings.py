@@ -33,7 +33,11 @@ AWAY: dict[str, Callable[[Run, Candidate], AbstractAsyncContextManager[None]]] =
 
 @pytest.mark.parametrize("away", AWAY)
 async def test_while_the_leader_is_away(away: str, cluster: Cluster) -> None:
-    """The follower stands anew as soon as it can, and leads when the former leader's session is over."""
+    """The follower stands anew as soon as it can, and leads when the former leader's session is over.
+
+    The leader that was away hears of the end, if that was told before its session ended: that is final. Else it hears
+    of its session's end, and stands again by itself.
+    """
     async with Run(cluster, f"The election is ended while its leader is {away}") as run:
         a, b = await start_both(run)
         async with AWAY[away](run, a):
@@ -41,6 +45,9 @@ async def test_while_the_leader_is_away(away: str, cluster: Cluster) -> None:
             await run.until(lambda: b in run.deposed, "b is told")
             await run.rejoin(b)
             await run.until_leads(b)
-        await run.settle()  # a stands by itself again, in another session
+        await run.until(lambda: a in run.deposed or run.follows(a), "a is told that its election or session is over")
+        if a in run.deposed:
+            await run.rejoin(a)
+        await run.settle()
     assert run.faults() == [], run.log()
     assert overlap_time(run.record) == 0

@@ -234,6 +234,7 @@ class TestSteppingDown:
     ) -> None:
         """A cancellation is held back until it is through."""
         (election,) = await standing(new_client, "alone")
+        is_working = False
 
         async def work(_: Leadership) -> None:
             nonlocal is_working
@@ -245,7 +246,7 @@ class TestSteppingDown:
                 is_working = False
 
         running = asyncio.create_task(election.run(work))
-        steps, has_fired, is_working = 0, True, False
+        steps, has_fired = 0, True
         while has_fired:
             before = election.status.candidate_id
             await eventually(lambda: is_working)

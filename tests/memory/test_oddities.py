@@ -169,8 +169,9 @@ async def test_who_must_not_read_its_own_znode_leads_no_longer_and_the_next_one_
     first, second = AsyncElection(zk, RESOURCE, "1"), AsyncElection(other, RESOURCE, "2")
     leadership = await leading(first)
     await soon(second.start())
-    statuses = first.statuses()
-    await admin.set_acl(first.status.candidate_id, ONLY_THE_ADMIN, force=True)
+    statuses, own = first.statuses(), first.status.candidate_id
+    assert own is not None
+    await admin.set_acl(own, ONLY_THE_ADMIN, force=True)
     await soon(leadership.wait_lost())
     last = (await soon(rest_of(statuses)))[-1]
     assert isinstance(last.error, NotAuthorizedError)

@@ -1,13 +1,15 @@
-"""Eleven ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
+"""Thirteen ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import struct
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
+from golea_async import ZKClient
 from golea_async._protocol import departure as _departure
 from golea_async._protocol import handing_over as _handing_over
 from golea_async._protocol.claims import Claims
@@ -19,8 +21,11 @@ from golea_async._shared import lease as _lease
 from golea_async._shared.channel import Channel
 from golea_async._shared.keepalive import KeepAlive
 from golea_async._zookeeper import connection as _connection
+from golea_async._zookeeper import guardian_process
 from golea_async._zookeeper import replies as _replies
 from golea_async._zookeeper.requests import Requests
+
+from .guardian import Guardian
 
 
 def _no_owner_check() -> AbstractContextManager[object]:
@@ -75,7 +80,7 @@ def _no_position_after_a_reconnect() -> AbstractContextManager[object]:
 
 
 def _no_search_after_a_lost_reply() -> AbstractContextManager[object]:
-    return mock.patch.object(Claims, "doubt", return_value=None)
+    return mock.patch.object(Claims, "doubt")
 
 
 def _moved_before_the_work_stopped() -> AbstractContextManager[object]:
@@ -129,6 +134,31 @@ def _numbers_begin_again() -> AbstractContextManager[object]:
     return mock.patch.object(_connection.Connection, "__init__", begin)
 
 
+def _guardian_goes_by_the_end_of_a_pipe() -> AbstractContextManager[object]:
+    def pipe_ended(self: Guardian, client: ZKClient) -> None:
+        self.close_session(client, self._clock.time(), 0.0)
+
+    return mock.patch.object(Guardian, "pipe_ended", pipe_ended)
+
+
+def _guardian_prolongs_the_session() -> AbstractContextManager[object]:
+    """It asks for the whole timeout, as the program did."""
+
+    def conversation(session: dict[str, Any]) -> Generator[bytes, Any, bool]:
+        talk = proper_conversation(session)
+        request = next(talk)
+        asked = request[:16] + struct.pack("!i", round(1000 * session["timeout"])) + request[20:]
+        answer = yield asked
+        while True:
+            try:
+                answer = yield talk.send(answer)
+            except StopIteration as done:
+                return bool(done.value)
+
+    proper_conversation = guardian_process.conversation
+    return mock.patch.object(guardian_process, "conversation", conversation)
+
+
 BREAKAGES = {
     "no ephemeralOwner check": _no_owner_check,
     "lease of a whole timeout": _lease_of_a_whole_timeout,
@@ -139,6 +169,8 @@ BREAKAGES = {
     "no search after a lost reply": _no_search_after_a_lost_reply,
     "search without a barrier": _search_without_a_barrier,
     "endings by force": _endings_by_force,
+    "a guardian that goes by the end of a pipe": _guardian_goes_by_the_end_of_a_pipe,
+    "a guardian that prolongs the session": _guardian_prolongs_the_session,
     "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
     "moved before the work stopped": _moved_before_the_work_stopped,
 }

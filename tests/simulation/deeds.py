@@ -29,6 +29,10 @@ class Deeds:
         self._kinds: dict[str, Callable[[Deed], None]] = {
             "freeze a member": lambda deed: self._freeze_member(self._member(deed), deed.duration),
             "kill a member": lambda deed: self._kill_member(self._member(deed), deed.duration),
+            "kill it with its guardian frozen": lambda deed: self._kill_member(
+                self._leading(deed), deed.duration, guardian_is_late=deed.amount
+            ),
+            "end its pipe to its guardian": lambda deed: self._leading(deed).end_pipe_to_guardian(),
             "cut a member off": lambda deed: self._cut(_all_paths(self._member(deed)), deed.duration),
             "cut its requests off": lambda deed: self._cut(_paths_to_servers(self._member(deed)), deed.duration),
             "cut its replies off": lambda deed: self._cut(_paths_from_servers(self._member(deed)), deed.duration),
@@ -130,8 +134,8 @@ class Deeds:
         process.freeze()
         self._until(duration, process.thaw)
 
-    def _kill_member(self, member: Member, duration: float) -> None:
-        member.kill()
+    def _kill_member(self, member: Member, duration: float, *, guardian_is_late: float = 0.0) -> None:
+        member.kill(guardian_is_late=guardian_is_late)
         self._until(duration, member.start)
 
     def _imprison(self, member: Member, duration: float) -> None:

@@ -16,11 +16,12 @@ from golea_async.testing._engine import Limits
 
 from .administrator import Administrator
 from .deeds import Deeds
+from .guardian import GuardianProcess
 from .history import Proposal, Transaction
 from .invariants import Invariants, ViolationError
 from .member import Habits, Member
 from .network import Wire
-from .plan import FAST, Deed, Plan
+from .plan import FAST, STALL, Deed, Plan
 from .process import Process
 from .quorum import Ensemble
 from .world import Clock, World
@@ -29,6 +30,8 @@ PREPARATION = 5.0
 GRACE = 4.0
 """Seconds on top of T and two ticks: until clients are back, the ensemble has a leader, and who paused stands again."""
 NOTES_KEPT = 400
+SLOW_ROUND = 3
+"""Writes are slow after each third round: it takes as much of this processor's time as the round itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Episode:
         self.ensemble = Ensemble(self.world, random.Random(generator.random()), clocks, limits, plan.sync_limit)
         self.ensemble.on_commit = self._committed
         self.ensemble.on_mistaken = self._mistaken
+        self.ensemble.on_taken = self._taken
         self.members = [self._make_member(number, generator) for number in range(plan.members)]
         self.administrator = Administrator(
             self.world, Clock(self.world, 1.0, 0.0), self._make_wires(generator), generator.randrange(2**32)
@@ -81,6 +85,8 @@ class Episode:
         for number, length in enumerate(self.plan.troubles):
             self._make_trouble(number, length)
             self._keep_peace()
+            if (number + 1) % SLOW_ROUND == 0:
+                self._slow_down(self.plan.slow_disks[number])
 
     def _make_trouble(self, number: int, length: float) -> None:
         began = self.world.now
@@ -107,10 +113,29 @@ class Episode:
         self.world.run_until(began + patience * FAST + GRACE)
         self.invariants.look_at_peace(began)
 
+    def _slow_down(self, log_delay: float) -> None:
+        """Writes are slow, then they stall once, and nothing else is amiss: whoever leads leads on, where it is."""
+        timeout = self.plan.session_timeout
+        self.world.run_until(self.world.now + timeout)
+        self.note(f"writes take {log_delay:.3f} s")
+        leading = self.invariants.leading()
+        for server in self.ensemble.servers:
+            server.log_delay = log_delay
+        self.world.run_until(self.world.now + 3 * timeout)
+        self.invariants.look_at_slowness(*leading)
+        for server in self.ensemble.servers:
+            server.log_delay = 0.0
+        self.world.run_until(self.world.now + timeout)
+        self.note("writes stall")
+        for server in self.ensemble.servers:
+            server.log_stalls_until = self.world.now + STALL * timeout
+        self.world.run_until(self.world.now + timeout)
+        self.invariants.look_at_slowness(*leading)
+
     def dispose(self) -> None:
         """End all tasks, so that nothing of the episode is left."""
         for member in self.members:
-            for process in (*member.past, member.process):
+            for process in (*member.past, *member.guardian.processes, member.process):
                 if process is not None:
                     process.dispose()
         self.administrator.process.dispose()
@@ -125,6 +150,12 @@ class Episode:
             f"outcome of an earlier one of that number, {committed.request}"
         )
 
+    def _taken(self, process: Process, before: int, now: int, after: int) -> None:
+        """A session was taken up on another connection; times in milliseconds of the ensemble's leader."""
+        least = round(2000 * self.plan.tick)
+        if isinstance(process, GuardianProcess) and after > max(before, now) + least + least / 2:
+            raise ViolationError(f"{process.name} makes a session of the dead last from {before} to {after} ms")
+
     def _make_member(self, number: int, generator: random.Random) -> Member:
         plan = self.plan
         habits = Habits(
@@ -133,6 +164,7 @@ class Episode:
             authenticates=generator.random() < 0.5,
             stands_twice=generator.random() < 0.15,
             rejoins=generator.random() < 0.7,
+            has_guardian=generator.random() < 0.5,
         )
         clock = Clock(self.world, plan.member_rates[number], generator.uniform(0, 1000))
         member = Member(self.world, clock, self._make_wires(generator), habits, generator.randrange(2**32), number)

@@ -112,6 +112,21 @@ class Invariants:
         if leadership._path != f"{RESOURCE}/{standing[0]}":
             raise ViolationError(f"{leadership} is not the first of {standing}")
 
+    def leading(self) -> tuple[Member, Leadership, object]:
+        """The only one that leads, and its client's connection."""
+        ((member, leadership),) = ((each, its) for each in self._episode.members for _, its in each.believing())
+        return member, leadership, member.connection
+
+    def look_at_slowness(self, member: Member, leadership: Leadership, connection: object) -> None:
+        """At the end of a time in which writes were slow.
+
+        :raises ViolationError: that has cost the lead, or a connection
+        """
+        if not any(its is leadership for _, its in member.believing()):
+            raise ViolationError(f"{member} has lost its lead while writes were slow")
+        if member.connection is not connection:
+            raise ViolationError(f"{member} has left its server while writes were slow")
+
     def _look_at_member(self, member: Member, since: float) -> None:
         assert member.process is not None
         if member.process.faults:

@@ -17,6 +17,7 @@ from aiozk import exc
 import golea_async
 from golea_async import AsyncElection, ElectionError, Leadership, LeadershipLostError, ZKClient
 
+from .guardian import Guardian
 from .network import Wire
 from .process import Process
 from .world import Clock, World
@@ -37,6 +38,7 @@ class Habits:
     candidate_name: str
     stands_twice: bool
     rejoins: bool
+    has_guardian: bool
 
 
 class Member:
@@ -64,6 +66,7 @@ class Member:
         self.on_step: Callable[[Process], None] = lambda _: None
         self._clock = clock
         self._generator = random.Random(seed)
+        self.guardian = Guardian(world, clock, wires, self._generator.randrange(2**32), f"guardian of {number}")
         self._client: ZKClient | None = None
         self._standing: dict[asyncio.Task[None], None] = {}
 
@@ -101,20 +104,27 @@ class Member:
         self.process = process
         process.spawn(self._live(), repr(self))
 
-    def kill(self) -> None:
-        """As by SIGKILL: nothing is said to anybody but by the end of the connections."""
+    def kill(self, *, guardian_is_late: float = 0.0) -> None:
+        """As by SIGKILL: nothing is said to anybody but by the end of the connections; its guardian sees it."""
         if self.process is None:
             return
         self.process.kill()
+        if self.habits.has_guardian and self._client is not None:
+            self.guardian.program_died(self._client, late=guardian_is_late)
         for wire in self.wires:
             for transport in list(wire.transports):
                 if transport.process is self.process:
                     transport.vanish()
         self.past.append(self.process)
-        self.process = None
+        self.process = self._client = None
         self._retirement_is_over = None
         for table in (self.elections, self.working, self.pending, self._standing):
             table.clear()
+
+    def end_pipe_to_guardian(self) -> None:
+        """As where an application closes all descriptors that it finds."""
+        if self.process is not None and self.habits.has_guardian and self._client is not None:
+            self.guardian.pipe_ended(self._client)
 
     def believing(self) -> list[tuple[AsyncElection, Leadership]]:
         """Who believes to lead here, at this instant and by this machine's clock."""
@@ -125,6 +135,11 @@ class Member:
     def _believing(self) -> list[tuple[AsyncElection, Leadership]]:
         found = [(election, election.current_leadership) for election in self.elections]
         return [(election, leadership) for election, leadership in found if leadership is not None]
+
+    @property
+    def connection(self) -> object:
+        """Of its client: another object for each."""
+        return None if self._client is None else self._client.session.conn
 
     def leftovers(self) -> list[str]:
         """What of an election is still there, on the client of a member that has none."""

@@ -19,6 +19,9 @@ EARLY = 0.2
 """Of the time of trouble: that deed takes a while."""
 SLOW, FAST = 1.0, 1.1
 """The rates of clocks; bounds are tight where members' and servers' are at the ends."""
+SLOWEST_DISK = 0.18
+"""In session timeouts, also by a clock that is fast: a leader is to hold its lease with answers that take 1/5."""
+STALL = 0.27
 ENDINGS = ("end the election", "make the election anew")
 HAND_OVERS = ("transfer leadership", "transfer leadership to whoever is next", "ask a candidate to leave")
 ADMINISTRATION = ("depose the leader", "delete a candidate", *ENDINGS, "end the election by force", "look")
@@ -57,6 +60,8 @@ class Plan:
     server_rates: tuple[float, ...]
     have_one_name: bool
     troubles: tuple[float, ...]
+    slow_disks: tuple[float, ...]
+    """For each round: how late what is written is on disk, at its end, where that is tried."""
     deeds: tuple[Deed, ...] = field(repr=False)
 
 
@@ -91,6 +96,7 @@ def draw_plan(seed: int) -> Plan:
         server_rates=server_rates,
         have_one_name=generator.random() < 0.5,
         troubles=troubles,
+        slow_disks=tuple(timeout * SLOWEST_DISK * random.Random(seed + number).random() for number in range(ROUNDS)),
         deeds=tuple(sorted(deeds, key=lambda deed: (deed.round, deed.start))),
     )
 
@@ -125,6 +131,10 @@ def _momentary(_: random.Random, __: float) -> tuple[float, float]:
 def _lasting(generator: random.Random, timeout: float) -> tuple[float, float]:
     """From a blink to well past the session."""
     return timeout * generator.choice((0.01, 0.2, 0.6, 1.0, 1.3, 2.5)) * generator.uniform(0.8, 1.2), 0.0
+
+
+def _frozen_guardian(generator: random.Random, timeout: float) -> tuple[float, float]:
+    return _lasting(generator, timeout)[0], timeout * generator.uniform(0.1, 1)
 
 
 def _down(generator: random.Random, timeout: float) -> tuple[float, float]:
@@ -165,6 +175,8 @@ def _drawn(count: int) -> Callable[[random.Random, float], tuple[float, float]]:
 DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, float]]]] = {
     "freeze a member": (2, _lasting),
     "kill a member": (2, _lasting),
+    "kill it with its guardian frozen": (2, _frozen_guardian),
+    "end its pipe to its guardian": (2, _momentary),
     "cut a member off": (2, _lasting),
     "cut its requests off": (1, _lasting),
     "cut its replies off": (1, _lasting),

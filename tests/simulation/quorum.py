@@ -17,6 +17,7 @@ from golea_async.testing._tree import Author, Moment
 
 from .history import CloseSession, OpenSession, Proposal, Transaction
 from .network import Path, Pipe
+from .process import Process
 from .server import Role, Server, Visitor, milliseconds
 from .world import Clock, World
 
@@ -29,6 +30,7 @@ NOBODY = Author(0, ())
 class Ensemble:
     """:ivar on_commit: is called with each transaction, once, when it becomes history.
     :ivar on_mistaken: is called when a server takes the outcome of one write (first) for that of another (second).
+    :ivar on_taken: is called when a process takes up a session: when that would have ended, now, and when it will.
     :ivar leader_since: when the present leader took its post, in true time; None while there is none.
     """
 
@@ -47,6 +49,7 @@ class Ensemble:
         }
         self.on_commit: Callable[[Transaction], None] = lambda _: None
         self.on_mistaken: Callable[[Proposal, Proposal], None] = lambda _, __: None
+        self.on_taken: Callable[[Process, int, int, int], None] = lambda *_: None
         self._epoch = 0
         self._session_ids = iter(range(0x100000000000001, 2**63))
         self._history_length = 0
@@ -188,8 +191,13 @@ class Leading:
         visitor.answer_sync(pending)
 
     def revalidate(self, visitor: Visitor, session_id: int, timeout: int) -> None:
-        is_valid = self._sessions.take(session_id, timeout, self._server, self._now())
-        visitor.revalidated(session_id, timeout, is_valid)
+        visitor.revalidated(session_id, timeout, self._take(visitor, session_id, timeout, self._server))
+
+    def _take(self, visitor: Visitor, session_id: int, timeout: int, via: Server) -> bool:
+        before, now = self._sessions.end_of(session_id), self._now()
+        is_valid = self._sessions.take(session_id, timeout, via, now)
+        self._ensemble.on_taken(visitor.transport.process, before, now, self._sessions.end_of(session_id))
+        return is_valid
 
     # --- what followers pass on ------------------------------------------------------------------------------------
 
@@ -247,7 +255,7 @@ class Leading:
             self._sessions.touch(session_id, self._now())
 
     def revalidate_for(self, following: Following, visitor: Visitor, session_id: int, timeout: int) -> None:
-        is_valid = self._sessions.take(session_id, timeout, following.server, self._now())
+        is_valid = self._take(visitor, session_id, timeout, following.server)
         self._tell(following.server, visitor.revalidated, session_id, timeout, is_valid)
 
     def sync_for(self, following: Following, visitor: Visitor, pending: Any) -> None:
@@ -360,7 +368,8 @@ class Following:
         if self._is_at_its_post:
             self._heard = self.server.clock.time()
             self.server.history.append(transaction)
-            self._pass_on(self._leading.acknowledge, self.server, len(self.server.history.log))
+            length = len(self.server.history.log)
+            self.server.when_logged(lambda: self._pass_on(self._leading.acknowledge, self.server, length))
 
     def commit(self, length: int) -> None:
         if self._is_at_its_post:
@@ -409,6 +418,10 @@ class SessionTracker:
             return False
         self.open(session_id, timeout, owner, now)
         return True
+
+    def end_of(self, session_id: int) -> int:
+        """Return when a session ends unless it is touched; 0 when there is none."""
+        return self._sessions.get(session_id, (0, 0, None))[1]
 
     def is_served_by(self, server: Server, session_id: int) -> bool:
         """Whether no other server passes on this session's writes; the first one that does so has it."""

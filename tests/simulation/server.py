@@ -66,9 +66,10 @@ class Server(Machine):
         self.post: Leading | Following | None = None
         self.looking_since = world.now
         self.apply_delay = 0.0
+        self.log_delay = self.log_stalls_until = 0.0
         self.waiting_writes = WaitingWrites()
         self.visitors: dict[Visitor, None] = {}
-        self._apply_due = 0.0
+        self._apply_due = self._logged_due = 0.0
         self._to_apply = 0
 
     @property
@@ -115,6 +116,15 @@ class Server(Machine):
         super().live()
         self.looking_since = self.world.now
         self.ensemble.look_for_leaders()
+
+    def when_logged(self, act: Callable[[], None]) -> None:
+        """Do something when what was just appended to the log is on disk."""
+        due = max(self._logged_due, self.world.now + self.log_delay, self.log_stalls_until)
+        if due <= self.world.now:
+            act()
+        else:
+            self._logged_due = due
+            self.world.at(due, self.receive, act)
 
     def committed(self, length: int) -> None:
         """So much of its log is history now. It applies that when it comes to it, and answers its own clients."""

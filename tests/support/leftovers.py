@@ -130,7 +130,7 @@ async def out_of_touch(zk: aiozk.ZKClient, proxy: Proxy) -> AsyncIterator[None]:
 
 def send_to(zk: aiozk.ZKClient, server: Server) -> None:
     """Have the client's next connection go to this server."""
-    zk.session.hosts = parse_hosts(server.address) if isinstance(zk, ZKClient) else [("127.0.0.1", server.port)]
+    zk.session.hosts[:] = parse_hosts(server.address) if isinstance(zk, ZKClient) else [("127.0.0.1", server.port)]
 
 
 def is_handshake(frame: Frame) -> bool:

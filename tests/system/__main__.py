@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support import debian
 
-PROGRAMS = {"postgresql": "usr/lib/postgresql/*/bin/initdb"}
+PROGRAMS = {"postgresql": "usr/lib/postgresql/*/bin/initdb", "systemd": "usr/bin/systemd-analyze"}
 """Debian's packages, and where a program of each is, below the root."""
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from golea_async._protocol.standing import check_resource
+from golea_async._protocol.paths import check_resource
 from golea_async._zookeeper.hosts import Host, parse_hosts
 from golea_async.client import ZKClient
 

@@ -12,7 +12,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from golea_async._shared.lease import LEASE_SHARE, Lease, proven_touch, proves_from
+from golea_async._shared.lease import (
+    LEASE_SHARE,
+    Lease,
+    Write,
+    proven_touch,
+    proves_from,
+)
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.touch import SASL, is_touch
@@ -66,6 +72,23 @@ def test_a_touch_that_is_too_old_begins_nothing_that_lasts() -> None:
     lease.renew(boottime() - T)
     assert not lease.is_valid
     assert lease.remaining == 0
+
+
+def test_the_same_touch_again_begins_nothing() -> None:
+    lease, begun = lease_and_begun()
+    touched_at = boottime() - T
+    lease.renew(touched_at)
+    lease.renew(touched_at)
+    assert (lease.stretch, begun.times) == (1, 1)
+
+
+def test_it_says_whose_it_is_and_whether_another_timeout_has_moved_it() -> None:
+    lease, _ = lease_and_begun()
+    assert lease.session_id == 1
+    assert not lease.limit(T)
+    assert not lease.limit(T + 1)
+    assert lease.limit(T / 2)
+    assert not lease.limit(T / 2)
 
 
 @given(st.lists(st.floats(0, 100), min_size=1))
@@ -159,33 +182,46 @@ def test_a_forked_child_holds_no_lease() -> None:
 
 
 def test_without_a_request_that_could_be_timed_a_write_proves_nothing() -> None:
-    assert proven_touch(100.0, T, None, Acknowledgements(T)) is None
+    assert proven_touch(Write(100.0), T, None, Acknowledgements(T)) is None
 
 
 def test_the_connect_request_is_a_touch_at_once() -> None:
-    assert proven_touch(100.0, T, 99.9, Acknowledgements(T)) == 99.9
+    assert proven_touch(Write(100.0), T, 99.9, Acknowledgements(T)) == 99.9
 
 
 def test_an_acknowledged_request_counts_when_it_is_old_enough() -> None:
     acknowledgements = Acknowledgements(T)
     acknowledgements.record(10.0, 11.0)
-    assert proven_touch(11.0 + T / 4 - 0.01, T, None, acknowledgements) is None
-    assert proven_touch(11.0 + T / 4 - 0.01, T, 5.0, acknowledgements) == 5.0
-    assert proven_touch(11.0 + T / 3, T, None, acknowledgements) == 10.0
-    assert proven_touch(11.0 + T / 3, T, 5.0, acknowledgements) == 10.0
-    assert (
-        proven_touch(11.0 + T / 3, T, 12.0, acknowledgements) == 12.0
-    )  # another connection's request does not count; ours does
+    early, late = Write(11.0 + T / 4 - 0.01), Write(11.0 + T / 3)
+    assert proven_touch(early, T, None, acknowledgements) is None
+    assert proven_touch(early, T, 5.0, acknowledgements) == 5.0
+    assert proven_touch(late, T, None, acknowledgements) == 10.0
+    assert proven_touch(late, T, 5.0, acknowledgements) == 10.0
+    assert proven_touch(late, T, 12.0, acknowledgements) == 12.0  # this connection's own is newer
 
 
-def test_it_is_known_from_when_on_a_write_proves_something() -> None:
+def test_a_write_proves_no_more_than_a_leader_lets_it_that_has_stood_still_since_the_one_before() -> None:
     acknowledgements = Acknowledgements(T)
-    assert proves_from(T, acknowledgements) == math.inf
+    acknowledgements.record(10.0, 11.0)
+    cautious = proven_touch(Write(14.0, previous_sent_at=10.5), T, None, acknowledgements)
+    assert cautious is not None
+    assert cautious + LEASE_SHARE * T == pytest.approx(10.5 + T * 3 / 4 / 1.1)
+    assert proven_touch(Write(14.0, previous_sent_at=13.0), T, None, acknowledgements) == 10.0
+    assert proven_touch(Write(14.0, previous_sent_at=5.0), T, 13.5, acknowledgements) == 13.5
+
+
+def test_it_is_known_from_when_on_a_write_proves_more() -> None:
+    acknowledgements = Acknowledgements(T)
+    assert proves_from(T, acknowledgements, 0.0) == math.inf
     acknowledgements.record(10.0, 11.0)
     acknowledgements.record(12.0, 12.5)
-    begin = proves_from(T, acknowledgements)
-    assert proven_touch(begin - 0.001, T, None, acknowledgements) is None
-    assert proven_touch(begin + 0.001, T, None, acknowledgements) == 10.0
+    begin = proves_from(T, acknowledgements, 0.0)
+    assert proven_touch(Write(begin - 0.001), T, None, acknowledgements) is None
+    assert proven_touch(Write(begin + 0.001), T, None, acknowledgements) == 10.0
+    more = proves_from(T, acknowledgements, begin + 0.001)
+    assert proven_touch(Write(more - 0.001), T, None, acknowledgements) == 10.0
+    assert proven_touch(Write(more + 0.001), T, None, acknowledgements) == 12.0
+    assert proves_from(T, acknowledgements, more + 0.001) == math.inf
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1)), min_size=1, max_size=300), st.floats(0, 300))
@@ -201,9 +237,10 @@ def test_of_the_acknowledgements_a_sample_is_kept(answers: list[tuple[float, flo
     in_time = [(sent, answered) for sent, answered in everything if answered <= before]
     if found is not None:
         answered = max(answered for sent, answered in in_time if sent == found)
-        assert max(answered for _, answered in in_time) - answered <= T / 32 + max(gap for gap, _ in answers)
+        assert max(answered for _, answered in in_time) - answered <= T / 64 + max(gap for gap, _ in answers)
     elif in_time:
-        assert answered_at - in_time[-1][1] > T, "of the last timeout something is always known"
+        is_with_the_first = in_time[-1][1] - everything[0][1] <= T / 64
+        assert is_with_the_first or answered_at - in_time[-1][1] > T, "of the last timeout something is always known"
 
 
 @given(st.floats(0.0001, 1))
@@ -211,7 +248,7 @@ def test_their_number_is_bounded(gap: float) -> None:
     acknowledgements = Acknowledgements(T)
     for number in range(2000):
         acknowledgements.record(number * gap, number * gap)
-    assert len(acknowledgements) <= 96
+    assert len(acknowledgements) <= 128
 
 
 @pytest.mark.parametrize(
@@ -242,6 +279,8 @@ class Sent:
     to_server: float = 0.0
     to_leader: float = 0.0
     back: float = 0.0
+    halt: float = 0.0
+    """For so long ZooKeeper's leader stands still before it commits a write."""
 
     @property
     def is_write(self) -> bool:
@@ -284,7 +323,9 @@ worlds = st.builds(
     phase=hundredths(0.99),
     connect_took=delays,
     reports=st.lists(st.one_of(st.just(0.5), st.floats(0.05, 0.5)), min_size=1, max_size=8),
-    requests=st.lists(st.builds(Sent, hundredths(2.5), packets, delays, delays, delays), min_size=1, max_size=12),
+    requests=st.lists(
+        st.builds(Sent, hundredths(2.5), packets, delays, delays, delays, delays), min_size=1, max_size=12
+    ),
 )
 # The least that a session may have, a client's clock that is fast, and a touch that just misses a report: counted by
 # the client's clock, a quarter of the timeout has passed before the next report leaves.
@@ -307,6 +348,17 @@ LATE_AUTHENTICATION = World(
 )
 
 
+# A leader that stands still just after a report, and commits just before the session's time is over.
+HALTED = World(
+    timeout=2.0,
+    rate=1.0,
+    phase=0.99,
+    connect_took=0.0,
+    reports=[0.5],
+    requests=[Sent(0.505, OpCode.PING), Sent(0.005, OpCode.MULTI, halt=1.4), Sent(0.55, OpCode.MULTI)],
+)
+
+
 def next_interval(moment: float) -> float:
     """When ZooKeeper's leader expires what is due at this moment (ExpiryQueue.java:53)."""
     return moment // 1 + 1
@@ -323,23 +375,31 @@ def committed_writes(world: World) -> dict[int, tuple[float, float]]:
         sent += request.pause
         arrived = max(arrived, sent + request.to_server)  # one connection: in order
         arrivals.append(arrived)
-    # What leaves the follower for the leader; of what leaves at the same moment the write goes first, which is worse.
-    stream = [(at, False, number) for number, at in enumerate(arrivals) if world.requests[number].is_write]
+    writes = [(at, number) for number, at in enumerate(arrivals) if world.requests[number].is_write]
     report_at, pauses = world.connect_took, itertools.cycle(world.reports)
-    while report_at <= arrivals[-1]:
-        report_at += next(pauses)
-        stream.append((report_at, True, 0))
     expiry, at_leader, reported = next_interval(world.phase + world.connect_took + world.timeout), 0.0, 0
     committed: dict[int, tuple[float, float]] = {}
-    for left_at, is_report, number in sorted(stream):
-        at_leader = max(at_leader, left_at if is_report else left_at + world.requests[number].to_leader)
+    report_at += next(pauses)
+    for left_at, number in writes:
+        # What leaves the follower for the leader. At the same moment the write goes first, which is worse.
+        while report_at < left_at:
+            at_leader = max(at_leader, report_at)
+            if world.phase + at_leader >= expiry:
+                return committed
+            touches = sum(
+                at <= report_at for at, request in zip(arrivals, world.requests, strict=True) if request.touches
+            )
+            if touches > reported:
+                reported, expiry = touches, next_interval(world.phase + at_leader + world.timeout)
+            report_at += next(pauses)
+        at_leader = max(at_leader, left_at + world.requests[number].to_leader)
         if world.phase + at_leader >= expiry:
-            break
-        touches = sum(at <= left_at for at, request in zip(arrivals, world.requests, strict=True) if request.touches)
-        if not is_report:
-            committed[number] = at_leader, expiry - world.phase
-        elif touches > reported:
-            reported, expiry = touches, next_interval(world.phase + at_leader + world.timeout)
+            return committed
+        if halt := world.requests[number].halt:
+            at_leader += halt
+            report_at = max(report_at, at_leader)  # who stands still asks for no report
+        # The session may end right after the commit: what has waited for the leader goes first, which is worse.
+        committed[number] = at_leader, max(expiry - world.phase, at_leader)
     return committed
 
 
@@ -349,7 +409,8 @@ def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[i
     lease = Lease(1, world.timeout, lambda: None)
     acknowledgements = Acknowledgements(world.timeout)
     sent, arrived, answered = 0.0, world.connect_took, world.connect_took
-    concluded = {}
+    writes, concluded = Acknowledgements(world.timeout), {}
+    writes.record(start, start + world.connect_took * world.rate)
     for number, request in enumerate(world.requests):
         sent += request.pause
         arrived = max(arrived, sent + request.to_server)
@@ -358,9 +419,12 @@ def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[i
         answered = max(answered, (committed[number][0] if request.is_write else arrived) + request.back)
         sent_at = start + sent * world.rate
         if request.is_write:
-            touch = proven_touch(sent_at, world.timeout, start, acknowledgements)
+            touch = proven_touch(
+                Write(sent_at, writes.newest_acknowledged(sent_at)), world.timeout, start, acknowledgements
+            )
             assert touch is not None
             lease.renew(touch)
+            writes.record(sent_at, start + answered * world.rate)
             concluded[number] = (deadline_of(lease) - start) / world.rate
         if is_touch(request.opcode, 0):
             acknowledgements.record(sent_at, start + answered * world.rate)
@@ -369,6 +433,7 @@ def deadlines(world: World, committed: dict[int, tuple[float, float]]) -> dict[i
 
 @given(worlds)
 @example(FAST_CLOCK)
+@example(HALTED)
 @example(LATE_AUTHENTICATION)
 @settings(max_examples=1000)
 def test_the_deadline_is_before_the_earliest_expiry(world: World) -> None:

@@ -144,4 +144,4 @@ def test_garbage_ends_by_an_exception_or_a_reply(request_: ReadsItsReply, body: 
 
 
 def test_an_unknown_error_code_is_kept() -> None:
-    assert _requests.response_error(-4711).error_code == -4711  # type: ignore[attr-defined]
+    assert _requests.response_error(-4711).error_code == -4711

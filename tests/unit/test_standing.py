@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from golea_async._protocol.paths import MAXIMUM_NAME_BYTES, check_candidate_id, check_name, check_resource
 from golea_async._protocol.standing import (
     DONE,
-    MAXIMUM_NAME_BYTES,
     Closed,
     First,
     Follow,
@@ -31,9 +31,6 @@ from golea_async._protocol.standing import (
     Wait,
     candidate_name,
     candidate_number,
-    check_candidate_id,
-    check_name,
-    check_resource,
     decide,
     in_order,
     loss,

@@ -11,7 +11,6 @@ from typing import Any, Self
 import aiozk
 from aiozk.states import States
 
-from golea_async.client import ZKClient
 from tests.support.ensemble import Ensemble, Server
 from tests.support.ports import LOOPBACK
 from tests.support.wire import AUTH_XID
@@ -33,7 +32,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def connected_anew(client: ZKClient, old: object) -> None:
+async def connected_anew(client: aiozk.ZKClient, old: object) -> None:
     """Wait until the client is connected through another connection than ``old``."""
     await until(lambda: client.session.conn is not old and client.session.state == States.CONNECTED)
 

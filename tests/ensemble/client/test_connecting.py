@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiozk.states import States
 
-from golea_async._zookeeper import hosts as _hosts
 from golea_async._zookeeper.connection import MAX_FRAME_LENGTH
-from golea_async._zookeeper.hosts import Host, parse_hosts
+from golea_async._zookeeper.hosts import Address, Host, parse_hosts
+from golea_async._zookeeper.names import Names
 from golea_async.client import NotSentError, ZKClient
 from tests.ensemble.client.helpers import FakeServer, connect_reply, framed, read_frame, server_of, until, until_the_end
 from tests.support.ensemble import Ensemble
@@ -52,16 +52,15 @@ async def test_names_that_cannot_be_resolved_are_passed_over(server: Ensemble) -
 
 async def test_a_name_that_is_not_resolved_at_first(server: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    loop = asyncio.get_running_loop()
-    resolve = loop.getaddrinfo
+    resolve = socket.getaddrinfo
 
-    async def later(host: str, port: int, **options: Any) -> Any:
+    def later(host: str, port: int, **options: Any) -> Any:
         asked.append(host)
         if len(asked) < 3:
             raise socket.gaierror("not yet")
-        return await resolve("127.0.0.1", port, **options)
+        return resolve("127.0.0.1", port, **options)
 
-    monkeypatch.setattr(loop, "getaddrinfo", later)
+    monkeypatch.setattr(socket, "getaddrinfo", later)
     async with ZKClient(f"zk.test:{server.servers[0].port}") as client:
         assert await client.exists("/zookeeper")
     assert asked == ["zk.test"] * 3
@@ -69,14 +68,13 @@ async def test_a_name_that_is_not_resolved_at_first(server: Ensemble, monkeypatc
 
 async def test_a_name_with_several_addresses(server: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
     """All are tried: only one of them has a server. 127.0.0.2 and ::1 refuse."""
-    loop = asyncio.get_running_loop()
-    resolve = loop.getaddrinfo
+    resolve = socket.getaddrinfo
 
-    async def several(host: str, port: int, **options: Any) -> Any:
+    def several(host: str, port: int, **options: Any) -> Any:
         assert host == "zk.test"
-        return [each for name in ("127.0.0.2", "::1", "127.0.0.1") for each in await resolve(name, port, **options)]
+        return [each for name in ("127.0.0.2", "::1", "127.0.0.1") for each in resolve(name, port, **options)]
 
-    monkeypatch.setattr(loop, "getaddrinfo", several)
+    monkeypatch.setattr(socket, "getaddrinfo", several)
     for _ in range(8):
         async with ZKClient(f"zk.test:{server.servers[0].port}") as client:
             assert await client.exists("/zookeeper")
@@ -84,13 +82,9 @@ async def test_a_name_with_several_addresses(server: Ensemble, monkeypatch: pyte
 
 async def test_the_addresses_come_in_random_order_and_the_last_one_last() -> None:
     hosts = [Host("127.0.0.1", port) for port in range(1, 5)]
-    last = _hosts.Address(hosts[0], "127.0.0.1")
+    last = Address(hosts[0], "127.0.0.1")
     orders = [
-        [
-            address.host.port
-            async for address in _hosts.in_random_order(hosts, last, 1)
-            if isinstance(address, _hosts.Address)
-        ]
+        [address.host.port async for address in Names().in_random_order(hosts, last, 1) if isinstance(address, Address)]
         for _ in range(200)
     ]
     assert {order[-1] for order in orders} == {1}

@@ -38,7 +38,7 @@ class TlsServer:
     :ivar port: where it talks TLS. Its certificate is for ``localhost`` alone.
     """
 
-    def __init__(self, start: OwnEnsemble, authority: Authority, client_certificates: str) -> None:
+    def __init__(self, start: OwnEnsemble, authority: Authority, client_certificates: str, **more: str) -> None:
         (self.port,) = choose_free_ports(1)
         settings = {
             "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
@@ -53,6 +53,7 @@ class TlsServer:
             "ssl.protocol": "TLSv1.3",
             "ssl.enabledProtocols": "TLSv1.3,TLSv1.2",
             "ssl.ciphersuites": CIPHER_SUITES,
+            **more,
         }
         self.ensemble = start(1, extra=settings)
 

@@ -55,8 +55,8 @@ async def told_to_resign() -> None:
     await reader.readline()
 
 
-async def stand(hosts: str, resource: str, name: str, session_timeout: float) -> None:
-    async with ZKClient(hosts, session_timeout=session_timeout) as zk:
+async def stand(hosts: str, resource: str, name: str, session_timeout: float, *, guardian: bool) -> None:
+    async with ZKClient(hosts, session_timeout=session_timeout, guardian=guardian) as zk:
         election = AsyncElection(zk, resource, name)
         reports = [asyncio.create_task(report_statuses(election)), asyncio.create_task(report_belief(zk, election))]
         try:
@@ -70,4 +70,5 @@ async def stand(hosts: str, resource: str, name: str, session_timeout: float) ->
 
 if __name__ == "__main__":
     logging.getLogger("golea_async").setLevel(logging.ERROR)  # what it would warn of, the statuses say too
-    asyncio.run(stand(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])))
+    hosts, resource, name, session_timeout, guardian = sys.argv[1:]
+    asyncio.run(stand(hosts, resource, name, float(session_timeout), guardian=guardian == "guardian"))

@@ -1,0 +1,338 @@
+"""The guardian: a small process that closes the ZooKeeper sessions of a program that has died.
+
+It is a script of its own, on the standard library alone, which a program starts beside itself. With the same code
+:mod:`golea_async.guardian` guards programs as their parent.
+
+Theory of operation
+===================
+
+- **Proof of death is the program's pidfd, and nothing else.** The program hands over a pidfd of itself, so that no
+  reused process id can be meant. It becomes readable when the last thread of the program has ended. A program that is
+  stopped, traced, blocked or writing a core dump is not dead. The end of the socket is no proof: a program may close
+  its descriptors, or exec.
+- **It is read twice, 1 ms apart**: while a thread other than the first one execs, the first one ends.
+- **The guardian never prolongs a session.** A ConnectRequest touches the session. So it asks for a timeout of 1 ms,
+  which ZooKeeper raises to its least one, and none is sent later than half a session timeout after the death. While
+  the program lives the guardian looks at the pidfd every eighth of the session timeout: so it knows of a death that it
+  has slept through when that was at the earliest.
+- **The guardian connects only when the program is dead.** Until then it waits in ``poll``.
+- **What it knows may be old, and does no harm**: whatever sessions a program had, all of them are over when it is dead.
+- Messages count only from the process that the kernel names as their sender: a forked child is another one.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+
+TYPE_CHECKING = False  # as `typing` has it, without its weight
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from typing import Any
+
+MESSAGE_SIZE = 200_000
+GUARD_VARIABLE = "GOLEA_GUARD"  # "descriptor:inode" of the socket on which `golea guard` is asked to guard a program
+CONFIRMATION = 0.001
+SIGTERM_GRACE = 1.0
+
+_INT, _CREDENTIALS, _LENGTH = array.array("i").itemsize, struct.Struct("3i"), struct.Struct("!i")
+_ANCILLARY_SIZE = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(2 * _INT)
+# A server matches a commit with a request by (session, number) alone: a write of the program's may still be under way.
+_CLOSE_XID, _CLOSE, _AUTH_XID, _AUTH, _AUTH_REQUIRED = 2**31 - 1, -11, -4, 100, -124
+
+
+def now() -> float:
+    """Return seconds of a clock that goes on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Program:
+    """A program that is guarded: who it is, where it gives its orders, and its sessions by the names it gave them."""
+
+    def __init__(self, pid: int, pidfd: int, orders: socket.socket) -> None:
+        self.pid: int = pid
+        self.pidfd: int = pidfd
+        self.orders: socket.socket | None = orders
+        self.sessions: dict[str, dict[str, Any]] = {}
+        self.seen_alive_at: float = now()
+        self.is_over_at: float = float("inf")  # whatever happens
+        orders.setblocking(False)
+
+    def is_dead(self) -> bool:
+        """Return whether the whole program has ended: its pidfd has to say so twice."""
+        asked_at = now()
+        if self._has_ended():
+            time.sleep(CONFIRMATION)
+            if self._has_ended():
+                return True
+        self.seen_alive_at = asked_at
+        return False
+
+    def _has_ended(self) -> bool:
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def take_orders(self) -> None:
+        """Read and obey every order that has come."""
+        while self.orders is not None:
+            try:
+                data, sender, descriptors = receive(self.orders)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, sender, descriptors = b"", 0, []
+            for descriptor in descriptors:  # nobody of ours sends one
+                os.close(descriptor)
+            if not data:
+                # A program that goes on with its sessions has started another guardian; else they end by themselves.
+                self.orders.close()
+                self.orders = None
+                self.is_over_at = min(self.is_over_at, now() + 1 + max(self.timeouts(), default=0))
+            elif sender == self.pid:
+                self._obey(json.loads(data))
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        if "session" in order:
+            self.sessions[order["name"]] = order
+            self._prepare_tls(order)
+        elif "forget" in order:
+            self.sessions.pop(order["forget"], None)
+        elif "end" in order:
+            self.is_over_at = 0
+        else:
+            self._say({"hello": os.getpid()})
+
+    def _prepare_tls(self, session: dict[str, Any]) -> None:
+        """Read the certificates while the program lives: later there may be no time, and nobody to tell of an error."""
+        if session["tls"] is not None:
+            try:
+                session["context"] = tls_context(*session["tls"])
+            except (OSError, ValueError) as error:
+                session["context"] = None
+                self._say({"problem": f"the guardian cannot use TLSFiles: {error}"})
+
+    def _say(self, what: dict[str, Any]) -> None:
+        if self.orders is not None:
+            with contextlib.suppress(OSError):  # nobody reads it: the program is ending
+                self.orders.send(json.dumps(what).encode(), socket.MSG_NOSIGNAL)
+
+    def timeouts(self) -> list[float]:
+        """Return the session timeouts."""
+        return [session["timeout"] for session in self.sessions.values()]
+
+
+class Guardian:
+    """Guards programs.
+
+    :ivar closing: process ids of the children that close sessions.
+    """
+
+    def __init__(self, *programs: Program) -> None:
+        self.programs: list[Program] = list(programs)
+        self.closing: set[int] = set()
+
+    def watch(self, *others: int, limit: float = 60.0) -> None:
+        """Wait until something happens to a program or to ``others``, and do what is to be done for programs."""
+        poll = select.poll()
+        for program in self.programs:
+            poll.register(program.pidfd, select.POLLIN)
+            if program.orders is not None:
+                poll.register(program.orders, select.POLLIN)
+            limit = min(limit, max(program.is_over_at - now(), 0.01), *(each / 8 for each in program.timeouts()))
+        for descriptor in others:
+            poll.register(descriptor, select.POLLIN)
+        poll.poll(1000 * limit)
+        for program in list(self.programs):
+            is_dead = program.is_dead()
+            program.take_orders()  # what it said before it died counts
+            if is_dead or now() >= program.is_over_at:
+                self.programs.remove(program)
+                os.close(program.pidfd)
+            if is_dead:
+                for session in program.sessions.values():
+                    self._close(session, program.seen_alive_at)
+
+    def _close(self, session: dict[str, Any], died_at: float) -> None:
+        """Close a session in a child process: a server that does not answer holds up one session and no other."""
+        with contextlib.suppress(OSError):  # no process to be had: the session ends by itself
+            child = os.fork()
+            if child:
+                self.closing.add(child)
+                return
+            try:
+                close_session(session, died_at)
+            finally:
+                os._exit(0)
+
+
+def receive(orders: socket.socket) -> tuple[bytes, int, list[int]]:
+    """Return a message, its sender's process id (0: unknown), and the descriptors that came with it.
+
+    :raises OSError: when there is none.
+    """
+    data, ancillary, _, _ = orders.recvmsg(MESSAGE_SIZE, _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC)
+    sender, descriptors = 0, array.array("i")
+    for _, kind, content in ancillary:
+        if kind == socket.SCM_CREDENTIALS:
+            sender = _CREDENTIALS.unpack(content)[0]
+        elif kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) - len(content) % _INT])
+    return data, sender, list(descriptors)
+
+
+def tls_context(ca: str, certificate: str | None, key: str | None) -> Any:
+    """Return an ``ssl.SSLContext`` made of files.
+
+    :raises OSError: when a file cannot be read or used.
+    :raises ValueError: when the key has a passphrase.
+    """
+    import ssl  # noqa: PLC0415  # 4 MB, which only TLS needs
+
+    def passphrase() -> str:
+        raise ValueError(f"the key in {key or certificate} has a passphrase: give one without")
+
+    context = ssl.create_default_context(cafile=ca)
+    if certificate is not None:
+        context.load_cert_chain(certificate, key, passphrase)
+    return context
+
+
+def keep_secrets() -> None:
+    """Have no core file with what is known here: passwords of sessions, and credentials."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError), open("/proc/self/coredump_filter", "w") as kinds_of_memory:  # noqa: PTH123
+        kinds_of_memory.write("0")
+
+
+# ------------------------------------------------------------------ closing a session
+
+
+def close_session(session: dict[str, Any], died_at: float) -> None:
+    """Close the session of a dead program: ask each server once, until one has an answer that is final."""
+    signal.set_wakeup_fd(-1)  # a parent's signals are not this one's
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1) if now() > died_at + SIGTERM_GRACE else None)
+    signal.alarm(int(session["timeout"]) + 3)  # also where a name server hangs
+    time.sleep(session["delay"])  # from now on: `died_at` is when the death was at the earliest
+    for family, address, hostname in addresses(session["servers"]):
+        limit = seconds_for_a_try(session["timeout"], died_at, now())
+        if limit <= 0:
+            return
+        with contextlib.suppress(OSError, EOFError, ValueError, struct.error):  # then the next one
+            if ask_to_close(session, family, address, hostname, now() + limit):
+                return
+
+
+def seconds_for_a_try(timeout: float, died_at: float, at: float) -> float:
+    """Return how long a server may take; 0 or less when it is too late for another ConnectRequest."""
+    return min(max(timeout / 8, 0.2), 2.0, died_at + timeout / 2 - at)
+
+
+def addresses(servers: list[tuple[str, int, str]]) -> Iterator[tuple[int, Any, str]]:
+    """Yield each server's addresses, none twice; a name is looked up when all before it have been tried."""
+    seen = set()
+    for name, port, hostname in servers:
+        with contextlib.suppress(OSError, UnicodeError):
+            for family, _, _, _, address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM):
+                if address not in seen:
+                    seen.add(address)
+                    yield family, address, hostname
+
+
+def ask_to_close(session: dict[str, Any], family: int, address: Any, hostname: str, deadline: float) -> bool:
+    """Ask one server; return whether asking others is of no use.
+
+    :raises OSError: it has not answered in time, or not at all.
+    """
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.settimeout(deadline - now())
+        connection.connect(address)
+        if session["tls"] is not None:  # with TLS where the program talked with TLS, and never without
+            connection = session["context"].wrap_socket(connection, server_hostname=hostname)  # noqa: PLW2901
+        with connection:
+            talk, answer = conversation(session), None
+            while True:
+                try:
+                    request = talk.send(answer)
+                except StopIteration as done:
+                    return bool(done.value)
+                connection.settimeout(max(deadline - now(), 0.001))
+                connection.sendall(request)
+                (length,) = _LENGTH.unpack(read_exactly(connection, 4, deadline))
+                answer = read_exactly(connection, length, deadline)
+
+
+def conversation(session: dict[str, Any]) -> Generator[bytes, Any, bool]:
+    """Take up a session and close it: yield what is to be sent, each time for one frame of the server's.
+
+    :returns: whether other servers would answer the same.
+    """
+    password = bytes.fromhex(session["password"])
+    # Protocol 0, last zxid 0 (any server will do), 1 ms, the session, not read-only.
+    reply = yield framed(struct.pack("!iqiqi", 0, 0, 1, session["session"], len(password)) + password + b"\0")
+    if struct.unpack_from("!i", reply, 4)[0] <= 0:
+        return True  # the session is over
+    requests = b""
+    for scheme, credential in session["auth"]:  # with enforced authentication a server takes nothing else before them
+        secret, kind = bytes.fromhex(credential), scheme.encode()
+        head = struct.pack("!iiii", _AUTH_XID, _AUTH, 0, len(kind)) + kind
+        requests += framed(head + struct.pack("!i", len(secret)) + secret)
+    requests += framed(struct.pack("!ii", _CLOSE_XID, _CLOSE))
+    while True:
+        xid, _, error = struct.unpack_from("!iqi", (yield requests))
+        if xid == _CLOSE_XID:
+            return error in (0, _AUTH_REQUIRED)
+        if xid == _AUTH_XID and error:
+            return True
+        requests = b""
+
+
+def framed(content: bytes) -> bytes:
+    """Return a frame of the wire protocol."""
+    return _LENGTH.pack(len(content)) + content
+
+
+def read_exactly(connection: socket.socket, length: int, deadline: float) -> bytes:
+    """Read so many bytes.
+
+    :raises OSError: they do not come in time.
+    :raises EOFError: they do not come at all.
+    """
+    content = b""
+    while len(content) < length:
+        connection.settimeout(max(deadline - now(), 0.001))
+        part = connection.recv(length - len(content))
+        if not part:
+            raise EOFError
+        content += part
+    return content
+
+
+# ------------------------------------------------------------------ beside a program
+
+
+def guard_from_beside(pid: int, pidfd: int, orders: int) -> None:
+    """Guard the program that has started this, until it asks for the end or is dead."""
+    if os.fork():
+        os._exit(0)  # the program waits for this one, and has no zombie later
+    keep_secrets()
+    # SIGTERM, too: a service manager asks all processes at once to end, and this one ends with the program.
+    for name in ("SIGINT", "SIGHUP", "SIGTERM"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # else as in the program's thread
+    guardian = Guardian(Program(pid, pidfd, socket.socket(fileno=orders)))
+    while guardian.programs:
+        guardian.watch()
+
+
+if __name__ == "__main__":
+    guard_from_beside(*map(int, sys.argv[1:]))

@@ -1,0 +1,203 @@
+"""``golea create``, ``end``, ``delete`` and ``depose``: each says what it is going to do, and asks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from golea_async import ZKClient, create_election, delete_election, depose, end_election
+
+from .exits import Exit, Problem
+from .options import Json, Resource, Yes, ZooKeeperOptions
+from .output import printable, remark, say, say_json
+from .session import connected, run_async
+from .snapshot import Snapshot, State, take_snapshot
+
+_DEFAULTS = ZooKeeperOptions()
+_NAMED = 10
+
+ForceAfter = Annotated[
+    float | None,
+    Parameter(
+        help="Seconds after which candidates that are left are deleted, 0: at once. Then two may lead: one that is cut "
+        "off believes for what is left of its lease. Without it: wait for as long as it takes."
+    ),
+]
+
+
+def create(
+    resource: Resource, /, *, yes: Yes = False, json: Json = False, zookeeper: ZooKeeperOptions = _DEFAULTS
+) -> int:
+    """Make the election node, and its parents where they are missing; already there is fine.
+
+    It takes nothing from anybody, so it does not ask; `--yes` is taken as elsewhere.
+
+    Example: `golea create /my-service/scheduler`
+
+    Exit code: 0 it is there, 73 it is being ended, 77 not authorized, 69 no ZooKeeper.
+    """
+    del yes
+
+    async def work() -> int:
+        async with connected(zookeeper) as zk:
+            before = await take_snapshot(zk, resource)
+            await create_election(zk, resource)
+        was_there = before.state is not State.NO_ELECTION
+        _done(f"{resource} {'was there already' if was_there else 'is made'}", json, created=not was_there)
+        return Exit.DONE
+
+    return run_async(work)
+
+
+def end(
+    resource: Resource,
+    /,
+    *,
+    force_after: ForceAfter = None,
+    yes: Yes = False,
+    json: Json = False,
+    zookeeper: ZooKeeperOptions = _DEFAULTS,
+) -> int:
+    """End an election for everybody; its node stays, and can be used again.
+
+    Every candidate is told, stops its work and leaves by itself; it returns when the last one has.
+
+    Example: `golea end /my-service/scheduler --yes`
+
+    Exit code: 0 ended, 1 you said no, 65 persistent candidates, 66 no election, 69 no ZooKeeper.
+    """
+
+    async def ending(zk: ZKClient) -> None:
+        await end_election(zk, resource, force_after=force_after)
+
+    what = "ends it for everybody: each candidate stops its work and leaves. The election node stays"
+    return _asked(resource, what, "is ended", ending, yes=yes, json=json, zookeeper=zookeeper)
+
+
+def delete(
+    resource: Resource,
+    /,
+    *,
+    force_after: ForceAfter = None,
+    yes: Yes = False,
+    json: Json = False,
+    zookeeper: ZooKeeperOptions = _DEFAULTS,
+) -> int:
+    """End an election for everybody, and delete its node; missing is fine.
+
+    Every candidate is told, stops its work and leaves by itself; it returns when the last one has.
+
+    Example: `golea delete /my-service/scheduler --yes`
+
+    Exit code: 0 deleted, 1 you said no, 65 foreign children, 69 no ZooKeeper.
+    """
+
+    async def deleting(zk: ZKClient) -> None:
+        await delete_election(zk, resource, force_after=force_after)
+
+    what = "ends it for everybody: each candidate stops its work and leaves. Then the election node is deleted"
+    return _asked(resource, what, "is deleted", deleting, yes=yes, json=json, zookeeper=zookeeper, may_be_missing=True)
+
+
+def depose_candidate(
+    candidate: Annotated[str, Parameter(help="Path of the candidate, such as /my-service/scheduler/le_0000000012.")],
+    /,
+    *,
+    yes: Yes = False,
+    json: Json = False,
+    zookeeper: ZooKeeperOptions = _DEFAULTS,
+) -> int:
+    """Delete one candidate's znode: it is told, which is final for it.
+
+    Its follower leads at once, so two may lead until the deposed one has heard, and while its work stops: for up to
+    5/6 of its session timeout when it is cut off.
+
+    Example: `golea depose /my-service/scheduler/le_0000000012 --yes`
+
+    Exit code: 0 it is gone, 1 you said no, 66 no such election or candidate, 69 no ZooKeeper.
+    """
+    resource = candidate.rpartition("/")[0] or candidate
+
+    async def deposing(zk: ZKClient) -> None:
+        await depose(zk, candidate, force=True)
+
+    what = "deletes its znode. Who is behind it leads at once, while the work of the deposed one may still be stopping"
+    return _asked(resource, what, "is deposed", deposing, yes=yes, json=json, zookeeper=zookeeper, candidate=candidate)
+
+
+def _asked(
+    resource: str,
+    what: str,
+    outcome: str,
+    work: Callable[[ZKClient], Awaitable[None]],
+    *,
+    yes: bool,
+    json: bool,
+    zookeeper: ZooKeeperOptions,
+    candidate: str | None = None,
+    may_be_missing: bool = False,
+) -> int:
+    """Say what is to be done to whom, ask, do it, and say that it is done."""
+
+    async def asked() -> int:
+        async with connected(zookeeper) as zk:
+            snapshot = await take_snapshot(zk, resource)
+            if snapshot.state is State.NO_ELECTION and not may_be_missing:
+                raise Problem(f"there is no election {resource}", Exit.NOT_FOUND)
+            if candidate is not None and candidate not in {each.id for each in snapshot.candidates}:
+                text = f"there is no candidate {candidate}. Who stands: golea status {resource}"
+                raise Problem(text, Exit.NOT_FOUND)
+            if snapshot.state is not State.NO_ELECTION:
+                await _confirm(f"{candidate or resource}: this {what}.", _who(snapshot, candidate), yes=yes)
+            await work(zk)
+        _done(f"{candidate or resource} {outcome}", json, resource=resource, outcome=outcome.removeprefix("is "))
+        return Exit.DONE
+
+    return run_async(asked)
+
+
+def _who(snapshot: Snapshot, candidate: str | None) -> str:
+    meant = [each for each in snapshot.candidates if candidate in (None, each.id)]
+    names = [f"{each.name} ({'leader' if each is snapshot.leader else 'follower'})" for each in meant[:_NAMED]]
+    if len(meant) > _NAMED:
+        names.append(f"and {len(meant) - _NAMED} more")
+    return f"Concerned: {', '.join(names)}." if names else "Nobody stands."
+
+
+async def _confirm(what: str, who: str, *, yes: bool) -> None:
+    """Say what is to be done; go on if that is wanted.
+
+    :raises Problem: it is not.
+    """
+    remark(what)
+    remark(who)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Problem("nothing was done: there is no terminal to ask. To do it: --yes", Exit.USAGE)
+    sys.stderr.write("Do it? [y/N] ")
+    sys.stderr.flush()
+    if (await _line()).strip().lower() not in {"y", "yes"}:
+        raise Problem("nothing was done", Exit.NO)
+
+
+async def _line() -> str:
+    """Read a line of the terminal; Ctrl-C goes on working meanwhile."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return sys.stdin.readline()
+
+
+def _done(text: str, json: bool, **values: Any) -> None:
+    if json:
+        say_json(values)
+    else:
+        say(printable(text))

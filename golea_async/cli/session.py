@@ -1,0 +1,172 @@
+"""A client for the length of a command, and what a command says when ZooKeeper, or the user, does not go along."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+from aiozk import exc
+
+from golea_async import (
+    CandidateDeletedError,
+    ElectionError,
+    ElectionNotFoundError,
+    ElectionOverError,
+    NotAuthorizedError,
+    ZKClient,
+)
+from golea_async.client import AuthenticationError
+
+from .exits import Exit, Problem
+from .options import ZooKeeperOptions
+from .output import printable, remark
+
+SESSION_TIMEOUT = 10.0
+FIRST_WORD = 2.5
+"""Seconds after which a command says what it waits for."""
+PATIENCE = 10.0
+"""Seconds after which a command that asks one question gives up."""
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_async(work: Callable[[], Awaitable[int]]) -> int:
+    """Run a command; return its exit code. Ctrl-C and SIGTERM cancel it; a second one ends it at once."""
+    configure_logging()
+    return asyncio.run(_until_signalled(work))
+
+
+async def _until_signalled(work: Callable[[], Awaitable[int]]) -> int:
+    task, loop, received = asyncio.ensure_future(work()), asyncio.get_running_loop(), list[int]()
+
+    def stop(number: int) -> None:
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+        task.cancel()
+
+    for number in _STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has it ignored
+            loop.add_signal_handler(number, stop, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        return 128 + received[0]
+
+
+def configure_logging() -> None:
+    """Have what the library warns of said as a command says it."""
+
+    class Remarks(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            remark(record.getMessage())
+
+    logger = logging.getLogger("golea_async")
+    logger.addHandler(Remarks())
+    logger.propagate = False
+    logger.setLevel(os.environ.get("GOLEA_LOG", "WARNING").upper())
+    logging.getLogger("aiozk").setLevel(logging.CRITICAL)
+
+
+@asynccontextmanager
+async def connected(
+    options: ZooKeeperOptions,
+    *,
+    patience: float | None = PATIENCE,
+    session_timeout: float = SESSION_TIMEOUT,
+    guardian: bool = False,
+) -> AsyncIterator[ZKClient]:
+    """Enter with a client that is connected, and turn what can go wrong into problems with an exit code.
+
+    :param patience: seconds after which it gives up, unless ``--timeout`` says else; None: never.
+    :raises Problem: with what happened.
+    """
+    limit = (options.timeout or None) if options.timeout is not None else patience
+    arguments = options.client_arguments(session_timeout, guardian=guardian)
+    with explained():
+        client = await _started(arguments, limit)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+async def _started(arguments: dict[str, Any], limit: float | None) -> ZKClient:
+    """Return a client that is connected; say within 3 seconds why that takes so long."""
+    hosts = printable(arguments["servers"])
+    first = FIRST_WORD if limit is None else min(FIRST_WORD, limit)
+    client = ZKClient(**arguments)
+    try:
+        async with asyncio.timeout(first):
+            await client.start()
+        return client
+    except TimeoutError as error:
+        state = _what_became_of_the_hosts(error) or f"no ZooKeeper server answers at {hosts}"
+    if limit is not None and limit <= first:
+        raise _unreachable(state, limit)
+    ending = "until it does" if limit is None else f"until {limit:g} s are over (--timeout)"
+    remark(f"{state}; trying {ending}")
+    client = ZKClient(**arguments)
+    try:
+        async with asyncio.timeout(None if limit is None else limit - first):
+            await client.start()
+    except TimeoutError as error:
+        raise _unreachable(_what_became_of_the_hosts(error) or state, limit) from None
+    return client
+
+
+def _unreachable(state: str, limit: float | None) -> Problem:
+    return Problem(
+        f"{state}. Gave up after {limit:g} s.\nIs that the right address (--hosts, GOLEA_HOSTS)? See: golea doctor",
+        Exit.UNREACHABLE,
+    )
+
+
+def _what_became_of_the_hosts(error: BaseException | None) -> str | None:
+    """Return the client's note on the end of its wait: what became of each host."""
+    while error is not None:
+        for note in getattr(error, "__notes__", ()):
+            return str(note)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+class explained:  # noqa: N801  # a context manager, used as a function
+    """Turn the errors of the library into problems."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, (Problem, BrokenPipeError)):
+            _raise_problem(error)
+
+
+def _raise_problem(error: Exception) -> NoReturn:
+    match error:
+        case ElectionNotFoundError():
+            text = f"there is no election {error.resource}. To make it: golea create {error.resource}"
+            raise Problem(text, Exit.NOT_FOUND) from None
+        case ElectionOverError():
+            text = f"{error}.\nWho is left: golea status {error.resource}. To finish it: golea end {error.resource}"
+            raise Problem(text, Exit.OVER) from None
+        case NotAuthorizedError():
+            raise Problem(f"{error}.\nCredentials: --auth-file, GOLEA_AUTH. See: golea doctor", Exit.REFUSED) from None
+        case AuthenticationError() | ssl.SSLError():
+            raise Problem(f"{error}.\nSee the options --auth-file and --tls-ca", Exit.REFUSED) from None
+        case CandidateDeletedError() | ElectionError():
+            raise Problem(str(error), Exit.UNFIT) from None
+        case ValueError():
+            raise Problem(str(error), Exit.USAGE) from None
+        case exc.NoAuth():
+            raise Problem("ZooKeeper says: not authorized. Credentials: --auth-file", Exit.REFUSED) from None
+        case exc.ZKError():
+            raise Problem(f"ZooKeeper: {str(error) or type(error).__name__}", Exit.UNFIT) from None
+    raise error

@@ -1,0 +1,91 @@
+"""How slow ZooKeeper's answers may be, and how long they may stall, before that costs the lead or a connection.
+
+    python -m tests.benchmarks.slow_quorum          # half a minute
+
+Each row is one client with one candidate, all at the same time, on a ZooKeeper in memory. docs/lease.md derives the
+limits, and has the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from golea_async import AsyncElection, ZKClient, create_election
+from golea_async.testing import MemoryZooKeeper
+
+T = 4.0
+ROUNDS = 6
+LATENCIES = (0.05, 0.10, 0.15, 0.18, 0.20, 0.21, 0.22, 0.25)
+STALLS = (0.10, 0.20, 0.25, 0.30, 0.33, 0.36, 0.40)
+
+
+@dataclass
+class Row:
+    share: float
+    led: int = 0
+    looks: int = 0
+    losses: int = 0
+    connections: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.share:6.2f} T {100 * self.led / self.looks:9.1f} % {self.losses:8} {self.connections - 1:12}"
+
+
+async def slow(zookeeper: MemoryZooKeeper, zk: ZKClient, share: float, ends: asyncio.Event) -> None:
+    with zookeeper.delay(share * T, zk.session.session_id):
+        await ends.wait()
+
+
+async def stalling(zookeeper: MemoryZooKeeper, zk: ZKClient, share: float, ends: asyncio.Event) -> None:
+    """Once in 1.5 T, so that each stall meets the rhythm of the keep-alives elsewhere."""
+    while not ends.is_set():
+        with zookeeper.cut(zk.session.session_id, requests=False):
+            await asyncio.sleep(share * T)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout((1.47 - share) * T):
+                await ends.wait()
+
+
+async def measure(
+    zookeeper: MemoryZooKeeper,
+    share: float,
+    trouble: Callable[[MemoryZooKeeper, ZKClient, float, asyncio.Event], Awaitable[None]],
+) -> Row:
+    row, resource, ends = Row(share), f"/{trouble.__name__}-{share:g}", asyncio.Event()
+    async with ZKClient(zookeeper.hosts, session_timeout=T) as zk:
+        await create_election(zk, resource)
+        async with AsyncElection(zk, resource) as election:
+            await election.wait_for_leadership()
+            await asyncio.sleep(2 * T)
+            troubling = asyncio.ensure_future(trouble(zookeeper, zk, share, ends))
+            connections, was_leader, began = set(), True, time.monotonic()
+            while time.monotonic() - began < ROUNDS * T:
+                is_leader = election.is_leader
+                row.looks += 1
+                row.led += is_leader
+                row.losses += was_leader and not is_leader
+                was_leader = is_leader
+                connections.add(zk.session.conn)
+                await asyncio.sleep(0.01)
+            row.connections = len(connections)
+            ends.set()
+            await troubling
+    return row
+
+
+async def main() -> None:
+    with MemoryZooKeeper(servers=3, tick=0.5) as zookeeper:
+        measuring = [measure(zookeeper, share, slow) for share in LATENCIES]
+        measuring += [measure(zookeeper, share, stalling) for share in STALLS]
+        rows = await asyncio.gather(*measuring)
+    for what, some in (("answers take", rows[: len(LATENCIES)]), ("answers stall for", rows[len(LATENCIES) :])):
+        print(f"T = {T:g} s; {what}\n   share      leads   losses   reconnects, in {ROUNDS} T")
+        print("\n".join(map(str, some)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,142 @@
+"""`golea run`: what it passes on, what it exits with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from golea_async import AsyncElection, ZKClient, end_election
+from golea_async.cli.exits import Exit
+from golea_async.testing import Ensemble, MemoryZooKeeper
+from tests.support.command import ask, golea
+
+BEATING = Path(__file__).parents[1] / "support" / "beating.py"
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["true"], 0),
+        (["sh", "-c", "exit 7"], 7),
+        (["sh", "-c", "kill -9 $$"], 128 + signal.SIGKILL),
+        (["nosuch-command"], Exit.NO_COMMAND),
+        (["/etc/passwd"], Exit.NOT_EXECUTABLE),
+    ],
+)
+async def test_the_commands_exit_code_is_golea_s(
+    memory: MemoryZooKeeper, client: ZKClient, election: str, command: list[str], code: int
+) -> None:
+    assert (await ask(memory.hosts, "run", election, "--", *command))[0] == code
+    assert await client.get_children(election) == []
+
+
+async def test_the_environment_says_what_it_leads(memory: MemoryZooKeeper, election: str) -> None:
+    show = "import json,os,sys; json.dump({k: v for k, v in os.environ.items() if k.startswith('GOLEA')}, sys.stdout)"
+    code, out, err = await ask(
+        memory.hosts, "run", election, "--name", "ada", "--json", "--", sys.executable, "-c", show
+    )
+    assert code == 0, err
+    (leads,) = [event for line in err.splitlines() if (event := json.loads(line))["event"] == "leads"]
+    assert json.loads(out) == {
+        "GOLEA_HOSTS": memory.hosts,
+        "GOLEA_RESOURCE": election,
+        "GOLEA_CANDIDATE_ID": leads["candidate_id"],
+        "GOLEA_FENCING_TOKEN": str(leads["fencing_token"]),
+    }
+
+
+async def test_no_election_and_a_longer_session_than_is_granted(memory: MemoryZooKeeper, election: str) -> None:
+    code, _, err = await ask(memory.hosts, "run", f"{election}/none", "--", "true")
+    assert code == Exit.NOT_FOUND
+    assert f"golea create {election}/none" in err
+    code, _, err = await ask(memory.hosts, "run", election, "--session-timeout", "60", "--", "true")
+    assert (code, "session timeout of 40 s, not 60 s" in err) == (0, True)
+    code, _, err = await ask(memory.hosts, "run", election, "--session-timeout", "60", "--grace", "8", "--", "true")
+    assert (code, "at most 6.66667 s" in err) == (Exit.USAGE, True)
+
+
+async def test_who_does_not_lead_in_time_gives_up(memory: MemoryZooKeeper, leader: AsyncElection) -> None:
+    code, _, err = await ask(memory.hosts, "run", leader.resource, "--wait", "1", "--", "true")
+    assert code == Exit.GAVE_UP
+    assert "--wait" in err
+
+
+async def test_signals_are_passed_on(memory: MemoryZooKeeper, election: str) -> None:
+    shell = "trap 'echo USR1' USR1; trap 'echo TERM; exit 3' TERM; echo runs; while :; do sleep 0.05; done"
+    async with golea(memory.hosts, "run", election, "--", "sh", "-c", shell, stdout=subprocess.PIPE) as command:
+        out = command.process.stdout
+        assert out is not None
+        for number, line in [(0, b"runs\n"), (signal.SIGUSR1, b"USR1\n"), (signal.SIGTERM, b"TERM\n")]:
+            os.kill(command.pid, number)
+            assert await asyncio.wait_for(out.readline(), 30) == line
+        assert await command.ends() == 3
+
+
+async def test_a_signal_while_it_follows_ends_it(
+    memory: MemoryZooKeeper, client: ZKClient, leader: AsyncElection
+) -> None:
+    async with golea(memory.hosts, "run", leader.resource, "--", "true") as command:
+        await command.says("follows")
+        os.kill(command.pid, signal.SIGTERM)
+        assert await command.ends() == Exit.SIGNALLED + signal.SIGTERM
+    assert await client.get_children(leader.resource) == [str(leader.status.candidate_id).rpartition("/")[2]]
+
+
+async def test_it_runs_again_until_a_signal_ends_it(memory: MemoryZooKeeper, election: str, tmp_path: Path) -> None:
+    count = f"echo >> {tmp_path}/runs; test $(wc -l < {tmp_path}/runs) -lt 2 || {{ echo last; exec sleep 100; }}"
+    run = ("run", election, "--restart", "--", "sh", "-c", count)
+    async with golea(memory.hosts, *run, stdout=subprocess.PIPE) as command:
+        assert command.process.stdout is not None
+        assert await asyncio.wait_for(command.process.stdout.readline(), 30) == b"last\n"
+        os.kill(command.pid, signal.SIGTERM)
+        assert await command.ends() == Exit.SIGNALLED + signal.SIGTERM
+    assert any("--restart" in line for line in command.said)
+
+
+async def test_the_command_has_its_grace_when_the_election_is_ended(
+    memory: MemoryZooKeeper, client: ZKClient, election: str
+) -> None:
+    shell = "trap 'sleep 0.3; echo stopped; exit 0' TERM; echo runs; while :; do sleep 0.05; done"
+    async with golea(memory.hosts, "run", election, "--", "sh", "-c", shell, stdout=subprocess.PIPE) as command:
+        assert command.process.stdout is not None
+        assert await command.process.stdout.readline() == b"runs\n"
+        await end_election(client, election)
+        assert await command.process.stdout.readline() == b"stopped\n"
+        assert await command.ends() == Exit.OVER
+
+
+async def test_a_killed_supervisor_takes_everything_with_it(
+    memory: MemoryZooKeeper, client: ZKClient, election: str
+) -> None:
+    shell = "setsid sleep 1000 & echo $PPID; sleep 1000"
+    async with golea(memory.hosts, "run", election, "--", "sh", "-c", shell, stdout=subprocess.PIPE) as command:
+        assert command.process.stdout is not None
+        supervisor = int(await command.process.stdout.readline())
+        os.kill(supervisor, signal.SIGKILL)
+        assert await command.ends() == Exit.BUG
+        assert await command.process.stdout.read() == b""  # nobody holds the pipe any more
+    assert await client.get_children(election) == []
+
+
+async def test_a_frozen_supervisor_is_replaced_in_time(
+    memory: MemoryZooKeeper, client: ZKClient, election: str
+) -> None:
+    run = ("run", election, "--session-timeout", "4", "--", "sh", "-c", "echo $PPID; sleep 1000")
+    async with golea(memory.hosts, *run, stdout=subprocess.PIPE) as command:
+        assert command.process.stdout is not None
+        os.kill(int(await command.process.stdout.readline()), signal.SIGSTOP)
+        assert await command.ends() == Exit.BUG
+        assert await command.process.stdout.read() == b""
+    assert await client.get_children(election) == []
+
+
+async def test_guard_runs_a_program(real_ensemble: Ensemble) -> None:
+    code, out, _ = await ask(real_ensemble.hosts, "guard", "--", "sh", "-c", "echo guarded; exit 4")
+    assert (code, out) == (4, "guarded\n")

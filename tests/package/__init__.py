@@ -1,0 +1,1 @@
+"""What the built package is like in an environment of its own: `nox -s package`."""

@@ -1,0 +1,177 @@
+"""The pace of keep-alives, in moments that are made up: how many are sent, when a server is left."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golea_async._shared.lease import KEEP_ALIVE_SHARE, LEASE_SHARE, TOUCH_TRAVELS, Write, proven_touch, proves_from
+from golea_async._shared.pace import JITTER, SLOW_FACTOR, STALL_SHARE, STANDING_SHARE, UNDER_WAY, Pace
+from golea_async._zookeeper.acknowledgements import Acknowledgements
+
+T = 64.0
+STEP = T / 1024
+
+
+class Leader:
+    """One that leads: what it sends and when it is answered, each time ``latency(now)`` later, in order."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.pace.begin(0.0)
+        self.acknowledgements = Acknowledgements(T)
+        self.acknowledgements.record(0.0, 0.0)
+        self.succeeded = Acknowledgements(T)
+        self.succeeded.record(0.0, 0.0)
+        self.deadline = LEASE_SHARE * T
+        self.writes: list[float] = []
+        self.touches = 0
+        self.silent_at: float | None = None
+        self._answers: deque[tuple[float, float, bool]] = deque()
+        self._written_at = self._took = self._answered_at = 0.0
+
+    def step(self, now: float, latency: float) -> None:
+        while self._answers and self._answers[0][0] <= now:
+            self._read(*self._answers.popleft())
+        under_way = [sent_at for _, sent_at, is_write in self._answers if is_write]
+        last = self.pace.latest(self._written_at)
+        due = self.pace.write_due(
+            T,
+            leads=True,
+            last=last,
+            proves_from=proves_from(T, self.acknowledgements, last),
+            remaining=self.deadline - last if now < self.deadline else -math.inf,
+        )
+        if due <= now and len(under_way) < UNDER_WAY:
+            self.pace.sent(now)
+            self.writes.append(now)
+            self._send(now, latency, is_write=True)
+        took = max(self._took, now - under_way[0]) if under_way else self._took
+        if self.pace.touch_due(T, leads=True, last=self.pace.latest(self._written_at), took=took) <= now:
+            self.pace.touched(now)
+            self.touches += 1
+            self._send(now, latency, is_write=False)
+        if under_way and now >= self.pace.silent_from(T, under_way[0], self._answered_at):
+            self.silent_at = self.silent_at or now
+
+    def _send(self, now: float, latency: float, *, is_write: bool) -> None:
+        answered_at = max(now + latency, self._answers[-1][0] if self._answers else 0.0)
+        self._answers.append((answered_at, now, is_write))
+
+    def _read(self, answered_at: float, sent_at: float, is_write: bool) -> None:
+        self._answered_at = answered_at
+        if is_write:
+            self._took = answered_at - sent_at
+            self.pace.answered(self._took)
+            self._written_at = sent_at
+            write = Write(sent_at, self.succeeded.newest_acknowledged(sent_at))
+            self.succeeded.record(sent_at, answered_at)
+            touched_at = proven_touch(write, T, None, self.acknowledgements)
+            if touched_at is not None:
+                self.deadline = max(self.deadline, touched_at + LEASE_SHARE * T)
+        self.acknowledgements.record(sent_at, answered_at)
+
+
+def moments(begin: float, end: float) -> list[float]:
+    return [begin + number * STEP for number in range(round((end - begin) / STEP))]
+
+
+def least_remaining(leader: Leader, latency: float, begin: float, end: float) -> float:
+    """The least that was left of the lease, by the moment before each step."""
+    least = math.inf
+    for now in moments(begin, end):
+        leader.step(now, latency)
+        least = min(least, leader.deadline - now)
+    return least
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.05, 0.1, 0.125, 0.15, 0.18, 0.2])
+def test_answers_that_take_up_to_a_fifth_cost_no_lead_from_the_first_on(latency: float) -> None:
+    leader = Leader()
+    assert least_remaining(leader, 0.0, STEP, 2 * T) > T / 4
+    assert least_remaining(leader, 0.0, 2 * T, 4 * T) > (LEASE_SHARE - TOUCH_TRAVELS - KEEP_ALIVE_SHARE - 1 / 64) * T
+    assert least_remaining(leader, latency * T, 4 * T, 12 * T) > 0
+    assert leader.silent_at is None
+
+
+def test_a_stall_costs_no_lead_and_no_connection() -> None:
+    for phase in range(16):
+        leader = Leader()
+        begin = 4 * T + phase * T / 128
+        least_remaining(leader, 0.0, STEP, begin)
+        end = begin + STALL_SHARE * T
+        for now in moments(begin, end):
+            leader.step(now, end - now)
+            assert leader.deadline > now
+        assert least_remaining(leader, 0.0, end, end + 2 * T) > 0
+        assert leader.silent_at is None
+
+
+@given(st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0, 1.2)), min_size=1, max_size=8))
+@settings(max_examples=30, deadline=None)
+def test_there_are_never_more_than_eight_writes_in_a_timeout(times: list[tuple[float, float]]) -> None:
+    leader, now = Leader(), STEP
+    for length, latency in times:
+        least_remaining(leader, latency * T, now, now + length * T)
+        now += length * T
+    for first, ninth in zip(leader.writes, leader.writes[8:], strict=False):
+        assert ninth - first >= T - 1e-9
+    assert leader.touches <= 32 * now / T + 1
+
+
+def test_a_server_that_does_not_answer_is_left_later_by_some_and_by_none_before_a_stall_may_end() -> None:
+    left_at = []
+    for _ in range(100):
+        pace = Pace()
+        pace.answered(0.01)
+        left_at.append(pace.silent_from(T, 100.0, 90.0) - 100.0)
+    assert min(left_at) >= STALL_SHARE * T
+    assert max(left_at) <= STALL_SHARE * JITTER * T
+    assert len(set(left_at)) > 50
+
+
+def test_where_writes_take_long_one_is_waited_for_three_times_as_long() -> None:
+    pace = Pace()
+    for took in (0.1, 0.2 * T, 0.21 * T, 0.2 * T, 1.0):
+        pace.answered(took)
+    assert pace.silent_from(T, 100.0, 0.0) == pytest.approx(100.0 + SLOW_FACTOR * 0.2 * T)
+
+
+def test_while_others_are_answered_a_server_is_not_silent() -> None:
+    pace = Pace()
+    assert pace.silent_from(T, 100.0, 130.0) >= 130.0 + STALL_SHARE * T
+
+
+def test_a_server_is_left_once_in_a_timeout() -> None:
+    pace = Pace()
+    pace.moved(100.0)
+    assert pace.silent_from(T, 101.0, 0.0) == 100.0 + T
+
+
+def test_who_only_stands_tests_the_server_now_and_then_and_soon_enough_to_take_the_session_along() -> None:
+    pace = Pace()
+    pace.begin(10.0)
+    due = pace.write_due(T, leads=False, last=10.0, proves_from=math.inf, remaining=0.0)
+    assert due == 10.0 + STANDING_SHARE * T
+    assert STANDING_SHARE + STALL_SHARE * JITTER + 1 / 64 < 0.71
+
+
+def test_a_write_that_would_prove_nothing_new_is_put_off_while_the_lease_lasts() -> None:
+    pace = Pace()
+    pace.sent(100.0)
+    soon = 100.0 + KEEP_ALIVE_SHARE * T
+    late = 100.0 + TOUCH_TRAVELS * T
+    assert pace.write_due(T, leads=True, last=100.0, proves_from=late, remaining=T / 2) == late
+    assert pace.write_due(T, leads=True, last=100.0, proves_from=late, remaining=T / 4) == soon
+    assert pace.write_due(T, leads=True, last=100.0, proves_from=math.inf, remaining=T / 2) == soon
+
+
+def test_a_void_lease_is_renewed_as_soon_as_a_write_proves_something() -> None:
+    pace = Pace()
+    pace.sent(100.0)
+    assert pace.write_due(T, leads=True, last=100.0, proves_from=104.0, remaining=-math.inf) == 104.0
+    assert pace.write_due(T, leads=True, last=100.0, proves_from=100.0, remaining=-math.inf) == 100.0 + T / 32

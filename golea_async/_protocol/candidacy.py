@@ -42,7 +42,10 @@ from .standing import (
     Wait,
     decide,
 )
-from .steps import ConnectionLostError, ask, next_event
+from .steps import ConnectionLostError, ask, next_event, pause
+
+QUIET = 0.05
+"""Seconds without news after which a candidate watches for operators' requests: one that comes and goes never does."""
 
 _logger = logging.getLogger("golea_async.election")
 
@@ -244,7 +247,11 @@ async def next_view(me: Candidate) -> None:
     """Watch what the decision did not need to be watched, and wait for news, or read what an operator asks."""
     view, me.tries = me.view, 0
     if view.unwatched:
-        await ask(behind=me.watching(view.own, view.done, view.before, view.request))  # goes on at once
+        await ask(behind=me.watching(view.own, view.done, view.before))  # goes on at once
+    if view.is_request_unwatched:
+        if not await pause(QUIET):
+            return
+        await ask(behind=me.watching(view.request))
     if view.has_unread_request:
         await read_request(me)
     else:

@@ -173,8 +173,12 @@ class View:
     @property
     def unwatched(self) -> bool:
         """Whether a znode that decides has no watch."""
-        deciding = (self.own, self.done, self.before, self.request)
-        return any(each is not None and each.watch is Watch.NONE for each in deciding)
+        return any(each is not None and each.watch is Watch.NONE for each in (self.own, self.done, self.before))
+
+    @property
+    def is_request_unwatched(self) -> bool:
+        """Whether nothing would tell that an operator asks for something."""
+        return self.request is not None and self.request.watch is Watch.NONE
 
     @property
     def has_unread_request(self) -> bool:

@@ -41,6 +41,8 @@ async def hand_overs(ensemble: Ensemble, candidates: int) -> tuple[Counter[int],
             await soon(election.start())
         # All have looked at the parent, all but the first at the one before; behind the decision each watches its own.
         await eventually(lambda: proxy.requests[OpCode.GET_DATA] == 3 * candidates - 1)
+        # `DONE`, and when it is quiet `step_down`.
+        await eventually(lambda: proxy.requests[OpCode.EXISTS] == 2 * candidates)
         before, events = proxy.requests.copy(), proxy.events
         for leader, heir in pairwise(elections[: HAND_OVERS + 1]):
             await leader.resign()

@@ -280,6 +280,6 @@ def measure(zk: aiozk.ZKClient, ensemble: Ensemble, resource: str) -> tuple[list
 async def settled(zk: aiozk.ZKClient, ensemble: Ensemble, resource: str) -> None:
     """Return when both candidates have taken their place again."""
     async with asyncio.timeout(30):
-        while len(server_watches(ensemble.servers[0], resource)) < 4:
+        while len(server_watches(ensemble.servers[0], resource)) < 5:
             await zk.get("/")
         await zk.get("/")

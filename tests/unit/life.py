@@ -16,7 +16,7 @@ from aiozk import exc, protocol
 
 from golea_async import Role, Status
 from golea_async._protocol.appeal import Appeal
-from golea_async._protocol.candidacy import live
+from golea_async._protocol.candidacy import QUIET, live
 from golea_async._protocol.candidate import Candidate
 from golea_async._protocol.claims import ClientClaims
 from golea_async._protocol.departure import withdraw
@@ -319,7 +319,8 @@ class Life:
 
     def _has_come_at_once(self) -> bool:
         return (isinstance(self.step, WorkStopped) and not self.me.is_working) or (
-            isinstance(self.step, CatchUp) and not self.is_blocked
+            (isinstance(self.step, CatchUp) and not self.is_blocked)
+            or (isinstance(self.step, Pause) and self.step.seconds == QUIET)
         )
 
     def _note_sent(self, step: Ask) -> None:

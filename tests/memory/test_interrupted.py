@@ -81,6 +81,22 @@ async def test_a_resignation_in_the_very_turn_in_which_the_background_task_was_c
         assert candidates(zookeeper) == []
 
 
+@both_kinds
+async def test_a_resignation_before_the_cancelled_background_task_has_run(
+    zookeeper: MemoryZooKeeper, kind: str
+) -> None:
+    async with client_of(kind, zookeeper.hosts, 4) as zk:
+        await create_election(zk, RESOURCE)
+        election = AsyncElection(zk, RESOURCE, "one")
+        await soon(election.start())
+        (task,) = (task for task in background_tasks() if RESOURCE in task.get_name())
+        await asyncio.sleep(0)  # it waits by now
+        task.cancel()
+        await soon(election.resign())
+        await soon(background_to_end())
+        assert candidates(zookeeper) == []
+
+
 async def start_again(zookeeper: MemoryZooKeeper) -> None:
     """Have ZooKeeper back when somebody withdraws."""
     await eventually(lambda: any("resign" in task.get_name() for task in background_tasks()))

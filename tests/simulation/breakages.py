@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
@@ -26,6 +26,7 @@ from golea_async._zookeeper import replies as _replies
 from golea_async._zookeeper.requests import Requests
 
 from .guardian import Guardian
+from .plan import Plan
 
 
 def _no_owner_check() -> AbstractContextManager[object]:
@@ -175,3 +176,14 @@ BREAKAGES = {
     "moved before the work stopped": _moved_before_the_work_stopped,
 }
 """By name: what breaks the library for as long as the context lasts."""
+
+
+def _serves_longer_than_a_session(plan: Plan) -> bool:
+    """Return whether a server that is cut off answers reads for longer than the session lasts at the others."""
+    return plan.session_timeout < plan.sync_limit * plan.tick
+
+
+SUITED: dict[str, Callable[[Plan], bool]] = {
+    "lease renewed by reads": _serves_longer_than_a_session,
+}
+"""By name: in which plans a breakage can show at all. The others need not be played to find it."""

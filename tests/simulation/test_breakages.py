@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from .breakages import BREAKAGES
+from .breakages import BREAKAGES, SUITED
 from .episode import play
 from .plan import draw_plan
 
@@ -17,8 +17,9 @@ A_MINUTE = 60.0
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_it_is_found(name: str) -> None:
     began = time.process_time()
+    plans = filter(SUITED.get(name), map(draw_plan, itertools.count()))
     with BREAKAGES[name]():
-        for seed in itertools.count():
-            if play(draw_plan(seed)).violation is not None:
+        for played, plan in enumerate(plans, 1):
+            if play(plan).violation is not None:
                 return
-            assert time.process_time() - began < A_MINUTE, f"not found in {seed + 1} episodes"
+            assert time.process_time() - began < A_MINUTE, f"not found in {played} episodes"

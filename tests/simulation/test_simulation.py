@@ -50,7 +50,8 @@ def test_a_seed_is_the_same_episode_whenever_python_collects(seed: int) -> None:
 
 def test_a_failure_is_shrunk() -> None:
     with BREAKAGES["no search after a lost reply"]():
-        failure = next(plan for seed in range(100) if play(plan := draw_plan(seed)).violation is not None)
+        plans = sorted(map(draw_plan, range(100)), key=lambda plan: len(plan.deeds))  # few are shrunk in few plays
+        failure = next(plan for plan in plans if play(plan).violation is not None)
         shortest = shrink(failure, play)
     assert shortest.violation is not None
     assert len(shortest.plan.deeds) < len(failure.deeds)
@@ -72,7 +73,7 @@ def test_the_command_line_says_what_it_did() -> None:
 
 
 def test_the_command_line_says_what_went_wrong() -> None:
-    done = run("--broken", "no re-position after a reconnect", "--first", "0")
+    done = run("--broken", "no ephemeralOwner check", "--first", "0")
     assert done.returncode == 1, done.stdout + done.stderr
     (seed,) = re.findall(r"^seed (\d+): ", done.stdout, re.MULTILINE)
     assert "the shortest schedule found" in done.stdout

@@ -165,15 +165,15 @@ class Asking:
 
     # ------------------------------------------------------------------ waiting
 
-    async def _wait(self, zk: Requests, gone: str, *others: str) -> None:
-        """Wait until this candidate has gone, or one of the others has, or the child or `DONE` has changed."""
-        awaited, child, *_ = await ask(
-            zk.get(self._full(gone), watch=True),
-            zk.get(self._path, watch=True),
+    async def _wait(self, zk: Requests, *standing: str, is_ending: bool = False) -> None:
+        """Wait until one of these candidates has gone, or the child or `DONE` has changed since the look."""
+        done, request, *candidates = await ask(
             zk.exists(self._full(DONE), watch=True),
-            *(zk.get(self._full(other), watch=True) for other in others),
+            zk.get(self._path, watch=True),
+            *(zk.get(self._full(name), watch=True) for name in standing),
         )
-        if not is_missing(awaited) and not is_missing(child):
+        has_changed = any(map(is_missing, candidates)) or is_missing(done) == is_ending
+        if not has_changed and (is_ending or not is_missing(request)):
             await pause(max(0.0, min(self._deadline - self.now, _LONGEST_PAUSE)))
 
     async def _named(self, zk: Requests, names: Sequence[str]) -> str:
@@ -310,7 +310,7 @@ class Removal(Asking):
                 return
             if not is_ending:
                 await self._put(zk, child, Appeal((self._name,), None, self._by, leave=True, id=self._id))
-            await self._wait(zk, self._name)
+            await self._wait(zk, self._name, is_ending=is_ending)
 
     async def _is_another(self, zk: Requests) -> bool:
         """Return whether the candidate that is meant has gone, and the path is another one's."""

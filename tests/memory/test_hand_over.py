@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import aiozk
@@ -567,3 +567,15 @@ async def test_many_candidates_of_one_client(new_client: NewClient) -> None:
     await resign_all(elections)
     await soon(background_to_end())
     assert await soon(get_leader(zk, RESOURCE)) is None
+
+
+async def test_a_target_that_goes_just_before_it_is_watched(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:
+    """The operator hears of it all the same, without the time limit's help."""
+    elections, operator = await standing(new_client, "a", "b", "c"), await new_client()
+    for _ in range(3):
+        transferring = asyncio.create_task(transfer_leadership(operator, RESOURCE, "c", timeout=None))
+        await eventually(lambda: STEP_DOWN in zookeeper.znodes() or transferring.done())
+        await soon(asyncio.gather(*(each.step_down() for each in elections if not each.is_leader)))
+        with suppress(TransferError):  # or it was faster
+            await soon(transferring)
+    await resign_all(elections)

@@ -574,7 +574,7 @@ async def test_a_target_that_goes_just_before_it_is_watched(zookeeper: MemoryZoo
     elections, operator = await standing(new_client, "a", "b", "c"), await new_client()
     for _ in range(3):
         transferring = asyncio.create_task(transfer_leadership(operator, RESOURCE, "c", timeout=None))
-        await eventually(lambda: STEP_DOWN in zookeeper.znodes() or transferring.done())
+        await eventually(lambda task=transferring: STEP_DOWN in zookeeper.znodes() or task.done())  # type: ignore[misc]
         await soon(asyncio.gather(*(each.step_down() for each in elections if not each.is_leader)))
         with suppress(TransferError):  # or it was faster
             await soon(transferring)

@@ -11,6 +11,7 @@ from .admin import (
     get_leader,
     list_candidates,
     observe_leader,
+    transfer_leadership,
 )
 from .client import Guardian, TLSFiles, ZKClient
 from .election import AsyncElection
@@ -19,12 +20,14 @@ from .exceptions import (
     ElectionError,
     ElectionNotFoundError,
     ElectionOverError,
+    HandedOverError,
     LeadershipLostError,
     LeaseExpiredError,
     NotAuthorizedError,
     NotStandingError,
     ResignError,
     SessionExpiredError,
+    TransferError,
 )
 from .leadership import Leadership
 from .report import ElectionReport, LeadershipLoss, Reason, RoleChange
@@ -41,6 +44,7 @@ __all__ = [
     "ElectionOverError",
     "ElectionReport",
     "Guardian",
+    "HandedOverError",
     "Leadership",
     "LeadershipLoss",
     "LeadershipLostError",
@@ -55,6 +59,7 @@ __all__ = [
     "Status",
     "TLSFiles",
     "Transaction",
+    "TransferError",
     "ZKClient",
     "create_election",
     "delete_election",
@@ -63,4 +68,5 @@ __all__ = [
     "get_leader",
     "list_candidates",
     "observe_leader",
+    "transfer_leadership",
 ]

@@ -6,9 +6,10 @@ nothing costs a turn of the event loop, and what ends belief ends it in that cal
 
     what comes in               changes the view, ends belief     steps a coroutine that waits for
     the awaited answers         of watches                        Ask
-    later answers, an event     yes                               NextEvent, Pause
-    connection, session, lease  yes                               NextEvent, Pause
-    resign(), an end            yes                               NextEvent, Pause
+    later answers, an event     yes                               NextEvent, Pause, WorkStopped(or_news)
+    connection, session, lease  yes                               the same
+    resign(), step_down(), end  yes                               the same
+    work of before has ended    no                                the same
     time                        no                                Pause
     the background task         no                                WorkStopped, CatchUp
 
@@ -58,6 +59,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None  # of a pause
         self._watched: set[str] = set()  # whose events are to come, on this channel
         self._held: str | None = None  # path for which the lease is kept alive
+        public.on_work_ended = self._changed
 
     def begin(self) -> None:
         """Step the coroutine for the first time, and hear of all that concerns it from now on."""
@@ -69,9 +71,10 @@ class Driver:
     async def stand_by(self) -> None:
         """Do what takes a task, until the coroutine has ended: wait for work to stop, and until all has been read."""
         while self._life is not None:
-            if isinstance(self._step, WorkStopped):
+            if isinstance(step := self._step, WorkStopped):
                 await self._public.work_stopped()
-                self._resume()
+                if self._step is step:  # no news have come before
+                    self._resume(True)
             elif isinstance(self._step, CatchUp) and self._channel is not None:
                 channel = self._channel
                 await channel.catch_up()
@@ -112,7 +115,7 @@ class Driver:
             while value is not _PENDING:
                 self._step, self._has_news = None, False
                 self._step = life.send(value) if error is None else life.throw(error)
-                if belief.changes or belief.held != self._held:
+                if belief.changes or belief.held != self._held or self._me.unneeded:
                     self.tell()
                 error = None
                 try:
@@ -152,7 +155,7 @@ class Driver:
         if view.is_closed:
             me.is_closing, me.is_closed_in_order = context.is_closing, context.is_closed_in_order
             me.session_timeout = context.session_timeout
-        me.is_working = self._public.has_work
+        me.is_working, view.is_held_back = self._public.has_work, self._public.is_held_back
 
     def _look_at_lease(self) -> None:
         """Tell the candidate how its lease stands; belief ends here where that, or the view, says so."""
@@ -170,6 +173,8 @@ class Driver:
             self._resume()
         elif isinstance(self._step, Pause):
             self._stop_timer()
+            self._resume(False)
+        elif isinstance(self._step, WorkStopped) and self._step.or_news:
             self._resume(False)
         else:
             self._look_at_lease()
@@ -204,8 +209,9 @@ class Driver:
                 return self._ask(step)
             case NextEvent():
                 return None if self._has_news else _PENDING
-            case WorkStopped():
-                return _PENDING if self._public.has_work else None
+            case WorkStopped(or_news):
+                is_over = not self._public.has_work
+                return is_over if is_over or (or_news and self._has_news) else _PENDING
             case Pause(seconds):
                 if self._has_news:
                     return False
@@ -276,6 +282,10 @@ class Driver:
         belief = self._me.belief
         while belief.changes:
             self._public.tell(belief.changes.pop(0), self.context.lease, self.context.keep_alive.stall)
+        self._me.view.is_held_back = self._public.is_held_back
+        if self._me.unneeded:
+            self._unwatch(*self._me.unneeded)
+            self._me.unneeded.clear()
         if belief.held != self._held:
             self._public.history.first(is_first=belief.held is not None)
             keep_alive = self.context.keep_alive

@@ -1,12 +1,16 @@
-"""Carrying an ending through, in the background of a client: what `_protocol/teardown.py` asks for is done here."""
+"""Carrying through what an operator does in many steps, in the background of a client: endings, and hand-overs.
+
+What `_protocol/teardown.py` and `_protocol/asking.py` ask for is done here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import aiozk
 
@@ -16,13 +20,34 @@ from ._protocol.steps import Ask, ConnectionLostError, Pause, Step, WorkStopped
 from ._protocol.teardown import Teardown
 from ._shared.before_close import finish_before_close
 from ._shared.channel import Channel
-from ._shared.client_context import ClientContext
+from ._shared.client_context import ClientContext, waiting_noted
 from ._shared.shielded import completion
 from ._shared.watch_table import Event
 from ._zookeeper.wire import WatchKind, kind_of_watch
 from .exceptions import ElectionError
 
 _logger = logging.getLogger("golea_async.admin")
+
+
+class Action(Protocol):
+    """What an operator does in many steps.
+
+    :ivar resource: the election node.
+    :ivar has_begun: whether candidates may have been told.
+    :ivar now: seconds by the event loop's clock.
+    :ivar session_id: of the connection on which it runs.
+    """
+
+    resource: str
+    has_begun: bool
+    now: float
+    session_id: int
+
+    def run(self, zk: Channel) -> Coroutine[Step, Any, None]:
+        """Return all steps, from the first on; begun anew on each connection."""
+
+    def given_up(self) -> ElectionError:
+        """Say that it ends early, since its client is closed or its caller was cancelled."""
 
 
 async def end(
@@ -32,22 +57,45 @@ async def end(
 
     Cancelled before anybody was told: nothing has happened. Cancelled later: it is carried through in the background.
     """
-    context = ClientContext.attach(zk)
     teardown = Teardown(resource, deletes_election=deletes_election, force_after=force_after, own=work.candidates)
-    ender = Ender(context, teardown, work)
+    await carry_through(zk, teardown, work.let_go)
+
+
+async def carry_through(
+    zk: aiozk.ZKClient,
+    action: Action,
+    let_go: Callable[[], None] | None = None,
+    *,
+    take_back: Callable[[], None] | None = None,
+) -> None:
+    """Carry an operator's action through, in a background task.
+
+    Cancelled before anybody was told: nothing has happened. Cancelled later: it goes on in the background.
+
+    :param let_go: called where the action waits for the caller's own work to have ended.
+    :param take_back: called when it is cancelled, to have only what was asked for taken back in the background.
+    """
+    context = ClientContext.attach(zk)
+    ender = Ender(context, action, let_go)
     try:
-        ender.task = context.spawn(ender.run(), f"golea_async end {resource}", ender.has_ended)
+        ender.task = context.spawn(
+            ender.run(), f"golea_async {type(action).__name__} {action.resource}", ender.has_ended
+        )
     except BaseException:
         context.detach()
         raise
     finish_before_close(zk, ender)
     try:
-        await asyncio.shield(ender.outcome)
+        with waiting_noted(zk):
+            await asyncio.shield(ender.outcome)
     except asyncio.CancelledError:
-        if not teardown.has_begun:
+        if not action.has_begun:
             ender.task.cancel()
             await completion(ender.task, None)
-        ender.outcome.add_done_callback(_log_failure)
+        elif take_back is not None:
+            take_back()
+            ender.look_again()
+        ender.outcome.add_done_callback(_log_failure if take_back is None else _forget_failure)
         raise
     finally:
         if ender.outcome.done():
@@ -55,7 +103,7 @@ async def end(
 
 
 class Ender:
-    """Steps a teardown over one connection after the other.
+    """Steps an action over one connection after the other.
 
     :ivar task: the background task.
     :ivar outcome: is done when it is through, or has failed.
@@ -63,11 +111,11 @@ class Ender:
 
     task: asyncio.Task[None]
 
-    def __init__(self, context: ClientContext, teardown: Teardown, work: OwnWork) -> None:
+    def __init__(self, context: ClientContext, action: Action, let_go: Callable[[], None] | None) -> None:
         self.outcome: asyncio.Future[None] = context.loop.create_future()
         self._context = context
-        self._teardown = teardown
-        self._work = work
+        self._action = action
+        self._let_go = let_go
         self._event = asyncio.Event()
         self._is_given_up = False
 
@@ -81,7 +129,7 @@ class Ender:
                     await self._run_on(channel)
                 except ConnectionLostError:
                     if self._is_given_up:
-                        raise self._given_up() from None
+                        raise self._action.given_up() from None
                 except NotDoneError:
                     tries += 1
                     await asyncio.sleep(pause_before(tries) * random.uniform(0.5, 1))
@@ -96,32 +144,29 @@ class Ender:
         self.outcome.cancel()  # the task was cancelled, unless it has an outcome
 
     def give_up(self) -> None:
-        """Take `DONE` away, since the client is to be closed, and end; out of touch it ends with the client."""
+        """Take back what can be taken back, and end; out of touch it ends with the client."""
         self._is_given_up = True
-        self._event.set()
+        self.look_again()
 
-    def _given_up(self) -> ElectionError:
-        resource = self._teardown.resource
-        return ElectionError(
-            f"the ending of {resource} was given up, since its client was closed before all candidates had left: "
-            "those that are left stand on; end it again",
-            resource=resource,
-        )
+    def look_again(self) -> None:
+        """End a pause."""
+        self._event.set()
 
     async def _run_on(self, channel: Channel) -> None:
         """Step it from its beginning to its end.
 
         :raises ConnectionLostError: when the connection ended before that.
         """
-        steps, watches = self._teardown.run(channel), _Watches(channel, self._teardown.resource, self._event)
+        self._action.session_id, self._action.now = channel.session_id, self._context.loop.time()
+        steps, watches = self._action.run(channel), _Watches(channel, self._action.resource, self._event)
         try:
             step: Step = steps.send(None)
             while True:
                 if self._is_given_up and isinstance(step, Pause):
-                    step = steps.throw(self._given_up())
+                    step = steps.throw(self._action.given_up())
                     continue
                 told = await self._do(step, channel, watches)
-                self._teardown.now = self._context.loop.time()
+                self._action.now = self._context.loop.time()
                 step = steps.send(told)
         except StopIteration:
             return
@@ -138,7 +183,9 @@ class Ender:
             case Pause(seconds):
                 await self._pause(channel, seconds)
             case WorkStopped():
-                self._work.let_go()
+                if self._let_go is not None:
+                    self._let_go()
+                return True
         return None
 
     async def _pause(self, channel: Channel, seconds: float) -> None:
@@ -152,7 +199,7 @@ class Ender:
 
 
 class _Watches:
-    """The watches that a teardown has asked for on one connection."""
+    """The watches that an action has asked for on one connection."""
 
     def __init__(self, channel: Channel, resource: str, event: asyncio.Event) -> None:
         self._channel = channel
@@ -182,4 +229,10 @@ class _Watches:
 def _log_failure(outcome: asyncio.Future[None]) -> None:
     """Say what nobody waits for any more."""
     if not outcome.cancelled() and (error := outcome.exception()) is not None:
-        _logger.warning("ending an election in the background failed: %s", error)
+        _logger.warning("what went on in the background, since its caller was cancelled, failed: %s", error)
+
+
+def _forget_failure(outcome: asyncio.Future[None]) -> None:
+    """Nobody waits for it any more, and it was given up."""
+    if not outcome.cancelled():
+        outcome.exception()

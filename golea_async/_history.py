@@ -18,6 +18,7 @@ from .exceptions import (
     CrashedError,
     ElectionError,
     ElectionOverError,
+    HandedOverError,
     LeaseExpiredError,
     NotStandingError,
     SessionExpiredError,
@@ -33,6 +34,7 @@ _REASONS: dict[type[ElectionError], tuple[Reason, str]] = {
     SessionExpiredError: (Reason.SESSION_LOST, "the ZooKeeper session is lost, and the znode with it"),
     LeaseExpiredError: (Reason.LEASE_LAPSED, "lease expired"),
     CandidateDeletedError: (Reason.DEPOSED, "it was deposed, somebody deleted its znode; start() it to stand anew"),
+    HandedOverError: (Reason.HANDED_OVER, "it stepped down, and stands on at the end of the line"),
     ElectionOverError: (Reason.ENDED, "the election was ended or deleted"),
     CrashedError: (Reason.CRASHED, "it crashed"),
     NotStandingError: (Reason.CANCELLED, "the event loop ended before it had resigned"),
@@ -54,7 +56,9 @@ def explanation(cause: ElectionError | None, stall: Stall) -> tuple[Reason, str,
         if stall.is_the_loop:
             return reason, f"{words}, the event loop was blocked for {stall.blocked:.1f} s", stall.blocked
         return reason, f"{words}, ZooKeeper's quorum was silent for {stall.silent:.1f} s", None
-    if reason is Reason.CRASHED and cause is not None:
+    if isinstance(cause, HandedOverError) and cause.by is not None:
+        words = f"{words}, as {cause.by} had asked"
+    elif reason is Reason.CRASHED and cause is not None:
         words = f"{words}: {cause.__cause__!r}; please report it"
     elif reason is Reason.REFUSED:
         words = f"{words}: {cause}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -12,12 +13,12 @@ import aiozk
 from ._history import History, explanation, reason_of
 from ._protocol.claims import Nomination
 from ._protocol.identity import Identity
-from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Notice
+from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Moved, Notice
 from ._shared.lease import Lease
 from ._shared.said import warn_once
 from ._shared.stall import Stall
 from ._status_board import StatusBoard
-from .exceptions import ElectionError, LeaseExpiredError
+from .exceptions import ElectionError, HandedOverError, LeaseExpiredError, NotStandingError
 from .leadership import Body, Leadership
 from .report import LeadershipLoss, Reason
 from .status import Role, Status
@@ -30,6 +31,7 @@ class Publication:
 
     :ivar board: the statuses.
     :ivar leadership: the present stretch of leading; it may have ended by the clock.
+    :ivar on_work_ended: called when the work of leaderships that were given away has ended.
 
     :param history: what became of the candidate, for reports.
     :param unnoticed_loss: says why the candidate cannot lead any more, by its client's state; None: it may.
@@ -50,6 +52,9 @@ class Publication:
         self._unnoticed_loss = unnoticed_loss
         self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
         self._unexplained: _Loss | None = None  # why it was lost is in doubt
+        self._moves: list[asyncio.Future[None]] = []  # of those who wait for it to have stepped down
+        self._unfinished: set[Body] = set()  # work of leaderships that it has given away
+        self.on_work_ended: Callable[[], None] = lambda: None
 
     def tell(self, change: Change, lease: Lease | None, stall: Callable[[], Stall]) -> None:
         """Publish a change of what the candidate believes.
@@ -61,15 +66,57 @@ class Publication:
                 assert lease is not None, "a verdict to lead rests on one"
                 self._gain(own, lease)
             case Ceased(cause, is_in_doubt):
+                if isinstance(cause, HandedOverError):
+                    self._hold_back(self.bodies)
                 self._cease(cause, stall, is_in_doubt=is_in_doubt)
             case Explained(cause):
                 self._explain(cause)
             case Ended(error):
                 self._end(error)
+                self._have_moved(error or self._identity.error(NotStandingError, "has resigned"))
+            case Moved(refusal):
+                self._have_moved(refusal)
             case Notice(text, about):
                 warn_once(self._client, text, about)
             case Status():
                 self._publish(change)
+
+    def move(self, bodies: Iterable[Body]) -> asyncio.Future[None]:
+        """Return what is done when the candidate has stepped down.
+
+        :param bodies: before these have ended it does not lead again.
+        """
+        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._moves.append(moved)
+        self._hold_back(bodies)
+        return moved
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether work of a leadership that it has given away goes on."""
+        return bool(self._unfinished)
+
+    def _hold_back(self, bodies: Iterable[Body]) -> None:
+        for body in bodies:
+            self._unfinished.add(body)
+            body.when_left(self._body_left)
+
+    def _body_left(self, body: Body) -> None:
+        self._unfinished.discard(body)
+        if not self._unfinished:
+            self.on_work_ended()
+
+    def _have_moved(self, error: ElectionError | None) -> None:
+        """Tell those who wait for it to have stepped down."""
+        moves, self._moves = self._moves, []
+        for moved in moves:
+            if moved.done():
+                continue
+            if error is None:
+                moved.set_result(None)
+            else:
+                moved.set_exception(error)
+                moved.exception()  # nobody may wait for it any more
 
     @property
     def bodies(self) -> list[Body]:
@@ -114,7 +161,7 @@ class Publication:
         reason, why, blocked_for = explanation(cause, lost.stall)
         token = lost.leadership.fencing_token
         self.history.lose(LeadershipLoss(lost.when, reason, why, lost.led_for, token, blocked_for))
-        level = logging.INFO if cause is None else logging.WARNING
+        level = logging.INFO if cause is None or isinstance(cause, HandedOverError) else logging.WARNING
         if _logger.isEnabledFor(level):
             led = f"after {_duration(lost.led_for)} (token {token})"
             extra = self._fields(Role.LEADER, reason, token)  # which it is no longer
@@ -133,7 +180,8 @@ class Publication:
             return  # joining says nothing of the outcome
         # Why leadership was lost has a line of its own.
         is_to_be_explained = status.error is not None and before is not Role.LEADER
-        level = logging.WARNING if is_to_be_explained else logging.INFO
+        is_loud = is_to_be_explained and not isinstance(status.error, HandedOverError)
+        level = logging.WARNING if is_loud else logging.INFO
         if _logger.isEnabledFor(level):
             following = f", following {status.now_following}" if status.now_following else ""
             why = f": {self._identity.reason(status.error)}" if status.error is not None and is_to_be_explained else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary, ref
@@ -29,6 +29,7 @@ from ._shared.client_context import ClientContext
 from ._shared.said import SEEN_TOKENS, election_key
 from ._zookeeper.requests import Requests
 from .exceptions import ElectionError, NotStandingError
+from .leadership import Body
 
 
 class Runner:
@@ -78,6 +79,17 @@ class Runner:
             return
         self._me.leave()
         self._hear_news()
+
+    def step_down(self, bodies: Sequence[Body]) -> asyncio.Future[None]:
+        """Believe in leading no more, and go to the end of the line; return what is done when it has.
+
+        :param bodies: the work within leadership; before that has ended it does not lead again.
+        """
+        assert self._me is not None, "it stands"
+        moved = self.public.move(bodies)
+        self._me.step_down()
+        self._hear_news()
+        return moved
 
     def end(self) -> None:
         """Stand no longer, since the election was ended by this process."""

@@ -7,21 +7,29 @@ an election's too. Where ZooKeeper says no, each raises :class:`NotAuthorizedErr
 
 from __future__ import annotations
 
+import asyncio
 import math
+import os
+import random
+import socket
 from collections.abc import AsyncIterator, Sequence
+from typing import TypedDict
 
 import aiozk
 from aiozk import exc
 
+from ._arguments import check_timeout
 from ._candidates import Candidate, candidate_of, list_ids
-from ._ender import end
+from ._ender import carry_through, end
 from ._observer import LeaderObserver
 from ._own_work import OwnWork
+from ._protocol.asking import Asking, Removal, Transfer
 from ._protocol.paths import check_candidate_id, check_resource
 from ._protocol.refusals import accept, is_present
 from ._protocol.standing import DONE
 from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection
+from ._zookeeper.arguments import check_flag
 from ._zookeeper.replies import Reply, is_missing, is_refused
 from .exceptions import ElectionError, ElectionOverError, election_not_found
 
@@ -73,34 +81,62 @@ async def end_election(zk: aiozk.ZKClient, resource: str, *, force_after: float 
     await _end(zk, resource, force_after, deletes_election=False)
 
 
-async def depose(zk: aiozk.ZKClient, candidate_id: str) -> None:
-    """Delete one candidate's znode: it is told that it was deleted, which is final for it. One that is gone is fine.
+async def transfer_leadership(
+    zk: aiozk.ZKClient, resource: str, to: str | None = None, *, timeout: float | None = 30
+) -> Candidate:
+    """Have the leader stop its work and step down, and return who leads then; with ``to``, exactly that candidate.
 
-    Its follower leads at once, so two may lead. A leader that is well believes on until it has heard (a round trip, or
-    two if it has just joined); one that is cut off, or whose event loop is blocked, for what is left of its lease: up
-    to 5/6 of its session timeout. And the work of either goes on for as long as it takes to stop.
+    Candidates are asked, none is deleted: nobody leads beside work that is still stopping. The followers between the
+    leader and ``to`` go to the end of the line first, so leadership moves once. Who leads already is returned at once.
 
-    Cancelled: it may have happened.
+    Cancelled: it may have happened, and what was asked is taken back in the background; but from the leader's own work,
+    which is to end then, it is carried through.
+
+    :param to: the id or the name of a candidate that stands; None: the leader's follower.
+    :param timeout: seconds for those that are asked to answer; None: no limit.
+    :raises TransferError: by this request leadership has not moved, and will not; it says why, and names who has not
+        answered. Followers that did may stand at the end of the line. A target that is dead, but whose session has not
+        expired, may be what leadership has moved to: then the next one leads after its session timeout.
+    :raises ValueError: when several candidates have that name.
+    :raises ElectionNotFoundError: when the election node does not exist.
+    :raises ElectionOverError: when the election is being ended.
+    """
+    check_client(zk)
+    check_resource(resource)
+    _check_target(to)
+    check_timeout(timeout)
+    transfer = Transfer(resource, to, **_request(timeout))
+    await _ask(zk, transfer)
+    candidate = candidate_of(f"{resource}/{transfer.target}", resource, transfer.shown)
+    assert candidate is not None, "it was shown"
+    return candidate
+
+
+async def depose(zk: aiozk.ZKClient, candidate_id: str, *, timeout: float | None = 30, force: bool = False) -> None:
+    """Have one candidate stop its work and leave; that is final for it. One that is gone is fine.
+
+    The candidate deletes its own znode when its work has stopped, and ends with a :class:`CandidateDeletedError`.
+
+    With ``force`` its znode is deleted at once, and its follower leads at once, so two may lead. A leader that is well
+    believes on until it has heard (a round trip, or two if it has just joined); one that is cut off, or whose event
+    loop is blocked, for what is left of its lease: up to 5/6 of its session timeout. And the work of either goes on
+    for as long as it takes to stop. It is also the way to remove a persistent znode with a candidate's name.
+
+    Cancelled: it may have happened; what was asked is taken back in the background.
 
     :param candidate_id: full path of the candidate's znode, such as ``/election/le_0000000012``.
+    :param timeout: seconds for it to answer, unless ``force`` is set; None: no limit.
     :raises ElectionNotFoundError: when there is no such election.
+    :raises TransferError: when it has not left in time; it names it. It never will by this request.
     """
-    resource, _ = check_candidate_id(candidate_id)
-    meant: int | None = None
-
-    async def work(connection: Channel) -> None:
-        nonlocal meant
-        node, parent = await connection.send(connection.exists(candidate_id), connection.exists(resource))
-        if not is_present(parent, path=resource, resource=resource):
-            raise election_not_found(resource)
-        accept(node, exc.NoNode, path=candidate_id, resource=resource, candidate_id=candidate_id)
-        if is_missing(node) or meant not in (None, node.stat.created_zxid):
-            return  # gone, and the path may be another candidate's since
-        meant = node.stat.created_zxid
-        (deleted,) = await connection.send(connection.delete(candidate_id))
-        accept(deleted, exc.NoNode, path=candidate_id, resource=resource, candidate_id=candidate_id)
-
-    await on_connection(zk, work)
+    check_client(zk)
+    resource, name = check_candidate_id(candidate_id)
+    check_timeout(timeout)
+    check_flag("force", force)
+    if force:
+        await _delete_candidate(zk, resource, candidate_id)
+    else:
+        await _ask(zk, Removal(resource, name, **_request(timeout)))
 
 
 async def list_candidates(zk: aiozk.ZKClient, resource: str) -> list[Candidate]:
@@ -152,6 +188,57 @@ def observe_leader(zk: aiozk.ZKClient, resource: str) -> AsyncIterator[Candidate
     """
     check_client(zk)
     return LeaderObserver(zk, check_resource(resource))
+
+
+# ---------------------------------------------------------------------- ask
+
+
+class _Request(TypedDict):
+    by: str
+    request_id: str
+    deadline: float
+
+
+def _request(timeout: float | None) -> _Request:
+    deadline = math.inf if timeout is None else asyncio.get_running_loop().time() + timeout
+    return _Request(
+        by=f"{socket.gethostname()}:{os.getpid()}", request_id=f"{random.getrandbits(64):016x}", deadline=deadline
+    )
+
+
+async def _ask(zk: aiozk.ZKClient, asking: Asking) -> None:
+    """Ask, in the background. Cancelled: take back what was asked, but not within the work that is to stop for it."""
+
+    def take_back() -> None:
+        asking.is_given_up = True
+
+    is_own_work = bool(OwnWork.here(zk, asking.resource).candidates)
+    await carry_through(zk, asking, take_back=None if is_own_work else take_back)
+
+
+def _check_target(to: object) -> None:
+    if to is not None and not isinstance(to, str):
+        raise TypeError(f"to must be None, or the id or name of a candidate, a str, not {type(to).__name__}")
+    if to == "":
+        raise ValueError("to must not be empty: leave it out for whoever is next")
+
+
+async def _delete_candidate(zk: aiozk.ZKClient, resource: str, candidate_id: str) -> None:
+    meant: int | None = None
+
+    async def work(connection: Channel) -> None:
+        nonlocal meant
+        node, parent = await connection.send(connection.exists(candidate_id), connection.exists(resource))
+        if not is_present(parent, path=resource, resource=resource):
+            raise election_not_found(resource)
+        accept(node, exc.NoNode, path=candidate_id, resource=resource, candidate_id=candidate_id)
+        if is_missing(node) or meant not in (None, node.stat.created_zxid):
+            return  # gone, and the path may be another candidate's since
+        meant = node.stat.created_zxid
+        (deleted,) = await connection.send(connection.delete(candidate_id))
+        accept(deleted, exc.NoNode, path=candidate_id, resource=resource, candidate_id=candidate_id)
+
+    await on_connection(zk, work)
 
 
 # ---------------------------------------------------------------------- end

@@ -352,6 +352,41 @@ class AsyncElection:
             )
         return identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
 
+    async def step_down(self, *, timeout: float | None = 10) -> None:
+        """Give the place away and stand on: go to the end of the line; when this returns the candidate is there.
+
+        First nobody here believes in leading any more, then the bodies of :meth:`leadership` are cancelled and awaited
+        (by whom it may be called, and which body then goes on, is as for :meth:`resign`), and only then does the next
+        one lead: at no moment has the candidate no place in the line, or two. A follower goes to the end, too. Alone,
+        it leads again, with a new token, but not before the work of the former leadership has ended.
+
+        A body ends with :class:`LeadershipLostError`, whose cause is a :class:`HandedOverError`; :meth:`run` stands on.
+        A cancellation that arrives meanwhile is held back until this is done.
+
+        :param timeout: seconds to wait, for the bodies too; None: no limit.
+        :raises ResignError: when it cannot be known within ``timeout``. It goes on in the background; another
+            ``step_down()`` waits for that.
+        :raises NotStandingError: before the start, after the end, or when it resigns meanwhile.
+        :raises ElectionError: what ends the election for this candidate meanwhile, or why ZooKeeper does not let it.
+        """
+        check_timeout(timeout)
+        self._check_process()
+        self._check_loop()
+        if not self._stands:
+            raise self._runner.identity.error(NotStandingError, "does not stand: start() it first")
+        runner, bodies = self._runner, self._runner.public.bodies
+        caller = Caller(bodies)
+        moved = runner.step_down(bodies)
+        caller.bodies_are_stopped()
+        limit = None if timeout is None or timeout == math.inf else timeout
+        if not await completion(moved, limit, caller.on_cancel):
+            raise runner.identity.not_stepped_down(
+                "has work in leadership() that has not stopped in time, so it keeps its place"
+                if runner.public.has_work
+                else "is not known in time to be at the end of the line"
+            )
+        moved.result()
+
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
 

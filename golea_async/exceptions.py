@@ -72,6 +72,31 @@ class ResignError(ElectionError):
     """
 
 
+class HandedOverError(ElectionError):
+    """The candidate has given its place away, and stands on, at the end of the line.
+
+    :ivar by: who has asked for that (an operator); None: the application itself, by ``step_down()``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        by: str | None = None,
+        resource: str | None = None,
+        candidate_id: str | None = None,
+    ) -> None:
+        super().__init__(message, resource=resource, candidate_id=candidate_id)
+        self.by = by
+
+
+class TransferError(ElectionError):
+    """A candidate was asked to step down or to leave, and has not: by this request it has not, and it never will.
+
+    Leadership has not moved by it. Followers that were asked first may have gone to the end of the line.
+    """
+
+
 class NotAuthorizedError(ElectionError):
     """ZooKeeper refused an operation by the access control list of ``path``.
 

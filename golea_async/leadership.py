@@ -204,6 +204,7 @@ class Body:
         self.is_waited_for_once = False  # until it would be cancelled again
         self._timer: asyncio.TimerHandle | None = None
         self._token: Token[tuple[Body, ...]] | None = None
+        self._call_when_left: Callable[[Body], None] | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Leadership:
@@ -236,6 +237,7 @@ class Body:
         if asyncio.current_task() is not self._task:
             self._stop_timer()
             leadership.leave(self)  # it has ended, if in a wrong way: a resignation must not wait for it
+            self._has_left()
             raise RuntimeError(
                 "leadership() must be left in the task that entered it; a fixture or a lifespan that yields inside "
                 "may be driven by another one: start a task there"
@@ -249,10 +251,20 @@ class Body:
         finally:
             leadership.leave(self)
             self._task = None  # from now on there is nothing to be cancelled
+            self._has_left()
         if is_ours or (is_lost and error is None):
             await leadership.explanation()
             lost = leadership.lost_error()
             raise lost from lost.__cause__
+
+    def when_left(self, call: Callable[[Body], None]) -> None:
+        """Call once when the body has ended, whoever waits for that or does not."""
+        self._call_when_left = call
+
+    def _has_left(self) -> None:
+        call, self._call_when_left = self._call_when_left, None
+        if call is not None:
+            call(self)
 
     async def _take_back_cancellations(self, error: BaseException | None) -> bool:
         """Undo our cancellations; return whether the body ended by them, and by nobody else's."""

@@ -15,6 +15,8 @@ class Reason(StrEnum):
 
     RESIGNED = "resigned"
     """The application resigned."""
+    HANDED_OVER = "handed_over"
+    """The candidate went to the end of the line: its own program, or an operator, wanted that."""
     DEPOSED = "deposed"
     """Somebody deleted the candidate's znode."""
     ENDED = "ended"

@@ -20,12 +20,13 @@ from golea_async.exceptions import ElectionError
 
 from .candidate import Candidate
 from .claims import Nomination
-from .departure import delete_former, delete_leftovers, pause_a_little, sweep, withdraw
-from .oddities import other_recipes, scarce_numbers, smaller_token, used_up_numbers
+from .departure import delete_former, pause_a_little, sweep, withdraw
+from .handing_over import adopt, read_request, settle, step_down
+from .oddities import other_recipes, smaller_token
 from .refusals import NotDoneError, accept, is_present, require_done
 from .standing import (
-    WARNED_FROM,
     Closed,
+    Deposed,
     First,
     Follow,
     Join,
@@ -35,13 +36,16 @@ from .standing import (
     Lost,
     Missing,
     Over,
+    Settle,
     Sight,
-    Supply,
+    StepDown,
     Wait,
     decide,
-    supply_after,
 )
-from .steps import ConnectionLostError, ask, next_event
+from .steps import ConnectionLostError, ask, next_event, pause
+
+QUIET = 0.05
+"""Seconds without news after which a candidate watches for operators' requests: one that comes and goes never does."""
 
 _logger = logging.getLogger("golea_async.election")
 
@@ -83,8 +87,14 @@ async def stand(me: Candidate) -> None:  # noqa: C901, PLR0912  # one case for e
                     await next_event()
                 case Join():
                     await join(me)
+                case Settle():
+                    await settle(me)
                 case Missing():
                     await ask_quorum(me)
+                case Deposed(by):
+                    raise me.identity.deposed(by)
+                case StepDown():
+                    await step_down(me)
                 case Look(at):
                     await look(me, at)
                 case Follow(predecessor):
@@ -146,18 +156,6 @@ async def join(me: Candidate) -> None:
         await nominate(me)
 
 
-async def adopt(me: Candidate, found: list[Nomination]) -> None:
-    """Take the oldest of the znodes that lost replies have left, and delete the others."""
-    oldest, *others = found
-    assert me.claims is not None, "they were searched for"
-    try:
-        await delete_leftovers(me, others)
-    except BaseException:
-        me.claims.give_up(oldest)  # whoever searches again has to find it
-        raise
-    stand_at(me, oldest)
-
-
 async def nominate(me: Candidate) -> None:
     """Create a znode. Behind that travel the questions for the election node and for ``DONE``.
 
@@ -170,20 +168,8 @@ async def nominate(me: Candidate) -> None:
     nomination, me.view.awaits_node, seen_token = await claims.nominate(me.data, *me.watching(me.view.done))
     if nomination.czxid <= seen_token:
         me.belief.notice(smaller_token(nomination.path, nomination.czxid, seen_token))
-    stand_at(me, nomination)
-
-
-def stand_at(me: Candidate, nomination: Nomination) -> None:
-    """Have a znode.
-
-    :raises ElectionError: when the election node has no numbers left.
-    """
     me.stand_at(nomination)
-    if nomination.number < WARNED_FROM:
-        return
-    me.belief.notice(scarce_numbers(nomination.path), f"numbers of {me.resource}")
-    if supply_after(nomination.name) is Supply.USED_UP:
-        raise me.identity.error(ElectionError, f"must not stand: {used_up_numbers(me.resource)}")
+    me.has_moved()  # nobody is behind it
 
 
 async def look(me: Candidate, at: str | None) -> None:
@@ -259,8 +245,15 @@ async def ask_quorum(me: Candidate) -> None:
 
 
 async def next_view(me: Candidate) -> None:
-    """Watch what the decision did not need to be watched, and wait for news."""
+    """Watch what the decision did not need to be watched, and wait for news, or read what an operator asks."""
     view, me.tries = me.view, 0
     if view.unwatched:
         await ask(behind=me.watching(view.own, view.done, view.before))  # goes on at once
-    await next_event()
+    if view.is_request_unwatched:
+        if not await pause(QUIET):
+            return
+        await ask(behind=me.watching(view.request))
+    if view.has_unread_request:
+        await read_request(me)
+    else:
+        await next_event()

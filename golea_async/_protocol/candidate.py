@@ -12,12 +12,13 @@ from golea_async._zookeeper.replies import Reply, is_missing
 from golea_async._zookeeper.requests import Request
 from golea_async.exceptions import ElectionError
 
+from .appeal import STEP_DOWN
 from .claims import Claims, ClientClaims, Nomination
 from .identity import Identity
-from .oddities import OWNERS_OF_LASTING_ZNODES, lasting_candidate
-from .refusals import NotDoneError, accept, is_present
-from .role import Belief
-from .standing import DONE, Sight, View, Watch, name_before
+from .oddities import OWNERS_OF_LASTING_ZNODES, lasting_candidate, scarce_numbers, used_up_numbers
+from .refusals import NotDoneError, accept, is_present, require_done
+from .role import Belief, Moved
+from .standing import DONE, WARNED_FROM, Sight, Supply, View, Watch, name_before, supply_after
 from .steps import Known
 
 _EVENTS = {protocol.WatchEvent.CREATED: True, protocol.WatchEvent.DELETED: False}
@@ -38,12 +39,15 @@ class Candidate:
     :ivar claims: those of the session in which it was nominated, or is being nominated.
     :ivar refusal: of a request whose reply nobody waited for.
     :ivar tries: how often ZooKeeper had no time, since it last did what was asked.
+    :ivar declined: czxid and version of the latest request of an operator's with which this candidate is through.
+    :ivar doubtful_refusal: why ZooKeeper did not have it move, when it may have moved all the same.
+    :ivar unneeded: paths whose watches say nothing to this candidate any more.
     :ivar is_withdrawn: nothing of this candidate can be in ZooKeeper.
     :ivar withdrawal_error: why deleting it was given up, or None.
     """
 
     def __init__(self, identity: Identity, data: bytes, claims: ClientClaims, *, rejoins: bool) -> None:
-        self.view = View(Sight(f"{identity.resource}/{DONE}"))
+        self.view = View(Sight(f"{identity.resource}/{DONE}"), request=Sight(f"{identity.resource}/{STEP_DOWN}"))
         self.session_id = 0
         self.session_timeout = 0.0
         self.is_working = self.is_closing = self.is_closed_in_order = False
@@ -58,6 +62,9 @@ class Candidate:
         self.own: Nomination | None = None
         self.former: Nomination | None = None
         self.tries = 0
+        self.declined: tuple[int, int] | None = None
+        self.unneeded: list[str] = []
+        self.doubtful_refusal: ElectionError | None = None
         self.is_withdrawn = True
         self.withdrawal_error: ElectionError | None = None
         self._to_delete: Nomination | None = None  # what `view.to_delete` is about
@@ -70,6 +77,11 @@ class Candidate:
         self.view.is_leaving = True
         self.reconsider()
         self.belief.end(None)
+
+    def step_down(self) -> None:
+        """Go to the end of the line: belief ends at once."""
+        self.view.steps_down = True
+        self.reconsider()
 
     def hear_of_end(self) -> None:
         """Stand no longer, since this process has ended the election: also where the nomination came only then."""
@@ -108,6 +120,9 @@ class Candidate:
     def _shows(self, sight: Sight, reply: Reply) -> bool | None:
         if isinstance(reply, Known):
             return reply.is_there
+        if sight is self.view.request:  # whatever is the matter with it, this candidate stands
+            require_done(reply)
+            return not isinstance(reply, exc.ResponseError)
         if isinstance(reply, exc.ResponseError):
             if sight is self.view.done:
                 return is_present(reply, path=sight.path, **self.identity.names)
@@ -153,12 +168,16 @@ class Candidate:
         wanted = [sight for sight in sights if sight is not None and sight.watch is Watch.NONE]
         for sight in wanted:
             sight.watch = Watch.ASKED  # its event can come before the reply
-        done = self.view.done
-        exists, get = [each.path for each in wanted if each is done], [each.path for each in wanted if each is not done]
+        may_be_missing = (self.view.done, self.view.request)
+        exists = [each.path for each in wanted if each in may_be_missing]
+        get = [each.path for each in wanted if each not in may_be_missing]
         return self.requests.watching(exists, get) if wanted else ()
 
     def stand_at(self, own: Nomination) -> None:
-        """Have a znode, which was just seen on this connection."""
+        """Have a znode, which was just seen on this connection.
+
+        :raises ElectionError: when the election node has no numbers left.
+        """
         assert self.claims is not None, "a znode is claimed"
         before = name_before(own.name)
         # In doubt, list: the number before may be the znode of a nomination whose reply was lost, nobody's but ours.
@@ -168,13 +187,26 @@ class Candidate:
             self.view.hint = f"{self.resource}/{before}"
         self.own, self.identity.candidate_id = own, own.path
         self.view.own, self.view.needs_barrier = Sight(own.path, is_there=True), False
+        if own.number < WARNED_FROM:
+            return
+        self.belief.notice(scarce_numbers(own.path), f"numbers of {self.resource}")
+        if supply_after(own.name) is Supply.USED_UP:
+            raise self.identity.error(ElectionError, f"must not stand: {used_up_numbers(self.resource)}")
+
+    def has_moved(self, refusal: ElectionError | None = None) -> None:
+        """Be at the end of the line, as was wanted; or stand where it stood, since ZooKeeper has refused."""
+        self.view.order = None
+        if self.view.steps_down:
+            self.view.steps_down = False
+            self.belief.changes.append(Moved(refusal))
 
     def lose_znode(self) -> None:
         """Have no znode any more."""
         if self.claims is not None and self.own is not None:
             self.claims.give_up(self.own)
-        self.own = self.view.own = self.view.before = self.view.hint = None
-        self.view.is_first = False
+        self.unneeded += [each.path for each in (self.view.own, self.view.before) if each is not None]
+        self.own = self.view.own = self.view.before = self.view.hint = self.view.order = None
+        self.view.is_first = self.view.is_moving = False
 
     def prepare_to_delete(self, nomination: Nomination) -> Sight:
         """Return what is known of a znode that is to be deleted."""

@@ -88,7 +88,19 @@ async def delete_leftovers(me: Candidate, leftovers: list[Nomination]) -> None:
 
 
 async def delete(me: Candidate, nomination: Nomination) -> bool:
-    """Delete this very znode; return whether it stood. Where its watch is silent, that is the look at it."""
+    """Delete this very znode; return whether it stood."""
+    if not await make_sure(me, nomination):
+        return False
+    (deleted,) = await ask(me.requests.delete(nomination.path))
+    accept(deleted, exc.NoNode, path=nomination.path, **me.identity.names)
+    return True
+
+
+async def make_sure(me: Candidate, nomination: Nomination) -> bool:
+    """Return whether it is this very znode that stands at its path. Where its watch is silent, that is a look at it.
+
+    What is sent next, with nothing awaited before, can be about its path.
+    """
     sight, is_unreadable = me.prepare_to_delete(nomination), False
     while True:
         is_recent = await catch_up()
@@ -98,11 +110,8 @@ async def delete(me: Candidate, nomination: Nomination) -> bool:
             await next_event()  # its answer is on its way
             continue
         if is_recent and (is_unreadable or (sight.is_there and sight.watch is Watch.SET)):
-            break
+            return True
         is_unreadable = await _look(me, nomination, sight)
-    (deleted,) = await ask(me.requests.delete(nomination.path))
-    accept(deleted, exc.NoNode, path=nomination.path, **me.identity.names)
-    return True
 
 
 async def _look(me: Candidate, nomination: Nomination, sight: Sight) -> bool:

@@ -10,6 +10,7 @@ from golea_async.exceptions import (
     CrashedError,
     ElectionError,
     ElectionOverError,
+    HandedOverError,
     LeaseExpiredError,
     ResignError,
     SessionExpiredError,
@@ -81,6 +82,19 @@ class Identity:
     def deleted(self) -> CandidateDeletedError:
         """Say that somebody else has deleted the znode."""
         return self.error(CandidateDeletedError, "was deleted by somebody: start() it again to stand anew")
+
+    def deposed(self, by: str) -> CandidateDeletedError:
+        """Say that an operator has it leave."""
+        return self.error(CandidateDeletedError, f"was deposed by {by}: start() it again to stand anew")
+
+    def handed_over(self, by: str | None) -> HandedOverError:
+        """Say that it goes to the end of the line. None: its own program wants that."""
+        why = "has stepped down" if by is None else f"was asked by {by} to step down"
+        return HandedOverError(self.about(f"{why}; it stands on at the end of the line"), by=by, **self.names)
+
+    def not_stepped_down(self, why: str) -> ResignError:
+        """Say that it cannot be known that it has gone to the end of the line."""
+        return self.error(ResignError, f"{why}; that goes on: step_down() again to wait for it")
 
     def session_lost(self, *, rejoins: bool) -> SessionExpiredError:
         """Say that ZooKeeper has ended the session."""

@@ -69,6 +69,14 @@ def smaller_token(path: str, token: int, seen: int) -> str | None:
     )
 
 
+def strange_request(path: str, what: str) -> str:
+    """Say that an election node has a child for operators' requests from which nothing follows."""
+    return (
+        f"{path} is where operators ask candidates to step down, and {what}: nobody follows it. Remove it, unless it "
+        "is that of a newer version of golea_async"
+    )
+
+
 class SeenTokens:
     """The greatest token that this process has seen in each election; of the elections seen last, that is."""
 

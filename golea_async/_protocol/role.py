@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from golea_async.exceptions import CandidateDeletedError, ElectionError, NotStandingError
+from golea_async.exceptions import CandidateDeletedError, ElectionError, HandedOverError, NotStandingError
 from golea_async.status import Role, Status
 
 from .claims import Nomination
@@ -51,6 +51,16 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """The candidate has gone to the end of the line, as its application wanted.
+
+    :ivar refusal: why ZooKeeper does not let it; then it stands where it stood.
+    """
+
+    refusal: ElectionError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that operators should know of, to be logged once a client.
 
@@ -61,7 +71,7 @@ class Notice:
     about: str = ""
 
 
-Change: TypeAlias = Gained | Ceased | Explained | Status | Ended | Notice
+Change: TypeAlias = Gained | Ceased | Explained | Status | Moved | Ended | Notice
 
 
 class Belief:
@@ -127,8 +137,16 @@ class Belief:
         self.cease(cause, is_in_doubt=reason is Loss.DELETED)  # the quorum, or the end of the session, tells why
         if reason is Loss.LAPSED:
             self._publish(Status(Role.CANDIDATE, self._identity.candidate_id, error=cause))
-        else:
-            self.held = None
+            return
+        self.held = None
+        if isinstance(cause, HandedOverError):
+            self._publish(_given_way(self.latest, cause))
+
+    def give_way(self, why: HandedOverError) -> None:
+        """Be about to go to the end of the line. Idempotent."""
+        self.held = None
+        if self.latest.role in (Role.LEADER, Role.FOLLOWER):
+            self._publish(_given_way(self.latest, why))
 
     def _cause(self, reason: Loss, view: View) -> ElectionError | None:
         identity, before = self._identity, view.before
@@ -138,12 +156,19 @@ class Belief:
             Loss.CLOSED: identity.client_closed,
             Loss.SESSION_LOST: lambda: identity.session_lost(rejoins=self._rejoins),
             Loss.DELETED: identity.gone,
+            Loss.HANDED_OVER: lambda: self._handed_over(view),
             Loss.OVERTAKEN: lambda: identity.error(
                 CandidateDeletedError, f"has found {before and before.path} before it"
             ),
             Loss.LAPSED: identity.lapse,
         }
         return causes[reason]()
+
+    def _handed_over(self, view: View) -> ElectionError:
+        identity, order = self._identity, view.order
+        if order is not None and order.leaves:
+            return identity.deposed(order.by)
+        return identity.handed_over(None if order is None else order.by)
 
     def cease(self, cause: ElectionError | None, *, is_in_doubt: bool = False) -> None:
         """Believe in leading no longer, or say why that ended. Idempotent."""
@@ -182,3 +207,13 @@ class Belief:
         if not self.has_ended:
             self.latest = status
             self.changes.append(status)
+
+
+def _given_way(before: Status, why: HandedOverError) -> Status:
+    """Say that the candidate goes to the end of the line, and why, where somebody else has asked for that."""
+    return Status(
+        Role.CANDIDATE,
+        before.candidate_id,
+        was_following=before.now_following,
+        error=None if why.by is None else why,
+    )

@@ -23,9 +23,12 @@ the application has closed the client       :class:`Closed`
 the session of the nomination is lost       :class:`Lost`: and the own znode with it
 there is no connection                      :class:`Wait`: the role stays
 there is no own znode                       :class:`Join`
+it was to move, and the reply was lost      :class:`Settle`: nothing that is seen of the old one says anything
 it was seen to be gone                      :class:`Missing`: ask the quorum, a server may lag, a session may end
+an operator has it leave                    :class:`Deposed`
+it is to go to the end of the line          :class:`StepDown`
 one just before it lives                    :class:`Follow` that one
-it is the first                             :class:`Lead`; without a lease :class:`First`
+it is the first                             :class:`Lead`; without a lease, or beside work of before, :class:`First`
 anything else                               :class:`Look` at who may be just before, or at all children
 ==========================================  ====================================================================
 
@@ -42,6 +45,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+from .appeal import STEP_DOWN, Order
 
 CANDIDATE_PREFIX = "le_"
 NUMBER_DIGITS = 10
@@ -84,6 +89,12 @@ class View:
     :ivar own: the own znode; None without one.
     :ivar done: the child ``DONE``.
     :ivar before: the candidate just before the own one; None when nothing is known of it.
+    :ivar request: the child ``step_down``, by which operators ask.
+    :ivar is_request_read: what it says is known, and counts.
+    :ivar order: what it asks of this candidate.
+    :ivar steps_down: the application has the candidate go to the end of the line.
+    :ivar is_moving: it may have moved there: the outcome is not known.
+    :ivar is_held_back: it does not lead yet: the work of a leadership that it has given away has not ended.
     :ivar to_delete: a znode that the candidate is about to delete; it decides nothing.
     :ivar is_first: nobody is before the own znode, and nobody can come there.
     :ivar hint: who may be just before: worth a look before all children are listed.
@@ -99,6 +110,12 @@ class View:
     done: Sight
     own: Sight | None = None
     before: Sight | None = None
+    request: Sight | None = None
+    is_request_read: bool = False
+    order: Order | None = None
+    steps_down: bool = False
+    is_moving: bool = False
+    is_held_back: bool = False
     to_delete: Sight | None = None
     is_first: bool = False
     hint: str | None = None
@@ -115,17 +132,21 @@ class View:
         if self.before is not None and self.before.is_there:
             self.hint = self.before.path
         self.before, self.is_first, self.needs_barrier = None, False, self.own is not None
-        self.awaits_node = False
+        self.awaits_node = self.is_request_read = False
         self.done.watch, self.done.is_there = Watch.NONE, self.done.is_there or None
-        for sight in (self.own, self.to_delete):
+        for sight in (self.own, self.request, self.to_delete):
             if sight is not None:
                 sight.watch, sight.is_there = Watch.NONE, None
 
     def heard(self, path: str, *, is_there: bool | None) -> None:
         """Take note of a watch's event, which has used it up. None: the znode has changed in another way."""
-        for sight in (self.done, self.own, self.before, self.to_delete):
+        for sight in (self.done, self.own, self.before, self.request, self.to_delete):
             if sight is not None and sight.path == path:
                 sight.watch, sight.is_there = Watch.NONE, is_there
+        if self.request is not None and self.request.path == path:
+            self.is_request_read = False
+            if is_there is False:
+                self.order = None  # who has asked is gone, or has given up
         if self.before is not None and self.before.path == path:
             self.before = self.hint = None  # it has gone, or is no candidate any more: list
         if self.own is not None and self.own.path == path and is_there is None:
@@ -133,7 +154,8 @@ class View:
 
     def asked(self, path: str) -> list[Sight]:
         """Return what a reply about this path may be about: one whose event has come before says nothing any more."""
-        sights = [self.done, self.own, self.before, self.to_delete if self.to_delete is not self.own else None]
+        to_delete = self.to_delete if self.to_delete is not self.own else None
+        sights = [self.done, self.own, self.before, self.request, to_delete]
         return [each for each in sights if each is not None and each.path == path and each.watch is Watch.ASKED]
 
     def shown(self, sight: Sight, *, is_there: bool | None) -> bool:
@@ -142,7 +164,7 @@ class View:
         if is_there is None:
             return False
         sight.is_there = is_there
-        if is_there or sight is self.done:  # of a missing znode `get` leaves no watch
+        if is_there or sight is self.done or sight is self.request:  # of a missing znode `get` leaves no watch
             sight.watch = Watch.SET
         if sight is self.before and not is_there:
             self.before = self.hint = None
@@ -152,6 +174,16 @@ class View:
     def unwatched(self) -> bool:
         """Whether a znode that decides has no watch."""
         return any(each is not None and each.watch is Watch.NONE for each in (self.own, self.done, self.before))
+
+    @property
+    def is_request_unwatched(self) -> bool:
+        """Whether nothing would tell that an operator asks for something."""
+        return self.request is not None and self.request.watch is Watch.NONE
+
+    @property
+    def has_unread_request(self) -> bool:
+        """Whether an operator asks for something, and it is not known what."""
+        return self.request is not None and self.request.is_there is True and not self.is_request_read
 
     def listed(self, own_name: str, resource: str, children: Sequence[str] | None) -> None:
         """Take note of a list; None: of an election node that is not the one in which the own znode was made."""
@@ -203,6 +235,23 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class Settle:
+    """The candidate was about to move, and may have moved: a search tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepDown:
+    """The candidate goes to the end of the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deposed:
+    """An operator has the candidate stand no more."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """The own znode was not seen. Only a quorum operation on the live session can say whether it is gone."""
 
@@ -233,10 +282,12 @@ class Look:
     at: str | None
 
 
-Verdict = Leave | Over | Closed | Lost | Wait | Join | Missing | Follow | Lead | First | Look
+Verdict = (
+    Leave | Over | Closed | Lost | Wait | Join | Settle | Missing | Deposed | StepDown | Follow | Lead | First | Look
+)
 
 
-def decide(view: View) -> Verdict:  # noqa: C901, PLR0911  # one case for each row of the table above
+def decide(view: View) -> Verdict:  # noqa: C901, PLR0911, PLR0912  # one case for each row of the table above
     """Say what a view means for the candidate whose it is."""
     if view.is_leaving:
         return Leave()
@@ -250,13 +301,19 @@ def decide(view: View) -> Verdict:  # noqa: C901, PLR0911  # one case for each r
         return Wait()
     if view.own is None:
         return Join()
+    if view.is_moving:
+        return Settle()
     if view.own.is_there is False:
         return Missing()
+    if view.order is not None and view.order.leaves:
+        return Deposed(view.order.by)
+    if view.steps_down or view.order is not None:
+        return StepDown()
     if view.own.is_there and view.done.is_there is False:
         if view.before is not None and view.before.is_there:
             return Follow(view.before.path)
         if view.is_first:
-            return First() if view.lease is None else Lead(view.lease)
+            return First() if view.lease is None or view.is_held_back else Lead(view.lease)
     return Wait() if _is_answered_soon(view) else Look(view.hint)
 
 
@@ -280,6 +337,7 @@ class Loss(Enum):
     CLOSED = "closed"
     SESSION_LOST = "session lost"
     DELETED = "deleted"  # or so it seems: it is also what a client hears of the end of its own session
+    HANDED_OVER = "handed over"
     OVERTAKEN = "overtaken"
     LAPSED = "lapsed"
 
@@ -292,6 +350,7 @@ def loss(view: View, stretch: int) -> Loss | None:
         Loss.CLOSED: view.is_closed,
         Loss.SESSION_LOST: view.is_session_lost,
         Loss.DELETED: view.own is None or view.own.is_there is False,
+        Loss.HANDED_OVER: view.steps_down or view.order is not None,
         Loss.OVERTAKEN: view.before is not None and view.before.is_there,
         Loss.LAPSED: view.lease != stretch,
     }
@@ -350,4 +409,4 @@ def predecessor_of(own: str, children: Iterable[str]) -> str | None:
 
 def strangers(children: Iterable[str]) -> list[str]:
     """Return, sorted, the children that are no part of an election."""
-    return sorted(child for child in children if child != DONE and not _is_candidate(child))
+    return sorted(child for child in children if child not in (DONE, STEP_DOWN) and not _is_candidate(child))

@@ -44,7 +44,12 @@ class NextEvent:
 
 @dataclass(frozen=True, slots=True)
 class WorkStopped:
-    """Wait until all work within leadership has ended."""
+    """Wait until all work within leadership has ended.
+
+    :ivar or_news: or until there is news.
+    """
+
+    or_news: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +93,9 @@ def next_event() -> Generator[NextEvent, None, None]:
 
 
 @coroutine
-def work_stopped() -> Generator[WorkStopped, None, None]:
-    """Wait until all work within leadership has ended."""
-    yield WorkStopped()
+def work_stopped(*, or_news: bool = False) -> Generator[WorkStopped, bool, bool]:
+    """Wait until all work within leadership has ended, or until there is news; return whether it has ended."""
+    return (yield WorkStopped(or_news))
 
 
 @coroutine

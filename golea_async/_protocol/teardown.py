@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from aiozk import exc
 
+from golea_async._protocol.appeal import STEP_DOWN
 from golea_async._protocol.refusals import accept
 from golea_async._protocol.standing import DONE, DONE_DATA, in_order, strangers
 from golea_async._protocol.steps import ask, pause, work_stopped
@@ -47,7 +48,7 @@ class Teardown:
 
     :ivar resource: the election node.
     :ivar has_begun: whether candidates may have been told.
-    :ivar now: seconds on some clock; to be kept up to date by whoever steps this.
+    :ivar now: seconds on some clock; to be kept up to date by whoever steps this, as is ``session_id``.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Teardown:
         self.resource = resource
         self.has_begun = False
         self.now = 0.0
+        self.session_id = 0  # nothing depends on it
         self._deletes_election = deletes_election
         self._done = f"{resource}/{DONE}"
         self._own = frozenset(own)
@@ -73,6 +75,7 @@ class Teardown:
         self._czxid: int | None = None  # of the election node that is meant
         self._done_was_there = False  # for certain: when it is not any more, somebody has finished
         self._force_after = math.inf if force_after is None else force_after
+        self._request_is_there = False  # an operator's, to candidates
         self._force_at = self._warn_at = math.inf  # known when `DONE` is there
 
     async def run(self, zk: Requests) -> None:
@@ -88,6 +91,14 @@ class Teardown:
             if self.has_begun:
                 await self._take_done_away(zk, error)
             raise
+
+    def given_up(self) -> ElectionError:
+        """Say that it ends early: its client is to be closed."""
+        return ElectionError(
+            f"the ending of {self.resource} was given up, since its client was closed before all candidates had left: "
+            "those that are left stand on; end it again",
+            resource=self.resource,
+        )
 
     # ------------------------------------------------------------------ DONE
 
@@ -187,6 +198,7 @@ class Teardown:
             if DONE not in listed.children or listed.stat.created_zxid != self._czxid:
                 return False
             self._refuse(strangers(listed.children) if self._deletes_election else [])
+            self._request_is_there = STEP_DOWN in listed.children
             candidates = in_order(listed.children)
             if not candidates:
                 return True
@@ -279,7 +291,9 @@ class Teardown:
 
     async def _close(self, zk: Requests) -> bool:
         """Remove `DONE`, with the election node if that is wanted; return False when there is more to do."""
-        deletions = [zk.delete(self._done), *([zk.delete(self.resource)] if self._deletes_election else [])]
+        request = [zk.delete(f"{self.resource}/{STEP_DOWN}")] if self._request_is_there else []
+        deletes_node = [*request, zk.delete(self.resource)] if self._deletes_election else []
+        deletions = [zk.delete(self._done), *deletes_node]
         (removed,) = await ask(zk.multi(*deletions))
         failure = first_failure(removed)
         if failure is None:

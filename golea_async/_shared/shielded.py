@@ -10,9 +10,9 @@ import anyio
 
 
 async def completion(
-    task: asyncio.Task[Any], timeout: float | None, on_cancel: Callable[[], None] | None = None
+    task: asyncio.Future[Any], timeout: float | None, on_cancel: Callable[[], None] | None = None
 ) -> bool:
-    """Wait until ``task`` has ended, at most ``timeout`` seconds (None: no limit); return whether it has.
+    """Wait until a task or future is done, at most ``timeout`` seconds (None: no limit); return whether it is.
 
     Cancelled, by ``task.cancel()`` or by a scope of anyio: goes on waiting, and is cancelled only then.
 
@@ -54,7 +54,7 @@ class _Waiting(asyncio.Future[None]):
         return super().cancel(msg)
 
 
-async def _completion(task: asyncio.Task[Any], deadline: float | None, on_cancel: Callable[[], None] | None) -> bool:
+async def _completion(task: asyncio.Future[Any], deadline: float | None, on_cancel: Callable[[], None] | None) -> bool:
     """What ``asyncio.wait`` does with its sets and a coroutine more."""
     loop = asyncio.get_running_loop()
     if task.done() or (deadline is not None and deadline <= loop.time()):

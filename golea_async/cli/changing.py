@@ -123,7 +123,7 @@ def depose_candidate(
     resource = candidate.rpartition("/")[0] or candidate
 
     async def deposing(zk: ZKClient) -> None:
-        await depose(zk, candidate)
+        await depose(zk, candidate, force=True)
 
     what = "deletes its znode. Who is behind it leads at once, while the work of the deposed one may still be stopping"
     return _asked(resource, what, "is deposed", deposing, yes=yes, json=json, zookeeper=zookeeper, candidate=candidate)

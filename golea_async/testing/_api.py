@@ -1,5 +1,6 @@
 """What `golea_async.testing` offers: all of it is imported from there."""
 
+from ._hand_over import handed_over
 from ._model import OpCode
 from .ensemble import Ensemble, EnsembleError, Server, ZooKeeperNotInstalledError
 from .server import MemoryServer, MemoryZooKeeper, MemoryZooKeeperError, SessionInfo
@@ -14,4 +15,5 @@ __all__ = [
     "Server",
     "SessionInfo",
     "ZooKeeperNotInstalledError",
+    "handed_over",
 ]

@@ -181,7 +181,7 @@ async def test_an_elections_own_end(owner: WireClient, zk: aiozk.ZKClient, resou
 async def test_depose(owner: WireClient, zk: aiozk.ZKClient, resource: str) -> None:
     guarded = await election_for(owner, zk, resource, PERMISSION_ALL & ~DELETE)
     with pytest.raises(NotAuthorizedError) as no:
-        await soon(depose(zk, f"{guarded}/le_0000000000"))
+        await soon(depose(zk, f"{guarded}/le_0000000000", force=True))
     assert no.value.path == f"{guarded}/le_0000000000"
     await check_nothing_happened(owner, zk, guarded)
 
@@ -190,7 +190,7 @@ async def test_depose_needs_no_read_on_the_election_node(owner: WireClient, zk: 
     guarded = await owner.create(f"{resource}/guarded", acl=[OWNER, Acl(DELETE, "world", "anyone")])
     await owner.create(f"{guarded}/le_", b"theirs", ephemeral=True, sequential=True)
     await sync(zk)
-    await soon(depose(zk, f"{guarded}/le_0000000000"))
+    await soon(depose(zk, f"{guarded}/le_0000000000", force=True))
     await owner.sync()
     assert await children(owner, guarded) == []
 

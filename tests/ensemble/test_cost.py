@@ -41,11 +41,15 @@ async def hand_overs(ensemble: Ensemble, candidates: int) -> tuple[Counter[int],
             await soon(election.start())
         # All have looked at the parent, all but the first at the one before; behind the decision each watches its own.
         await eventually(lambda: proxy.requests[OpCode.GET_DATA] == 3 * candidates - 1)
+        # `DONE`, and when it is quiet `step_down`.
+        await eventually(lambda: proxy.requests[OpCode.EXISTS] == 2 * candidates)
         before, events = proxy.requests.copy(), proxy.events
         for leader, heir in pairwise(elections[: HAND_OVERS + 1]):
             await leader.resign()
             await leading(heir)
-        await eventually(lambda: proxy.requests[OpCode.REMOVE_WATCHES] == HAND_OVERS)  # `DONE`, by who has left
+        await eventually(
+            lambda: proxy.requests[OpCode.REMOVE_WATCHES] == 2 * HAND_OVERS
+        )  # `DONE` and `step_down`, by who has left
         for zk in clients:  # whatever the server had to tell them has come
             await zk.exists("/")
         sent = proxy.requests - before

@@ -130,6 +130,20 @@ async def test_a_worker_resigns_when_it_is_told_to_stop(
         assert not [line for line in second.lines if "error" in line.lower()]
 
 
+# ---------------------------------------------------------------------- the rolling update
+
+
+async def test_a_rolling_update_moves_leadership_once(ensemble: Ensemble) -> None:
+    arguments = (str(ROOT / "examples" / "rolling_update.py"), "--zookeeper", ensemble.hosts)
+    async with program(*arguments, "--election", "/rolling-update") as update:
+        code = await update.rest()
+    assert code == 0, update.lines
+    stopped = update.lines.index("old-1 has stopped")
+    assert update.lines[stopped + 1].startswith("new-3 begins to work")
+    assert update.lines[-2] == "leadership moved 1 time(s): old-1 -> new-3"
+    assert re.fullmatch(r"nobody led, as seen over HTTP, for \d+ ms", update.lines[-1])
+
+
 # ---------------------------------------------------------------------- the demo
 
 

@@ -173,6 +173,14 @@ class TestOneCandidate:
         assert await wire.get_children(resource) == []
 
 
+async def is_following(election: AsyncElection, leader: str) -> bool:
+    """Wait until it follows this one."""
+    async for status in election.statuses():
+        if status.role is Role.FOLLOWER:
+            return status.now_following == leader
+    return False
+
+
 def lose_nth(proxy: Proxy, what: str, number: int) -> Rule:
     """Lose this frame (0 is the next) of those that come on established connections."""
     left = number
@@ -264,13 +272,31 @@ class TestEveryFrame:
                 break
         assert number > 3
 
+    async def test_of_a_step_down(
+        self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
+    ) -> None:
+        await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
+        election = AsyncElection(zk, resource, "one")
+        await election.start()
+        for number in itertools.count():
+            before, loss = election.status.candidate_id, lose_nth(proxy, what, number)
+            await soon(election.step_down())
+            names = sorted(await wire.get_children(resource))
+            assert len(names) == 2
+            assert f"{resource}/{names[1]}" > str(before)
+            assert await is_following(election, f"{resource}/{names[0]}")
+            if not loss.happened.done():
+                break
+        assert number > 1
+        await election.resign()
+
     async def test_of_a_deposition(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
     ) -> None:
         for number in itertools.count():
             candidate = await wire.create(f"{resource}/le_", b"stuck", ephemeral=True, sequential=True)
             loss = lose_nth(proxy, what, number)
-            await soon(depose(zk, candidate))
+            await soon(depose(zk, candidate, force=True))
             assert await wire.get_children(resource) == []
             if not loss.happened.done():
                 break

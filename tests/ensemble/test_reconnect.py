@@ -267,7 +267,7 @@ async def test_many_reconnects_leave_nothing(
         await settled(zk, ensemble, resource)
         assert measure(zk, ensemble, resource) == (watches, callbacks, waiters)
         assert two.status.role is Role.FOLLOWER
-        assert len(watches) == 4  # two znodes of its own, the leader's and DONE
+        assert len(watches) == 5  # two znodes of its own, the leader's, DONE and step_down
     assert watch_callbacks(zk) == {}
     assert state_waiters(zk) == 0
 
@@ -280,6 +280,6 @@ def measure(zk: aiozk.ZKClient, ensemble: Ensemble, resource: str) -> tuple[list
 async def settled(zk: aiozk.ZKClient, ensemble: Ensemble, resource: str) -> None:
     """Return when both candidates have taken their place again."""
     async with asyncio.timeout(30):
-        while len(server_watches(ensemble.servers[0], resource)) < 4:
+        while len(server_watches(ensemble.servers[0], resource)) < 5:
             await zk.get("/")
         await zk.get("/")

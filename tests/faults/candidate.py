@@ -2,8 +2,8 @@
 
 `python -m tests.faults.candidate LIBRARY HOSTS RESOURCE NAME SESSION_TIMEOUT`
 
-Commands come in as lines of JSON, `{"id": 1, "command": "join"}`: `join`, `resign`, and `block` (the event loop, for
-`seconds`). The end of the input ends the process. Reports go out as lines of JSON:
+Commands come in as lines of JSON, `{"id": 1, "command": "join"}`: `join`, `resign`, `step_down`, and `block` (the event
+loop, for `seconds`). The end of the input ends the process. Reports go out as lines of JSON:
 
 - `status`: each status of the candidate, and the end of its statuses;
 - `belief`: a run of samples of belief, see `record.Belief`; again every 50 ms while it goes on, and when it ends;
@@ -121,6 +121,8 @@ async def carry_out(contender: Contender, order: dict[str, Any]) -> None:
                 await contender.join()
             case "resign":
                 await contender.resign()
+            case "step_down":
+                await contender.step_down()
             case "block":
                 time.sleep(order["seconds"])  # noqa: ASYNC251 - this is the fault
     except ElectionError:

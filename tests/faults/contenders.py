@@ -42,6 +42,9 @@ class Contender(Protocol):
 
     async def resign(self) -> None: ...
 
+    async def step_down(self) -> None:
+        """Go to the end of the line, where the library knows such a thing."""
+
     def believes(self) -> bool:
         """Whether an application of this library would act as the leader now. Called in another thread."""
 
@@ -71,6 +74,10 @@ class GoleaContender:
             await self._election.resign(timeout=None)
         if self._reading is not None:
             await self._reading  # so that the end of these statuses is reported before anything of the next life
+
+    async def step_down(self) -> None:
+        if self._election is not None:
+            await self._election.step_down()
 
     def believes(self) -> bool:
         return self._election is not None and self._election.is_leader
@@ -102,6 +109,9 @@ class AiozkContender:
 
     async def resign(self) -> None:
         await self._recipe.resign()
+
+    async def step_down(self) -> None:
+        raise NotImplementedError
 
     def believes(self) -> bool:
         return self._recipe is not None and bool(self._recipe.has_leadership)
@@ -140,6 +150,9 @@ class KazooContender:
         self._election.cancel()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
+
+    async def step_down(self) -> None:
+        raise NotImplementedError
 
     def believes(self) -> bool:
         return self._leads

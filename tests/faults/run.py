@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Any, Self
 
-from golea_async import ZKClient, end_election
+from golea_async import ElectionError, ZKClient, depose, end_election, list_candidates, transfer_leadership
 from tests.support.ensemble import Server
 from tests.support.guardian import Guardian
 from tests.support.proxy import Proxy
@@ -217,6 +217,25 @@ class Run:
         order = await candidate.order("resign")
         if wait:
             await self._done(candidate, order)
+
+    async def step_down(self, candidate: Candidate) -> None:
+        """Have it go to the end of the line, and wait until it has, or cannot."""
+        with self.band("steps down", candidate.name):
+            await self._done(candidate, await candidate.order("step_down"))
+
+    async def transfer(self, to: Candidate) -> None:
+        """An operator has this one lead next, if that can be."""
+        with self.band("leadership is transferred", to.name), suppress(ElectionError, ValueError):
+            async with ZKClient(self.cluster.hosts, session_timeout=SESSION_TIMEOUT) as zk:
+                await transfer_leadership(zk, self.resource, to.name, timeout=SESSION_TIMEOUT)
+
+    async def remove(self, candidate: Candidate) -> None:
+        """An operator asks it to leave, if it stands and answers."""
+        with self.band("is asked to leave", candidate.name), suppress(ElectionError):
+            async with ZKClient(self.cluster.hosts, session_timeout=SESSION_TIMEOUT) as zk:
+                for each in await list_candidates(zk, self.resource):
+                    if each.name == candidate.name:
+                        await depose(zk, each.id, timeout=SESSION_TIMEOUT)
 
     async def block(self, candidate: Candidate, seconds: float) -> None:
         """Block its event loop by synchronous code, and wait until that is over."""

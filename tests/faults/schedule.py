@@ -45,6 +45,9 @@ OF_CANDIDATES = {
     "block": (3, 0.2, 6.0),
     "kill": (2, 0.1, 3.0),
     "resign": (3, 0.0, 1.0),
+    "step down": (3, 0.0, 0.0),
+    "transfer": (3, 0.0, 0.0),
+    "remove": (1, 0.0, 0.0),
     "depose": (2, 0.0, 0.0),
     "end": (1, 0.0, 0.0),
 }
@@ -170,6 +173,18 @@ async def _resign(run: Run, step: Step) -> None:
     await run.join(_candidate(run, step), wait=False)
 
 
+async def _step_down(run: Run, step: Step) -> None:
+    await run.step_down(_candidate(run, step))
+
+
+async def _transfer(run: Run, step: Step) -> None:
+    await run.transfer(_candidate(run, step))
+
+
+async def _remove(run: Run, step: Step) -> None:
+    await run.remove(_candidate(run, step))
+
+
 async def _depose(run: Run, step: Step) -> None:  # noqa: ARG001 - whoever is the first
     await run.depose()
 
@@ -213,6 +228,9 @@ ACTIONS: dict[str, Callable[[Run, Step], Awaitable[None]]] = {
     "block": _block,
     "kill": _kill,
     "resign": _resign,
+    "step down": _step_down,
+    "transfer": _transfer,
+    "remove": _remove,
     "depose": _depose,
     "end": _end,
     "freeze server": _freeze_server,

@@ -295,7 +295,7 @@ async def test_a_swallowed_cancellation_is_repeated_with_a_warning(
 
     working = asyncio.create_task(work())
     await asyncio.sleep(0)
-    await depose(clients[1], str(election.status.candidate_id))
+    await depose(clients[1], str(election.status.candidate_id), force=True)
     with pytest.raises(LeadershipLostError):
         await soon(working)
     (warning,) = [each for each in caplog.records if each.name == "golea_async.leadership"]
@@ -375,7 +375,7 @@ class TestReasons:
 
         async def lead() -> None:
             async with election.leadership():
-                await depose(clients[1], str(election.status.candidate_id))
+                await depose(clients[1], str(election.status.candidate_id), force=True)
                 await asyncio.Event().wait()
 
         with pytest.raises(LeadershipLostError) as caught:
@@ -540,7 +540,7 @@ class TestStandingAgain:
 
         run = asyncio.create_task(election.run(work))
         await eventually(lambda: election.is_leader)
-        await depose(clients[1], str(election.status.candidate_id))
+        await depose(clients[1], str(election.status.candidate_id), force=True)
         with pytest.raises(CandidateDeletedError):
             await soon(run)
 

@@ -135,7 +135,7 @@ def code_of_the_docs() -> dict[str, str]:
 def test_the_docs_test_passes(tmp_path: Path) -> None:
     for name, code in code_of_the_docs().items():
         (tmp_path / name).write_text(code)
-    assert "1 passed" in run_pytest(tmp_path)
+    assert "2 passed" in run_pytest(tmp_path)
 
 
 def test_the_docs_test_takes_five_lines() -> None:
@@ -148,7 +148,7 @@ def test_the_docs_test_fails_for_a_service_that_does_not_stop(tmp_path: Path) ->
     files["service.py"] = files["service.py"].replace("self.stopped.set()", "pass")
     for name, code in files.items():
         (tmp_path / name).write_text(code)
-    assert "1 failed" in run_pytest(tmp_path, "--timeout=5")
+    assert "2 failed" in run_pytest(tmp_path, "--timeout=5")
 
 
 def test_the_fixtures_are_listed_and_explained(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ SESSION_TIMEOUT = 10.0
 class Administrator:
     """
     :ivar is_prepared: whether the election node was made.
+    :ivar asks: how many of its deeds under way ask candidates for something.
     :ivar deletes: how many of its deeds under way delete candidates, which is beyond the lease.
     """
 
@@ -31,14 +32,14 @@ class Administrator:
         self.process = Process(world, clock, self._generator, "administrator")
         self.process.loop.dial = lambda protocol, port: wires[port - 1].dial(self.process, protocol)
         self.is_prepared = False
-        self.deletes = 0
+        self.deletes = self.asks = 0
         self._hosts = ",".join(f"10.0.0.1:{port}" for port in range(1, len(wires) + 1))
         self._client: ZKClient | None = None
 
     def start(self) -> None:
         self.process.spawn(self._prepare(), "prepare")
 
-    def do(self, what: str) -> None:
+    def do(self, what: str, *, cancelled_after: float | None = None) -> None:
         """Do this, in a task of its own."""
         if self._client is None or not self.is_prepared:
             return
@@ -49,8 +50,11 @@ class Administrator:
             "end the election by force": self._deleting(self._end_by_force),
             "make the election anew": self._make_anew,
             "look": self._look,
+            "transfer leadership": self._asking(self._transfer),
+            "transfer leadership to whoever is next": self._asking(self._transfer_to_next),
+            "ask a candidate to leave": self._asking(self._remove),
         }
-        self.process.spawn(self._carry_out(deeds[what]), what)
+        self.process.spawn(self._carry_out(deeds[what], cancelled_after), what)
 
     def repair(self) -> None:
         """See that the election can go on, whatever was done to it."""
@@ -70,10 +74,38 @@ class Administrator:
                 await golea_async.create_election(self._client, path)
                 return
 
-    async def _carry_out(self, deed: Callable[[ZKClient], Awaitable[object]]) -> None:
+    async def _carry_out(
+        self, deed: Callable[[ZKClient], Awaitable[object]], cancelled_after: float | None = None
+    ) -> None:
         assert self._client is not None
-        with suppress(ElectionError, exc.ZKError):  # the members have to cope with whatever comes of it
-            await deed(self._client)
+        # The members have to cope with whatever comes of it; several may have one name.
+        with suppress(ElectionError, exc.ZKError, TimeoutError, ValueError):
+            async with asyncio.timeout(cancelled_after):
+                await deed(self._client)
+
+    def _asking(self, deed: Callable[[ZKClient], Awaitable[object]]) -> Callable[[ZKClient], Awaitable[object]]:
+        async def work(client: ZKClient) -> None:
+            self.asks += 1
+            try:
+                await deed(client)
+            finally:
+                self.asks -= 1
+
+        return work
+
+    async def _transfer(self, client: ZKClient) -> None:
+        candidates = await golea_async.list_candidates(client, RESOURCE)
+        if candidates:
+            to = self._generator.choice(candidates)
+            await golea_async.transfer_leadership(client, RESOURCE, to.id, timeout=self._generator.choice((1, 20)))
+
+    async def _transfer_to_next(self, client: ZKClient) -> None:
+        await golea_async.transfer_leadership(client, RESOURCE, timeout=self._generator.choice((1, 20)))
+
+    async def _remove(self, client: ZKClient) -> None:
+        candidates = await golea_async.list_candidates(client, RESOURCE)
+        if candidates:
+            await golea_async.depose(client, self._generator.choice(candidates).id, timeout=20)
 
     def _deleting(self, deed: Callable[[ZKClient], Awaitable[object]]) -> Callable[[ZKClient], Awaitable[object]]:
         async def work(client: ZKClient) -> None:
@@ -88,7 +120,7 @@ class Administrator:
     async def _depose(self, client: ZKClient) -> None:
         leader = await golea_async.get_leader(client, RESOURCE)
         if leader is not None:
-            await golea_async.depose(client, leader.id)
+            await golea_async.depose(client, leader.id, force=True)
 
     async def _delete_candidate(self, client: ZKClient) -> None:
         candidates = await golea_async.list_candidates(client, RESOURCE)

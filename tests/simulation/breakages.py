@@ -1,4 +1,4 @@
-"""Twelve ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
+"""Thirteen ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from unittest import mock
 
 from golea_async import ZKClient
 from golea_async._protocol import departure as _departure
+from golea_async._protocol import handing_over as _handing_over
 from golea_async._protocol.claims import Claims
 from golea_async._protocol.standing import View
 from golea_async._protocol.teardown import Teardown
@@ -81,6 +82,14 @@ def _no_position_after_a_reconnect() -> AbstractContextManager[object]:
 
 def _no_search_after_a_lost_reply() -> AbstractContextManager[object]:
     return mock.patch.object(Claims, "doubt")
+
+
+def _moved_before_the_work_stopped() -> AbstractContextManager[object]:
+    async def work_stopped(*, or_news: bool) -> bool:
+        """Wait for nobody."""
+        return or_news
+
+    return mock.patch.object(_handing_over, "work_stopped", work_stopped)
 
 
 @contextmanager
@@ -164,6 +173,7 @@ BREAKAGES = {
     "a guardian that goes by the end of a pipe": _guardian_goes_by_the_end_of_a_pipe,
     "a guardian that prolongs the session": _guardian_prolongs_the_session,
     "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
+    "moved before the work stopped": _moved_before_the_work_stopped,
 }
 """By name: what breaks the library for as long as the context lasts."""
 

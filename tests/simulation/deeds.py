@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from golea_async.testing._model import OpCode
 
 from .network import Path
-from .plan import ADMINISTRATION, ENDINGS, LATE_AND_ALONE, Deed
+from .plan import ADMINISTRATION, ENDINGS, HAND_OVERS, LATE_AND_ALONE, Deed
 from .server import Server
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class Deeds:
             ),
             "slow down a server's writes": lambda deed: self._delay(self._paths_from(self._follower(deed)), deed),
             "let a server lag": lambda deed: self._lag(self._server(deed), deed.amount, deed.duration),
+            "step down": lambda deed: self._member(deed).step_down(),
+            "hand over": lambda deed: episode.administrator.do(HAND_OVERS[round(deed.amount)]),
+            "hand over and cancel": lambda deed: episode.administrator.do(
+                HAND_OVERS[round(deed.amount)], cancelled_after=deed.duration + deed.start % 0.1
+            ),
             "administrate": lambda deed: episode.administrator.do(ADMINISTRATION[round(deed.amount)]),
             "end it with the leading member cut off": self._end_with_it_cut_off,
             "end it with the leading member frozen": self._end_with_it_frozen,

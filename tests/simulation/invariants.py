@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from golea_async import AsyncElection, Leadership, Role
+from golea_async._protocol.appeal import STEP_DOWN
 from golea_async.testing._model import OpCode
 from golea_async.testing._tree import Creation, Deletion, NewData, Znode
 
@@ -91,7 +92,7 @@ class Invariants:
             self._deposed.add(token)
         for member in self._episode.members:
             is_its_own = visitor.transport.process is member.process
-            if is_its_own and (path, token) in member.working and pending.opcode is OpCode.DELETE:
+            if is_its_own and (path, token) in member.working and pending.opcode in (OpCode.DELETE, OpCode.MULTI):
                 raise ViolationError(f"{member} has deleted {path}, and its work goes on")
 
     def look_at_peace(self, since: float) -> None:
@@ -142,7 +143,8 @@ class Invariants:
 
     def _look_at_znodes(self, election_node: Znode) -> list[str]:
         """Every znode must be one candidate's, and every candidate must have its znode; returns them, in order."""
-        standing = sorted(election_node.children)
+        is_asking = self._episode.administrator.asks > 0
+        standing = sorted(name for name in election_node.children if name != STEP_DOWN or not is_asking)
         known = [
             election.status.candidate_id
             for member in self._episode.members

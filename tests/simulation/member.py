@@ -172,6 +172,16 @@ class Member:
             for election in list(self.elections):
                 self.process.spawn(self._resign(election), "resign")
 
+    def step_down(self) -> None:
+        """Somebody else in the process has the candidate go to the end of the line."""
+        if self.process is not None and self.is_running:
+            for election in list(self.elections):
+                self.process.spawn(self._step_down(election), "step down")
+
+    async def _step_down(self, election: AsyncElection) -> None:
+        with suppress(ElectionError):
+            await self._called("step_down", election.step_down(timeout=self._generator.choice((None, 10, 0.05))))
+
     # --- the service -----------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:

@@ -23,6 +23,7 @@ SLOWEST_DISK = 0.18
 """In session timeouts, also by a clock that is fast: a leader is to hold its lease with answers that take 1/5."""
 STALL = 0.27
 ENDINGS = ("end the election", "make the election anew")
+HAND_OVERS = ("transfer leadership", "transfer leadership to whoever is next", "ask a candidate to leave")
 ADMINISTRATION = ("depose the leader", "delete a candidate", *ENDINGS, "end the election by force", "look")
 
 
@@ -198,6 +199,9 @@ DRAWS: dict[str, tuple[float, Callable[[random.Random, float], tuple[float, floa
     "cut the ensemble's leader off": (1, _down),
     "slow down a server's writes": (2, _delayed),
     "let a server lag": (1, _delayed),
+    "step down": (3, _momentary),
+    "hand over": (3, _drawn(len(HAND_OVERS))),
+    "hand over and cancel": (1, _drawn(len(HAND_OVERS))),
     "administrate": (2, _drawn(len(ADMINISTRATION))),
     "end it with the leading member cut off": (1, _ended),
     "end it with the leading member frozen": (1, _ended),

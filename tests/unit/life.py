@@ -9,20 +9,23 @@ Nothing is sent, and no event loop runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from aiozk import exc, protocol
 
 from golea_async import Role, Status
-from golea_async._protocol.candidacy import live
+from golea_async._protocol.appeal import Appeal
+from golea_async._protocol.candidacy import QUIET, live
 from golea_async._protocol.candidate import Candidate
 from golea_async._protocol.claims import ClientClaims
 from golea_async._protocol.departure import withdraw
 from golea_async._protocol.identity import Identity
-from golea_async._protocol.role import Ceased, Ended
+from golea_async._protocol.role import Ceased, Ended, Moved
 from golea_async._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Step, WorkStopped
 from golea_async._zookeeper.requests import Requests
 from golea_async._zookeeper.wire import (
+    CheckVersion,
     Children,
     Create,
     Created,
@@ -32,6 +35,7 @@ from golea_async._zookeeper.wire import (
     Get,
     Listed,
     Multi,
+    SetData,
     Shown,
     Stat,
     kind_of_watch,
@@ -39,6 +43,7 @@ from golea_async._zookeeper.wire import (
 
 RESOURCE = "/election"
 DONE = f"{RESOURCE}/DONE"
+REQUEST = f"{RESOURCE}/step_down"
 SESSION, OTHER_SESSION = 0x10, 0x20
 NODE_CZXID = 5  # of the election node
 FIRST_CZXID = 100
@@ -92,6 +97,26 @@ def checked(result: Any = None) -> protocol.TransactionResponse:
     return reply
 
 
+def results(*each: Any) -> protocol.TransactionResponse:
+    """The reply to a transaction."""
+    reply = protocol.TransactionResponse()
+    reply.responses += each
+    return reply
+
+
+def moved(number: int, conditions: int = 0) -> protocol.TransactionResponse:
+    """The reply to the move to this number: of a create within a transaction ZooKeeper tells only the path."""
+    new = SimpleNamespace(path=path(number))
+    return results(*[protocol.CheckVersionResponse()] * conditions, new, deleted())
+
+
+def asks_for(*numbers: int, to: int | None = None, leave: bool = False, version: int = 0) -> Shown:
+    """What an operator asks of the candidates with these numbers."""
+    names = tuple(path(number).rpartition("/")[2] for number in numbers)
+    appeal = Appeal(names, None if to is None else path(to).rpartition("/")[2], "ops:1", leave, "id")
+    return Shown(appeal.encode(), Stat(700, 700, 0, 0, version, 0, 0, OTHER_SESSION, 0, 0, 0))
+
+
 def deleted() -> protocol.DeleteResponse:
     return protocol.DeleteResponse()
 
@@ -102,6 +127,7 @@ class Life:
     :ivar step: what it waits for; None when it has ended.
     :ivar is_blocked: something may have come that was not read.
     :ivar sent: what it has asked without waiting for the answers, and was not asserted.
+    :ivar request_watches: how often it has asked for the watch of `step_down`.
     :ivar told: what it believed, in order: statuses, and where belief and statuses ended.
     """
 
@@ -112,6 +138,7 @@ class Life:
         self.step: Step | None = None
         self.told: list[Any] = []
         self.sent: list[str] = []
+        self.request_watches = 0
         self.is_blocked = False
         self._coroutine = live(self.me)
 
@@ -208,9 +235,26 @@ class Life:
         self.me.leave()
         self._news()
 
+    def step_down(self) -> None:
+        self.me.step_down()
+        self._news()
+
+    def hear_of_request(self, request: Any) -> None:
+        """Hear that an operator asks for something, and read it."""
+        self.me.hear(CREATED, REQUEST)
+        self._news()
+        self.show(REQUEST, there())
+        self.asks("get step_down")
+        self.answer(request)
+
+    def moves(self) -> list[str | None]:
+        """Return, for each step_down() that is through, the class of what ZooKeeper had against it."""
+        told = [each for each in self.told if isinstance(each, Moved)]
+        return [None if each.refusal is None else type(each.refusal).__name__ for each in told]
+
     def work_has_stopped(self) -> None:
         assert isinstance(self.step, WorkStopped), self.step
-        self._resume()
+        self._resume(True)
 
     def has_caught_up(self, *, is_recent: bool) -> None:
         assert isinstance(self.step, CatchUp), self.step
@@ -255,19 +299,17 @@ class Life:
         self._collect()
         if isinstance(self.step, NextEvent):
             self._resume()
-        elif isinstance(self.step, Pause):
+        elif isinstance(self.step, Pause) or (isinstance(self.step, WorkStopped) and self.step.or_news):
             self._resume(False)
 
     def _resume(self, value: Any = None, *, error: Exception | None = None) -> None:
         try:
             self.step = self._coroutine.send(value) if error is None else self._coroutine.throw(error)
             while True:
-                if isinstance(self.step, WorkStopped) and not self.me.is_working:
-                    self.step = self._coroutine.send(None)
-                elif isinstance(self.step, CatchUp) and not self.is_blocked:
+                if self._has_come_at_once():
                     self.step = self._coroutine.send(True)
                 elif isinstance(self.step, Ask) and not self.step.requests:
-                    self.sent.append(" + ".join(map(_describe, self.step.behind)))
+                    self._note_sent(self.step)
                     self.step = self._coroutine.send([])
                 else:
                     break
@@ -275,9 +317,25 @@ class Life:
             self.step = None
         self._collect()
 
+    def _has_come_at_once(self) -> bool:
+        return (isinstance(self.step, WorkStopped) and not self.me.is_working) or (
+            (isinstance(self.step, CatchUp) and not self.is_blocked)
+            or (isinstance(self.step, Pause) and self.step.seconds == QUIET)
+        )
+
+    def _note_sent(self, step: Ask) -> None:
+        """Count apart the watch of what operators ask, which every candidate sets beside whatever else it watches."""
+        others = [each for each in step.behind if each.path != REQUEST]
+        self.request_watches += len(step.behind) - len(others)
+        if others:
+            self.sent.append(" + ".join(map(_describe, others)))
+
     def _collect(self) -> None:
         self.told += self.me.belief.changes
         self.me.belief.changes.clear()
+
+
+_WORDS = {Get: "get", Exists: "exists", Delete: "delete", CheckVersion: "check", SetData: "set"}
 
 
 def _describe(request: Any) -> str:
@@ -285,17 +343,12 @@ def _describe(request: Any) -> str:
     match request:
         case Create():
             return "create " + request.path.removeprefix(f"{RESOURCE}/")
-        case Get():
-            return "get " + _name(request.path) + watch
-        case Exists():
-            return "exists " + _name(request.path) + watch
         case Children():
             return "list"
-        case Delete():
-            return "delete " + _name(request.path)
         case Multi():
-            return "check " + _name(request.requests[0].path)
-    raise AssertionError(request)
+            parts = ", ".join(map(_describe, request.requests))
+            return parts if len(request.requests) == 1 else f"multi[{parts}]"
+    return f"{_WORDS[type(request)]} {_name(request.path)}{watch}"
 
 
 def _name(path: str) -> str:

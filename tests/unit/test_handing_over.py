@@ -1,0 +1,423 @@
+"""A candidate that gives its place away, step by step; and what operators ask of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiozk import exc
+
+from golea_async import CandidateDeletedError, Role
+from golea_async._protocol.appeal import read_appeal
+from golea_async._protocol.refusals import THROTTLED
+from golea_async._protocol.standing import REFUSED_FROM
+from golea_async._protocol.steps import Pause, WorkStopped
+from golea_async._zookeeper.wire import Found, response_error
+
+from .life import (
+    CREATED,
+    DATA_CHANGED,
+    DELETED,
+    DONE,
+    OTHER_SESSION,
+    REQUEST,
+    Life,
+    asks_for,
+    checked,
+    created,
+    czxid,
+    deleted,
+    listed,
+    missing,
+    moved,
+    path,
+    results,
+    shown,
+    stat,
+    there,
+)
+from .test_candidacy import follower, leader
+
+CANDIDATE, FOLLOWER, LEADER = Role.CANDIDATE, Role.FOLLOWER, Role.LEADER
+BY_OPERATOR = "multi[check step_down, check le_5, create le_, delete le_0]"
+
+
+def found(number: int) -> Found:
+    return Found(stat(czxid(number), owner=0x10))
+
+
+def rolled_back(place: int, error: Exception, of: int) -> Any:
+    return results(*[exc.RolledBack()] * place, error, *[exc.RuntimeInconsistency()] * (of - place - 1))
+
+
+def stands_behind(life: Life, own: int, before: int) -> None:
+    """See it take its position there."""
+    life.watches(f"get le_{before} (w) + get le_{own} (w)")
+    life.show(path(before), shown(before, session=OTHER_SESSION))
+    life.show(path(own), shown(own))
+    life.waits()
+
+
+class TestSteppingDown:
+    def test_behind_the_others(self) -> None:
+        life = leader()
+        life.step_down()
+        assert life.ceased() == ["HandedOverError"]
+        assert life.statuses() == [(CANDIDATE, None)]
+        assert life.me.belief.held is None
+        life.asks("multi[create le_, delete le_0]")
+        life.event(DELETED, path(0))  # comes before the reply, and says nothing
+        life.answer(moved(8))
+        life.asks("exists le_8")
+        assert not life.moves()
+        life.answer(found(8))
+        assert life.moves() == [None]
+        stands_behind(life, 8, 7)
+        assert life.status.candidate_id == path(8)
+        assert life.statuses() == [(FOLLOWER, None)]
+        assert life.me.unneeded == [path(0)]
+
+    def test_alone_it_leads_again_with_a_new_token(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(moved(1))
+        life.answer(found(1))
+        life.asks("list | get le_1 (w)")
+        life.answer(listed(1))
+        assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
+        assert life.status.fencing_token == czxid(1)
+
+    def test_as_a_follower(self) -> None:
+        life = follower()
+        life.step_down()
+        assert life.statuses() == [(CANDIDATE, None)]
+        life.asks("multi[create le_, delete le_7]")
+        life.answer(moved(9))
+        life.answer(found(9))
+        assert life.me.unneeded == [path(7), path(6)]  # whom it has followed it watches no more
+        stands_behind(life, 9, 8)
+
+    def test_while_it_joins(self) -> None:
+        """Whoever is nominated then is at the end."""
+        life = Life()
+        life.begin()
+        life.step_down()
+        life.join(created(7))
+        assert life.moves() == [None]
+
+    def test_the_work_is_stopped_first(self) -> None:
+        life = leader()
+        life.me.is_working = True
+        life.step_down()
+        assert isinstance(life.step, WorkStopped)
+        life.event(DATA_CHANGED, REQUEST)  # other news
+        life.me.is_working = False
+        life.work_has_stopped()
+        life.asks("multi[create le_, delete le_0]")
+
+    @pytest.mark.parametrize("news", ["deleted", "over", "resigned", "lost"])
+    def test_what_comes_while_the_work_stops(self, news: str) -> None:
+        life = leader()
+        life.me.is_working = True
+        life.step_down()
+        match news:
+            case "deleted":
+                life.event(DELETED, path(0))
+                life.asks("check le_0 + get le_0 + exists DONE + exists /election")
+                life.answer(checked(missing()), missing(), missing(), there())
+                assert life.ended() == ["CandidateDeletedError"]
+            case "over":
+                life.event(CREATED, DONE)
+                assert life.ended() == ["ElectionOverError"]
+            case "resigned":
+                life.resign()
+                assert life.ended() == [None]
+            case "lost":
+                life.reconnect(session=0x30)
+                assert life.statuses()[-1] == (CANDIDATE, "SessionExpiredError")
+                life.asks("create le_ | get /election + exists DONE (w)")
+                return
+        life.me.is_working = False
+        life.work_has_stopped()
+
+    def test_it_does_not_lead_beside_work_of_before(self) -> None:
+        life = leader()
+        life.me.view.is_held_back = True  # a body that has stepped down itself goes on
+        life.step_down()
+        life.answer(moved(1))
+        life.answer(found(1))
+        life.answer(listed(1))
+        life.show(path(1), shown(1))
+        life.waits()
+        assert life.me.belief.held == path(1)
+        assert life.statuses() == [(CANDIDATE, None)]
+        life.me.view.is_held_back = False
+        life.lease(1)
+        assert life.statuses() == [(LEADER, None)]
+
+    def test_what_was_not_read_is_read_before_the_own_znode_is_deleted(self) -> None:
+        life = leader()
+        life.is_blocked = True
+        life.step_down()
+        life.has_caught_up(is_recent=False)
+        life.asks("check le_0 + exists /election")
+        life.answer(checked(), there())
+        life.has_caught_up(is_recent=True)
+        life.asks("multi[create le_, delete le_0]")
+
+    def test_a_number_of_the_last_ones(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(moved(REFUSED_FROM))
+        life.answer(found(REFUSED_FROM))
+        assert life.ended() == ["ElectionError"]
+        life.asks(f"check le_{REFUSED_FROM} + get le_{REFUSED_FROM} (w) + exists /election")
+
+    def test_the_number_behind_the_last_one(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(rolled_back(0, exc.NodeExists(), of=2))
+        assert life.moves() == ["ElectionError"]
+        assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
+
+    def test_resigning_while_it_moves(self) -> None:
+        life = leader()
+        life.step_down()
+        life.resign()
+        assert life.ended() == [None]
+        life.answer(moved(8))
+        life.answer(found(8))
+        life.asks("check le_8 + get le_8 (w) + exists /election")
+        life.answer(checked(), shown(8), there())
+        life.asks("delete le_8")
+        life.answer(deleted())
+        life.has_ended()
+
+
+class TestZooKeeperRefuses:
+    def test_without_permission_it_leads_on(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(rolled_back(0, exc.NoAuth(), of=2))
+        assert life.moves() == ["NotAuthorizedError"]
+        assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
+        assert life.status.fencing_token == czxid(0)
+
+    def test_what_was_not_done_is_done_later(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(response_error(THROTTLED))
+        assert isinstance(life.step, Pause)
+        life.time_is_over()
+        life.asks("multi[create le_, delete le_0]")
+
+    def test_the_own_znode_is_gone(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(rolled_back(1, missing(), of=2))
+        life.asks("check le_0 + get le_0 + exists DONE + exists /election")
+        life.answer(checked(missing()), missing(), missing(), there())
+        assert life.ended() == ["CandidateDeletedError"]
+
+    def test_the_election_is_gone(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(rolled_back(0, missing(), of=2))
+        assert life.ended() == ["ElectionOverError"]
+
+    def test_an_error_that_leaves_doubt(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(exc.MarshallingError())
+        life.asks("check /election + get le_0 + exists DONE + exists /election")
+        life.answer(checked(), shown(0), missing(), there())
+        assert life.moves() == ["ElectionError"]
+
+
+class TestTheReplyIsLost:
+    def moving(self) -> Life:
+        life = leader()
+        life.step_down()
+        life.lose_connection()
+        life.waits()
+        life.reconnect()
+        life.asks("check /election + get le_0 + exists DONE + exists /election")
+        return life
+
+    def test_it_has_not_moved_and_does_so_now(self) -> None:
+        life = self.moving()
+        life.answer(checked(), shown(0), missing(), there())
+        life.asks("check le_0 + get le_0 (w) + exists /election")  # on this connection nothing is watched
+        life.answer(checked(), shown(0), there())
+        life.asks("multi[create le_, delete le_0]")
+
+    def test_it_has_moved(self) -> None:
+        life = self.moving()
+        life.answer(checked(), missing(), missing(), there())
+        life.asks("check /election + list")
+        life.answer(checked(), listed(7, 8))
+        life.asks("get le_7 + get le_8")
+        life.answer(shown(7, session=OTHER_SESSION), shown(8))
+        assert life.moves() == [None]
+        assert life.me.own is not None
+        assert (life.me.own.path, life.me.own.czxid) == (path(8), czxid(8))
+
+    def test_it_has_moved_and_the_answer_to_the_look_is_lost(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(moved(8))
+        life.lose_connection()
+        life.reconnect()
+        life.answer(checked(), missing(), missing(), there())
+        life.answer(checked(), listed(8))
+        life.asks("get le_8")
+        life.answer(shown(8))
+        assert life.me.own is not None
+        assert life.me.own.path == path(8)
+
+    @pytest.mark.parametrize(("done", "error"), [(missing(), "CandidateDeletedError"), (there(), "ElectionOverError")])
+    def test_it_was_deleted(self, done: Any, error: str) -> None:
+        life = self.moving()
+        life.answer(checked(), missing(), done, there())
+        life.answer(checked(), listed(7))
+        life.answer(shown(7, session=OTHER_SESSION))
+        assert life.ended() == [error]
+
+    def test_and_it_resigns(self) -> None:
+        life = leader()
+        life.step_down()
+        life.lose_connection()
+        life.resign()
+        life.reconnect()
+        life.asks("check le_0 + get le_0 (w) + exists /election")
+        life.answer(checked(missing()), missing(), there())
+        life.asks("check /election + list")
+        life.answer(checked(), listed(8))
+        life.answer(shown(8))
+        life.asks("check le_8 + get le_8 (w) + exists /election")
+        life.answer(checked(), shown(8), there())
+        life.asks("delete le_8")
+        life.answer(deleted())
+        life.has_ended()
+
+    def test_and_the_session_is_lost(self) -> None:
+        life = leader()
+        life.step_down()
+        life.lose_connection()
+        life.reconnect(session=0x30)
+        life.asks("check le_0 + get le_0 (w) + exists /election")  # a client may give up a session that lives
+        life.answer(checked(missing()), missing(), there())
+        life.asks("create le_ | get /election + exists DONE (w)")
+        assert life.statuses()[-1] == (CANDIDATE, "SessionExpiredError")
+
+    def test_nobody_drives_it_any_more(self) -> None:
+        life = leader()
+        life.step_down()
+        life.cancel()
+        life.withdraw_again()
+        life.asks("check le_0 + get le_0 (w) + exists /election")
+        life.answer(checked(missing()), missing(), there())
+        life.asks("check /election + list")  # what it may have moved to must not stay
+
+
+class TestAnOperatorAsks:
+    def test_the_leader(self) -> None:
+        life = leader()
+        life.hear_of_request(asks_for(0, to=5, version=1))
+        assert life.ceased() == ["HandedOverError"]
+        assert life.statuses() == [(CANDIDATE, "HandedOverError")]
+        life.asks(BY_OPERATOR)
+        life.answer(moved(8, conditions=2))
+        life.answer(found(8))
+        stands_behind(life, 8, 7)
+        assert not life.moves()  # nobody waits for that
+
+    @pytest.mark.parametrize("place", [0, 1], ids=["the operator", "the target"])
+    @pytest.mark.parametrize("error", [exc.NoNode(), exc.BadVersion()])
+    def test_and_is_gone(self, place: int, error: Exception) -> None:
+        life = leader()
+        life.hear_of_request(asks_for(0, to=5, version=1))
+        life.answer(rolled_back(place, error, of=4))
+        assert life.statuses() == [(CANDIDATE, "HandedOverError"), (LEADER, None)]
+        assert life.status.fencing_token == czxid(0)
+        life.asks("get step_down")
+        life.answer(asks_for(0, to=5, version=1))
+        life.waits()  # what it was asked once it does not do twice
+        life.event(DATA_CHANGED, REQUEST)
+        life.show(REQUEST, there())
+        life.answer(asks_for(0, to=5, version=2))
+        life.asks(BY_OPERATOR)
+
+    def test_and_is_gone_while_the_work_stops(self) -> None:
+        life = leader()
+        life.me.is_working = True
+        life.hear_of_request(asks_for(0, to=5, version=1))
+        life.event(DELETED, REQUEST)
+        assert life.statuses() == [(CANDIDATE, "HandedOverError"), (LEADER, None)]
+
+    def test_somebody_else(self) -> None:
+        life = leader()
+        life.hear_of_request(asks_for(3, to=5))
+        life.waits()
+        assert life.statuses() == []
+
+    @pytest.mark.parametrize(
+        "says", [b"", b"{", b"[]", b'{"candidates": 7, "by": "x"}', b'{"candidates": ["a"]}', b"\xff"]
+    )
+    def test_what_is_not_understood(self, says: bytes) -> None:
+        life = leader()
+        life.hear_of_request(asks_for(0)._replace(data=says))
+        life.waits()
+        assert life.status.role is LEADER
+
+    @pytest.mark.parametrize("refusal", [exc.NoAuth(), missing()])
+    def test_what_cannot_be_read(self, refusal: Exception) -> None:
+        life = leader()
+        life.hear_of_request(refusal)
+        life.waits()
+        assert life.status.role is LEADER
+
+    def test_when_zookeeper_has_no_time(self) -> None:
+        life = leader()
+        life.hear_of_request(response_error(THROTTLED))
+        assert isinstance(life.step, Pause)
+        life.time_is_over()
+        life.asks("get step_down")
+
+    def test_it_to_leave(self) -> None:
+        life = leader()
+        life.me.is_working = True
+        life.hear_of_request(asks_for(0, leave=True))
+        assert life.ceased() == life.ended() == ["CandidateDeletedError"]
+        assert isinstance(life.status.error, CandidateDeletedError)
+        assert "ops:1" in str(life.status.error)
+        life.me.is_working = False
+        life.work_has_stopped()
+        life.asks("delete le_0")
+
+    def test_across_a_new_connection(self) -> None:
+        """It does not lead for a moment between the two: its transaction tells whether the operator still asks."""
+        life = leader()
+        life.me.is_working = True
+        life.hear_of_request(asks_for(0, to=5, version=1))
+        life.lose_connection()
+        life.reconnect()
+        life.me.is_working = False
+        life.work_has_stopped()
+        life.asks("check le_0 + get le_0 (w) + exists /election")
+        life.answer(checked(), shown(0), there())
+        life.asks(BY_OPERATOR)
+        assert life.statuses() == [(CANDIDATE, "HandedOverError")]
+
+    def test_no_join_waits_for_the_watch(self) -> None:
+        life = follower()
+        assert life.request_watches == 1
+        life.event(DATA_CHANGED, path(6))
+        assert life.request_watches == 1
+
+
+def test_an_appeal_is_read_as_it_was_written() -> None:
+    for shown_appeal in (asks_for(3, 4, to=5), asks_for(0, leave=True)):
+        appeal = read_appeal(shown_appeal.data)
+        assert appeal is not None
+        assert appeal.encode() == shown_appeal.data

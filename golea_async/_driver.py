@@ -132,9 +132,9 @@ class Driver:
             self._is_stepping = False
         if self._life is None:
             self.tell()
-        if self._signal is not None and isinstance(self._step, WorkStopped | CatchUp | None):
-            self._signal.set_result(None)
-            self._signal = None
+        signal = self._signal
+        if signal is not None and not signal.done() and isinstance(self._step, WorkStopped | CatchUp | None):
+            signal.set_result(None)  # unless the task was cancelled just now
 
     def _look_around(self) -> None:
         """Tell the candidate how its client stands with ZooKeeper."""

@@ -68,8 +68,8 @@ def admit(guardian: Guardian, door: socket.socket) -> None:
     """Guard each program that has handed in its pidfd and a socket for its orders."""
     with contextlib.suppress(BlockingIOError, ValueError):
         while True:
-            _, sender, (pidfd, orders) = receive(door)
-            guardian.programs.append(Program(sender, pidfd, socket.socket(fileno=orders)))
+            asked_at, sender, (pidfd, orders) = receive(door)
+            guardian.programs.append(Program(sender, pidfd, socket.socket(fileno=orders), float(asked_at)))
 
 
 def execute(command: list[str], mask: set[int]) -> None:

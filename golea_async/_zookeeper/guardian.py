@@ -13,6 +13,8 @@ import os
 import select
 import socket
 import ssl as ssl_module
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -181,7 +183,7 @@ class GuardianProcess:
 
     def _send_end(self) -> None:
         if self._socket is not None and self._send({"end": True}):
-            self._socket.shutdown(socket.SHUT_RDWR)  # which wakes who listens
+            self._socket.shutdown(socket.SHUT_WR)
         self._socket = None
 
     def _send(self, order: dict[str, Any]) -> bool:
@@ -212,7 +214,7 @@ class GuardianProcess:
             began, problem = time.monotonic(), "the guardian has ended"
             try:
                 inherited = inherited_guardian()
-                was_needed = self._talk(inherited or started_guardian(), is_inherited=inherited is not None)
+                was_needed = self._talk(*((inherited, None) if inherited else started_guardian()))
             except UnavailableError as error:
                 self._warn(f"no guardian can be started: {error}")
                 return  # at work for ever: nobody tries again
@@ -230,7 +232,7 @@ class GuardianProcess:
                 self._changed.wait_for(lambda: not self._sessions, pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _talk(self, ours: socket.socket, *, is_inherited: bool) -> bool:
+    def _talk(self, ours: socket.socket, starting: subprocess.Popen[bytes] | None) -> bool:
         """Tell a guardian everything, and listen until it ends; return whether it was still needed then.
 
         :raises OSError: it does not take its first order.
@@ -238,23 +240,26 @@ class GuardianProcess:
         inode = os.fstat(ours.fileno()).st_ino
         try:
             ours.setblocking(False)
-            ours.send(b"{}", socket.MSG_NOSIGNAL)
-            greeting = ours.recv(MESSAGE_SIZE) if _is_readable(ours, HELLO_TIMEOUT) else b""
-            if not greeting:
-                raise OSError("it says nothing")
             with self._changed:
+                # At once, not when it answers: if the program dies while the guardian starts, that finds this here.
                 self._socket, self._inode = ours, inode
+                self._send({})
                 for session in self._sessions.values():
                     if session is not None:
                         self._send(session)
                 if not self._sessions:
                     self._send_end()
+            if starting is not None and (code := starting.wait()):
+                raise UnavailableError(f"{sys.executable} ended with {code}")
+            greeting = ours.recv(MESSAGE_SIZE) if _is_readable(ours, HELLO_TIMEOUT) else b""
+            if not greeting:
+                raise OSError("it says nothing")
             self._listen(ours)
+        finally:
             with self._changed:
                 was_needed, self._socket = self._socket is ours, None
-        finally:
-            _let_go(ours, inode)
-        if not is_inherited:
+                _let_go(ours, inode)
+        if starting is not None:
             _reap(json.loads(greeting)["hello"])
         return was_needed
 

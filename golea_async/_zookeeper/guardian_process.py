@@ -58,12 +58,12 @@ def now() -> float:
 class Program:
     """A program that is guarded: who it is, where it gives its orders, and its sessions by the names it gave them."""
 
-    def __init__(self, pid: int, pidfd: int, orders: socket.socket) -> None:
+    def __init__(self, pid: int, pidfd: int, orders: socket.socket, seen_alive_at: float) -> None:
         self.pid: int = pid
         self.pidfd: int = pidfd
         self.orders: socket.socket | None = orders
         self.sessions: dict[str, dict[str, Any]] = {}
-        self.seen_alive_at: float = now()
+        self.seen_alive_at: float = seen_alive_at
         self.is_over_at: float = float("inf")  # whatever happens
         orders.setblocking(False)
 
@@ -320,7 +320,7 @@ def read_exactly(connection: socket.socket, length: int, deadline: float) -> byt
 # ------------------------------------------------------------------ beside a program
 
 
-def guard_from_beside(pid: int, pidfd: int, orders: int) -> None:
+def guard_from_beside(pid: int, pidfd: int, orders: int, started_at: float) -> None:
     """Guard the program that has started this, until it asks for the end or is dead."""
     if os.fork():
         os._exit(0)  # the program waits for this one, and has no zombie later
@@ -329,10 +329,11 @@ def guard_from_beside(pid: int, pidfd: int, orders: int) -> None:
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # else as in the program's thread
-    guardian = Guardian(Program(pid, pidfd, socket.socket(fileno=orders)))
+    guardian = Guardian(Program(pid, pidfd, socket.socket(fileno=orders), started_at))
     while guardian.programs:
         guardian.watch()
 
 
 if __name__ == "__main__":
-    guard_from_beside(*map(int, sys.argv[1:]))
+    numbers = [int(argument) for argument in sys.argv[1:4]]
+    guard_from_beside(numbers[0], numbers[1], numbers[2], float(sys.argv[4]))

@@ -27,15 +27,15 @@ def inherited_guardian() -> socket.socket | None:
         with theirs, socket.socket(fileno=os.dup(int(descriptor))) as door:
             handed_over = array.array("i", [pidfd, theirs.fileno()])
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handed_over)]
-            door.sendmsg([b"{}"], rights, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+            door.sendmsg([str(guardian_process.now()).encode()], rights, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
     except OSError:
         return None  # a child that was started without the descriptor has a guardian of its own
     os.close(pidfd)
     return ours
 
 
-def started_guardian() -> socket.socket:
-    """Start a guardian and return the socket to talk on.
+def started_guardian() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start a guardian; return the socket to talk on, and the process that ends when the guardian has started.
 
     :raises OSError: it cannot be started now.
     """
@@ -49,23 +49,20 @@ def started_guardian() -> socket.socket:
     try:
         ours, theirs = _socketpair()
         with theirs:
-            numbers = (os.getpid(), pidfd, theirs.fileno())
-            code = subprocess.Popen(
+            numbers = (os.getpid(), pidfd, theirs.fileno(), guardian_process.now())
+            process = subprocess.Popen(
                 [str(interpreter), "-I", "-S", str(script), *map(str, numbers)],
-                pass_fds=numbers[1:],
+                pass_fds=numbers[1:3],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
                 env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
                 start_new_session=True,
-            ).wait()
+            )
     finally:
         os.close(pidfd)
-    if code:
-        ours.close()
-        raise UnavailableError(f"{interpreter} ended with {code}")
-    return ours
+    return ours, process
 
 
 def _socketpair() -> tuple[socket.socket, socket.socket]:

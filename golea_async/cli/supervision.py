@@ -130,7 +130,7 @@ class Supervision:
             deadline=now() + leadership.remaining,
             grace=timing.grace,
             margin=timing.margin,
-            group=os.getpgrp(),
+            group=os.getpgrp() if _has_terminal() else 0,
             ignored=[number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN],
         )
         pump = asyncio.create_task(self._tell_deadlines(leadership, timing, ended))
@@ -235,6 +235,19 @@ class Supervision:
             self._stuck(said["stuck"])
         elif "ended" in said and self._ended is not None and not self._ended.done():
             self._ended.set_result(Ending(said["ended"], said["cause"], said["left"]))
+
+
+def _has_terminal() -> bool:
+    """Return whether there is a terminal: then the command is in golea's process group, and gets Ctrl-C and Ctrl-Z.
+
+    Without one it has a group of its own. Else its end could leave golea's group orphaned, with whatever else is in it:
+    with a golea that is stopped in it the kernel sends SIGHUP to all of them.
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _is_leased(leadership: Leadership) -> bool:

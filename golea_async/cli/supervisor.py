@@ -184,7 +184,10 @@ class Supervisor:
 
 
 def become(command: list[str], environment: dict[str, str], group: int, ignored: list[int]) -> None:
-    """Become the command, in golea's process group: a terminal's Ctrl-C and Ctrl-Z reach it as they reach golea."""
+    """Become the command, in golea's process group: a terminal's Ctrl-C and Ctrl-Z reach it as they reach golea.
+
+    :param group: 0 where there is no terminal: a group of its own.
+    """
     with contextlib.suppress(OSError):
         os.setpgid(0, group)
     for name in _RESET:
@@ -217,7 +220,7 @@ def main() -> None:
     orders, door = socket.socket(fileno=orders_number), socket.socket(fileno=door_number)
     door.setblocking(False)
     os.environ.pop(GUARD_VARIABLE, None)  # golea's session is guarded here; the command's are its own affair
-    supervise(Supervisor(orders, sys.argv[5:]), Program(pid, pidfd, orders), door, came)
+    supervise(Supervisor(orders, sys.argv[5:]), Program(pid, pidfd, orders, now()), door, came)
 
 
 def supervise(supervisor: Supervisor, golea: Program, door: socket.socket, came: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from golea_async import AsyncElection, ZKClient, end_election
 from golea_async.cli.exits import Exit
 from golea_async.testing import Ensemble, MemoryZooKeeper
-from tests.support.command import ask, golea
+from tests.support.command import GOLEA, ask, environment, golea
 
 BEATING = Path(__file__).parents[1] / "support" / "beating.py"
 
@@ -140,3 +141,21 @@ async def test_a_frozen_supervisor_is_replaced_in_time(
 async def test_guard_runs_a_program(real_ensemble: Ensemble) -> None:
     code, out, _ = await ask(real_ensemble.hosts, "guard", "--", "sh", "-c", "echo guarded; exit 4")
     assert (code, out) == (4, "guarded\n")
+
+
+async def test_a_frozen_golea_s_group_gets_no_sighup(memory: MemoryZooKeeper, election: str) -> None:
+    """The kernel sends it to a process group with a stopped process that the command's end leaves orphaned."""
+    golea_s_pid = "cut -d' ' -f4 /proc/$PPID/stat; sleep 1000"
+    run = f"{' '.join(GOLEA)} run {election} --session-timeout 2 -- sh -c {shlex.quote(golea_s_pid)}; echo after $?"
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", run, stdout=subprocess.PIPE, env=environment(memory.hosts), start_new_session=True
+    )
+    assert process.stdout is not None
+    pid = int(await process.stdout.readline())
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(30):
+        while memory.sessions() and f"{election}/le_0000000000" in memory.znodes():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    os.kill(pid, signal.SIGCONT)
+    assert await asyncio.wait_for(process.stdout.read(), 30) == b"after 76\n"
+    assert await process.wait() == 0

@@ -9,6 +9,7 @@ import asyncio
 import os
 import resource as limits
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,20 @@ async def test_a_guardian_that_was_frozen(ensemble: SharedEnsemble, wire: WireCl
         await guardians_end(program)
         assert proxy.connections == 1
         await until_gone(wire, program.path)
+
+
+async def test_a_death_while_the_guardian_is_started(
+    ensemble: SharedEnsemble, wire: WireClient, programs: Nursery, tmp_path: Path
+) -> None:
+    slow = tmp_path / "python-slow"
+    slow.write_text(f'#!/bin/sh\nsleep 1; exec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    program = await programs.start("dies-early", ensemble.hosts, interpreter=str(slow))
+    await live(wire, program)
+    await asyncio.sleep(0.1)
+    program.kill()
+    await closed_in_time(wire, program)
+    await guardians_end(program)
 
 
 async def test_delay(ensemble: SharedEnsemble, wire: WireClient, programs: Nursery) -> None:

@@ -285,6 +285,7 @@ async def program(name: str, hosts: str, deed: str, timeout: float, settings: di
     files = settings.pop("tls", None)
     delay = settings.pop("delay", 0)
     resource = settings.pop("resource", None)
+    sys.executable = settings.pop("interpreter", sys.executable)
     zk = ZKClient(
         hosts,
         session_timeout=timeout,

@@ -32,6 +32,7 @@ COMMANDS = {
     },
     "Change": {
         "create": ("changing:create", "Make an election."),
+        "transfer": ("transferring:transfer", "Have somebody else lead: work is stopped first."),
         "depose": ("changing:depose_candidate", "Remove one candidate."),
         "end": ("changing:end", "End an election for everybody; its node stays, to be used again."),
         "delete": ("changing:delete", "End an election for everybody, and delete its node."),

@@ -107,14 +107,16 @@ def depose_candidate(
     candidate: Annotated[str, Parameter(help="Path of the candidate, such as /my-service/scheduler/le_0000000012.")],
     /,
     *,
+    within: Annotated[float, Parameter(help="Seconds for it to stop its work and leave (30).")] = 30,
+    force: Annotated[bool, Parameter(negative=(), help="Delete its znode at once.")] = False,
     yes: Yes = False,
     json: Json = False,
     zookeeper: ZooKeeperOptions = _DEFAULTS,
 ) -> int:
-    """Delete one candidate's znode: it is told, which is final for it.
+    """Have one candidate stop its work and leave, which is final for it.
 
-    Its follower leads at once, so two may lead until the deposed one has heard, and while its work stops: for up to
-    5/6 of its session timeout when it is cut off.
+    With `--force` its znode is deleted at once, and its follower leads at once. So two may lead until the deposed one
+    has heard, and while its work stops: for up to 5/6 of its session timeout when it is cut off.
 
     Example: `golea depose /my-service/scheduler/le_0000000012 --yes`
 
@@ -123,9 +125,11 @@ def depose_candidate(
     resource = candidate.rpartition("/")[0] or candidate
 
     async def deposing(zk: ZKClient) -> None:
-        await depose(zk, candidate, force=True)
+        await depose(zk, candidate, timeout=within, force=force)
 
-    what = "deletes its znode. Who is behind it leads at once, while the work of the deposed one may still be stopping"
+    what = "has it stop its work and leave"
+    if force:
+        what = "deletes its znode. Who is behind it leads at once, while the work of the deposed one may still go on"
     return _asked(resource, what, "is deposed", deposing, yes=yes, json=json, zookeeper=zookeeper, candidate=candidate)
 
 

@@ -18,7 +18,20 @@ from golea_async.testing import Ensemble, MemoryZooKeeper
 from tests.support.command import GOLEA, ROOT, ask, ask_json, environment, golea
 from tests.support.ports import choose_free_ports
 
-EVERY_COMMAND = ("status", "watch", "doctor", "create", "depose", "end", "delete", "server", "demo", "run", "guard")
+EVERY_COMMAND = (
+    "status",
+    "watch",
+    "doctor",
+    "create",
+    "depose",
+    "transfer",
+    "end",
+    "delete",
+    "server",
+    "demo",
+    "run",
+    "guard",
+)
 ESCAPE = "\x1b]0;title\x07\x1b[31m[bold]x"
 
 

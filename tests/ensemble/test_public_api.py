@@ -154,7 +154,7 @@ class TestRequests:
         self, proxy: Proxy, zk: aiozk.ZKClient, resource: str, before_it_decides: dict[OpCode, int]
     ) -> AsyncElection:
         """Hold the replies of each round trip until all that was sent with it has come."""
-        before = proxy.requests.copy()
+        before = requests_of(proxy)
         nominated = proxy.on_reply(lambda frame: frame.opcode == OpCode.CREATE2, Action.HOLD)
         election = AsyncElection(zk, resource, "joining")
         joining = asyncio.create_task(election.start())
@@ -178,7 +178,7 @@ class TestRequests:
     ) -> None:
         (leader,) = await stand(zk, resource, "leader")
         joining = await connect(proxy.address)
-        before = proxy.requests.copy()
+        before = requests_of(proxy)
         and_a_look = {**WITH_THE_NOMINATION, OpCode.GET_DATA: 3}  # at the one before, and behind that at itself
         election = await self.join(proxy, joining, resource, and_a_look)
         assert election.status.now_following == leader.status.candidate_id
@@ -189,7 +189,7 @@ class TestRequests:
         self, proxy: Proxy, connect: Connect, wire: WireClient, resource: str
     ) -> None:
         joining = await connect(proxy.address)
-        before = proxy.requests.copy()
+        before = requests_of(proxy)
         election = await self.join(proxy, joining, resource, WITH_THE_NOMINATION)
         assert election.is_leader
         await self.watches_itself(before, proxy, WITH_THE_NOMINATION)
@@ -203,7 +203,7 @@ class TestRequests:
         (leader,) = await stand(zk, resource, "leader")
         again = await connect(proxy.address)
         await resign(*await stand(again, resource, "again"))
-        before = proxy.requests.copy()
+        before = requests_of(proxy)
         (election,) = await stand(again, resource, "again")
         assert election.status.now_following == leader.status.candidate_id
         sent = {
@@ -220,7 +220,7 @@ class TestRequests:
     ) -> None:
         again = await connect(proxy.address)
         await resign(*await stand(again, resource, "again"))
-        before = proxy.requests.copy()
+        before = requests_of(proxy)
         election = await self.join(proxy, again, resource, WITH_THE_NOMINATION)
         assert election.is_leader
         await resign(election)
@@ -234,7 +234,7 @@ class TestRequests:
         again = await connect(proxy.address)
         await resign(*await stand(again, resource, "again"))
         await resign(leader)
-        before = proxy.requests.copy()
+        before = requests_of(proxy)
         (election,) = await stand(again, resource, "again")
         assert election.is_leader
         sent = {OpCode.CREATE2: 1, OpCode.GET_CHILDREN2: 1, OpCode.EXISTS: 1, OpCode.GET_DATA: 1}
@@ -247,7 +247,7 @@ class TestRequests:
         """The election node has one child: that says it, whatever becomes of the look at the number before."""
         await resign(*await stand(zk, resource, "gone"))
         joining = await connect(proxy.address)
-        before = proxy.requests.copy()
+        before = requests_of(proxy)
         election = await self.join(proxy, joining, resource, {**WITH_THE_NOMINATION, OpCode.GET_DATA: 3})
         assert election.is_leader
         assert OpCode.GET_CHILDREN2 not in requests_since(before, proxy)
@@ -316,7 +316,7 @@ class TestRequests:
         others = await connect(proxy.address)
         queue = await stand(others, resource, *(f"number {number}" for number in range(5)))
         await sync(others)  # the last look at the own znode has come through
-        before = proxy.requests.copy()
+        before = requests_of(proxy)
         statuses = second.statuses()
         await soon(first.resign())
         await status_of(statuses, Role.LEADER)
@@ -331,10 +331,22 @@ class TestRequests:
 
 
 def requests_since(before: dict[int, int], proxy: Proxy) -> dict[int, int]:
-    """What clients have sent since, without what comes with time: the beats, and the removals of watches."""
-    timed = (OpCode.PING, OpCode.MULTI, OpCode.REMOVE_WATCHES)
-    counted = {opcode: count - before.get(opcode, 0) for opcode, count in proxy.requests.items()}
-    return {opcode: count for opcode, count in counted.items() if count and opcode not in timed}
+    """What clients have sent since, without what comes with time."""
+    counted = {opcode: count - before.get(opcode, 0) for opcode, count in requests_of(proxy).items()}
+    return {opcode: count for opcode, count in counted.items() if count}
+
+
+def requests_of(proxy: Proxy) -> Counter[int]:
+    """What clients have sent, without what comes with time.
+
+    That is the beats, the removals of watches, and the watch of ``step_down``, which is set when it is quiet. A plain
+    client touches its session by an ``exists`` that sets no watch.
+    """
+    counted = proxy.requests.copy()
+    for timed in (OpCode.PING, OpCode.MULTI, OpCode.REMOVE_WATCHES):
+        del counted[timed]
+    counted[OpCode.EXISTS] = proxy.watching_exists.total() - proxy.watching_exists["step_down"]
+    return counted
 
 
 class TestStatuses:

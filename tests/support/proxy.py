@@ -128,6 +128,8 @@ class Proxy:
         (self.port,) = choose_free_ports(1)
         self.requests: Counter[int] = Counter()
         """How many requests came from clients, by opcode."""
+        self.watching_exists: Counter[str] = Counter()
+        """How many of those were an `exists` that sets a watch, by the last name of the path."""
         self.replies: Counter[int] = Counter()
         """How many replies came from the server, by the opcode of their request."""
         self.events = 0
@@ -375,6 +377,8 @@ class _Link:
             self._opcodes[xid] = opcode
             frame = Frame(opcode, xid, payload)
         self._proxy.requests[frame.opcode] += 1
+        if frame.opcode == OpCode.EXISTS and payload[-1]:
+            self._proxy.watching_exists[payload[12:-1].decode().rpartition("/")[2]] += 1
         return frame
 
     def _parse_reply(self, payload: bytes) -> Frame:

@@ -194,11 +194,12 @@ class KeepAlive:
     # ------------------------------------------------------------------ when
 
     def _write_due(self, channel: Channel) -> float:
-        lease, last = channel.lease, self._pace.latest(channel.written_at)
-        remaining = boottime() + lease.remaining - last if lease.is_valid else -math.inf
+        now, lease, last = boottime(), channel.lease, self._pace.latest(channel.written_at)
+        remaining = now + lease.remaining - last if lease.is_valid else -math.inf
         proves_from = channel.proves_from(last)
-        leads = bool(self._paths)
-        return self._pace.write_due(lease.timeout, leads=leads, last=last, proves_from=proves_from, remaining=remaining)
+        return self._pace.write_due(
+            lease.timeout, now=now, leads=bool(self._paths), last=last, proves_from=proves_from, remaining=remaining
+        )
 
     def _touch_due(self, channel: Channel) -> float:
         last, took = self._pace.latest(channel.written_at), channel.write_took

@@ -100,7 +100,9 @@ class Pace:
         """
         return max(self._last, written_at)
 
-    def write_due(self, timeout: float, *, leads: bool, last: float, proves_from: float, remaining: float) -> float:
+    def write_due(
+        self, timeout: float, *, now: float, leads: bool, last: float, proves_from: float, remaining: float
+    ) -> float:
         """Return when the next write is due.
 
         :param last: when the last one was sent.
@@ -111,7 +113,11 @@ class Pace:
             return last + STANDING_SHARE * timeout
         due = last + KEEP_ALIVE_SHARE * timeout
         if remaining <= 0 and proves_from < math.inf:
-            due = max(proves_from, last + _HASTE_SHARE * timeout)
+            hasty = max(proves_from, last + _HASTE_SHARE * timeout)
+            # The lease reaches further when another write was answered before this one (Write.latest_touch), so nothing
+            # is left out on the way to it; but it does not come later for that.
+            if hasty < max(due, now) + _HASTE_SHARE * timeout:
+                due = hasty
         elif due < proves_from < last + remaining:
             due = proves_from  # before that it would prove nothing new
         within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf

@@ -41,6 +41,7 @@ class Leader:
         last = self.pace.latest(self._written_at)
         due = self.pace.write_due(
             T,
+            now=now,
             leads=True,
             last=last,
             proves_from=proves_from(T, self.acknowledgements, last),
@@ -155,7 +156,7 @@ def test_a_server_is_left_once_in_a_timeout() -> None:
 def test_who_only_stands_tests_the_server_now_and_then_and_soon_enough_to_take_the_session_along() -> None:
     pace = Pace()
     pace.begin(10.0)
-    due = pace.write_due(T, leads=False, last=10.0, proves_from=math.inf, remaining=0.0)
+    due = pace.write_due(T, now=10.0, leads=False, last=10.0, proves_from=math.inf, remaining=0.0)
     assert due == 10.0 + STANDING_SHARE * T
     assert STANDING_SHARE + STALL_SHARE * JITTER + 1 / 64 < 0.71
 
@@ -165,13 +166,30 @@ def test_a_write_that_would_prove_nothing_new_is_put_off_while_the_lease_lasts()
     pace.sent(100.0)
     soon = 100.0 + KEEP_ALIVE_SHARE * T
     late = 100.0 + TOUCH_TRAVELS * T
-    assert pace.write_due(T, leads=True, last=100.0, proves_from=late, remaining=T / 2) == late
-    assert pace.write_due(T, leads=True, last=100.0, proves_from=late, remaining=T / 4) == soon
-    assert pace.write_due(T, leads=True, last=100.0, proves_from=math.inf, remaining=T / 2) == soon
+    assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=late, remaining=T / 2) == late
+    assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=late, remaining=T / 4) == soon
+    assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=math.inf, remaining=T / 2) == soon
 
 
 def test_a_void_lease_is_renewed_as_soon_as_a_write_proves_something() -> None:
     pace = Pace()
     pace.sent(100.0)
-    assert pace.write_due(T, leads=True, last=100.0, proves_from=104.0, remaining=-math.inf) == 104.0
-    assert pace.write_due(T, leads=True, last=100.0, proves_from=100.0, remaining=-math.inf) == 100.0 + T / 32
+    assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=104.0, remaining=-math.inf) == 104.0
+    assert (
+        pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=100.0, remaining=-math.inf) == 100.0 + T / 32
+    )
+
+
+def test_on_the_way_to_a_lease_the_writes_go_on_and_do_not_delay_it() -> None:
+    """A lease reaches further when a second write was answered before the one that begins it."""
+    pace = Pace()
+    pace.begin(100.0)
+    proves = 100.0 + TOUCH_TRAVELS * T
+    first = 100.0 + KEEP_ALIVE_SHARE * T
+
+    def due(now: float, last: float) -> float:
+        return pace.write_due(T, now=now, leads=True, last=last, proves_from=proves, remaining=-math.inf)
+
+    assert due(100.0, 100.0) == first
+    assert due(first, first) == proves  # a third one in between would delay it
+    assert due(proves - T / 64, 100.0) == proves  # and so would a second one that comes so late

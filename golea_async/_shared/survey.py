@@ -16,11 +16,12 @@ from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.replies import Reply, failed_operation, is_missing, is_refused
 
 from .channel import Channel
+from .pace import STANDING_SHARE
 from .watch_table import Event, Watch
 
-# A little before the keep-alive of candidates that only stand would be due (T/2): it counts as one, so that a client
-# still sends two writes in a session timeout.
-_SHARE = 15 / 32
+# A little before the keep-alive of candidates that only stand would be due (T/3): it counts as one, so that a client
+# still sends three writes in a session timeout.
+_SHARE = STANDING_SHARE * 15 / 16
 
 # Of one packet, which a server takes up to 1 MB of by default, and of one transaction, which holds up all others.
 _MOST_CHECKS = 500
@@ -37,7 +38,7 @@ class Survey:
         self._round: _Round | None = None
 
     def start(self) -> None:
-        """Begin; the first one is due in about half a session timeout."""
+        """Begin; the first one is due in about a third of a session timeout."""
         wait = _SHARE * self._session_timeout()
         self._timer = asyncio.get_running_loop().call_later(wait, self._begin_round)
 

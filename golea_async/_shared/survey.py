@@ -16,12 +16,11 @@ from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.replies import Reply, failed_operation, is_missing, is_refused
 
 from .channel import Channel
-from .pace import STANDING_SHARE
 from .watch_table import Event, Watch
 
-# A little before the keep-alive of candidates that only stand would be due (T/3): it counts as one, so that a client
-# still sends three writes in a session timeout.
-_SHARE = STANDING_SHARE * 15 / 16
+# Each counts as a keep-alive. Candidates that only stand send the next one T/3 later, before the next survey: with both
+# their client sends four to five writes in a session timeout.
+SURVEY_SHARE = 15 / 32
 
 # Of one packet, which a server takes up to 1 MB of by default, and of one transaction, which holds up all others.
 _MOST_CHECKS = 500
@@ -38,8 +37,8 @@ class Survey:
         self._round: _Round | None = None
 
     def start(self) -> None:
-        """Begin; the first one is due in about a third of a session timeout."""
-        wait = _SHARE * self._session_timeout()
+        """Begin; the first one is due in about half a session timeout."""
+        wait = SURVEY_SHARE * self._session_timeout()
         self._timer = asyncio.get_running_loop().call_later(wait, self._begin_round)
 
     def stop(self) -> None:

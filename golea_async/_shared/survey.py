@@ -18,9 +18,9 @@ from golea_async._zookeeper.replies import Reply, failed_operation, is_missing, 
 from .channel import Channel
 from .watch_table import Event, Watch
 
-# A little before the keep-alive of candidates that only stand would be due (T/2): it counts as one, so that a client
-# still sends two writes in a session timeout.
-_SHARE = 15 / 32
+# Each counts as a keep-alive. Candidates that only stand send the next one T/3 later, before the next survey: with both
+# their client sends four to five writes in a session timeout.
+SURVEY_SHARE = 15 / 32
 
 # Of one packet, which a server takes up to 1 MB of by default, and of one transaction, which holds up all others.
 _MOST_CHECKS = 500
@@ -38,7 +38,7 @@ class Survey:
 
     def start(self) -> None:
         """Begin; the first one is due in about half a session timeout."""
-        wait = _SHARE * self._session_timeout()
+        wait = SURVEY_SHARE * self._session_timeout()
         self._timer = asyncio.get_running_loop().call_later(wait, self._begin_round)
 
     def stop(self) -> None:

@@ -105,9 +105,8 @@ async def test_the_demo_is_a_live_table() -> None:
 async def test_ctrl_c_ends_the_command_once(real_ensemble: Ensemble, tmp_path: Path) -> None:
     """The terminal sends it to the command and to golea: golea does not pass it on."""
     counting = (
-        "import signal,time,sys\nn=[]\nsignal.signal(2,lambda *_: (n.append(1), print('INT', len(n), flush=True)))\n"
-    )
-    counting += (
+        "import os,signal,time,sys\nn=[]\n"  # not `print` in the handler: it may come while the other one prints
+        "signal.signal(2,lambda *_: (n.append(1), os.write(1, b'INT %d\\n' % len(n))))\n"
         "print('runs', flush=True)\nend=time.monotonic()+1.5\nwhile time.monotonic()<end: time.sleep(.05)\nsys.exit(9)"
     )
     run = ("run", f"/cli/{tmp_path.name}", "--create", "--", sys.executable, "-c", counting)

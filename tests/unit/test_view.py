@@ -35,7 +35,9 @@ def test_an_event_uses_up_its_own_watch_and_no_other() -> None:
     view.to_delete = watched("le_0000000009")
     view.heard(path("le_0000000009"), is_there=False)
     assert (view.to_delete.watch, view.to_delete.is_there) == (Watch.NONE, False)
-    assert view == View(watched(DONE, is_there=False), watched(OWN), watched(BEFORE), to_delete=view.to_delete, in_touch=True)
+    assert view == View(
+        watched(DONE, is_there=False), watched(OWN), watched(BEFORE), to_delete=view.to_delete, in_touch=True
+    )
 
 
 def test_when_the_predecessor_has_gone_there_is_no_hint_of_another() -> None:

@@ -47,7 +47,7 @@ SIGTERM_GRACE = 1.0
 _INT, _CREDENTIALS, _LENGTH = array.array("i").itemsize, struct.Struct("3i"), struct.Struct("!i")
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(2 * _INT)
 # A server matches a commit with a request by (session, number) alone: a write of the program's may still be under way.
-_CLOSE_XID, _CLOSE, _AUTH_XID, _AUTH, _AUTH_REQUIRED = 2**31 - 1, -11, -4, 100, -124
+_NUMBERS, _CLOSE, _AUTH_XID, _AUTH, _AUTH_REQUIRED = 2**31, -11, -4, 100, -124
 
 
 def now() -> float:
@@ -277,6 +277,7 @@ def conversation(session: dict[str, Any]) -> Generator[bytes, Any, bool]:
     :returns: whether other servers would answer the same.
     """
     password = bytes.fromhex(session["password"])
+    number = session["number"] = session.get("number", _NUMBERS) - 1  # another one for each server that is asked
     # Protocol 0, last zxid 0 (any server will do), 1 ms, the session, not read-only.
     reply = yield framed(struct.pack("!iqiqi", 0, 0, 1, session["session"], len(password)) + password + b"\0")
     if struct.unpack_from("!i", reply, 4)[0] <= 0:
@@ -286,10 +287,10 @@ def conversation(session: dict[str, Any]) -> Generator[bytes, Any, bool]:
         secret, kind = bytes.fromhex(credential), scheme.encode()
         head = struct.pack("!iiii", _AUTH_XID, _AUTH, 0, len(kind)) + kind
         requests += framed(head + struct.pack("!i", len(secret)) + secret)
-    requests += framed(struct.pack("!ii", _CLOSE_XID, _CLOSE))
+    requests += framed(struct.pack("!ii", number, _CLOSE))
     while True:
         xid, _, error = struct.unpack_from("!iqi", (yield requests))
-        if xid == _CLOSE_XID:
+        if xid == number:
             return error in (0, _AUTH_REQUIRED)
         if xid == _AUTH_XID and error:
             return True

@@ -122,7 +122,7 @@ async def test_start(scene: Scene, interrupted: Interruption) -> None:
 async def test_start_as_a_follower(scene: Scene, interrupted: Interruption) -> None:
     async with AsyncElection(scene.other, scene.resource, "leader"):
         theirs, server = background_tasks(), scene.ensemble.leader()
-        await eventually(lambda: len(server_watches(server, scene.resource)) == 2)  # the leader and DONE
+        await eventually(lambda: len(server_watches(server, scene.resource)) == 3)  # the leader, DONE and step_down
         theirs_on_the_server = server_watches(server, scene.resource)
         (leader,) = await scene.children()
         for steps in itertools.count():
@@ -325,7 +325,7 @@ async def test_delete_election(scene: Scene, interrupted: Interruption) -> None:
 
 
 async def deletion_to_end() -> None:
-    while tasks := {task for task in background_tasks() if task.get_name().startswith("golea_async end")}:
+    while tasks := {task for task in background_tasks() if task.get_name().startswith("golea_async Teardown")}:
         await asyncio.wait(tasks)
 
 

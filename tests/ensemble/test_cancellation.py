@@ -667,10 +667,10 @@ class TestOutOfTouch:
 PROGRAM = """
 import asyncio, sys, warnings
 import aiozk
-from golea_async import AsyncElection
+from golea_async import AsyncElection, ZKClient
 
-async def main(hosts, resource, how):
-    zk = aiozk.ZKClient(hosts, session_timeout=10)
+async def main(hosts, resource, kind):
+    zk = {{"aiozk": aiozk.ZKClient, "own": ZKClient}}[kind](hosts, session_timeout=10)
     await zk.start()
     election = AsyncElection(zk, resource, "program")
     {body}
@@ -678,9 +678,13 @@ async def main(hosts, resource, how):
 asyncio.run(main(*sys.argv[1:]))
 """
 WAITING = """
-    async with election:
-        print("stands", flush=True)
-        await asyncio.Event().wait()
+    try:
+        async with election:
+            print("stands", flush=True)
+            await asyncio.Event().wait()
+    finally:
+        if kind == "aiozk":  # on Python 3.11 its reader may swallow the cancellation, when an answer has just come
+            await zk.close()
 """
 FORGETTING = """
     await election.start()
@@ -704,7 +708,7 @@ class TestProgram:
             PROGRAM.format(body=body.strip()),
             scene.ensemble.hosts,
             scene.resource,
-            "",
+            "own" if isinstance(scene.zk, ZKClient) else "aiozk",
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -718,10 +722,9 @@ class TestProgram:
         program = await self.start(scene, WAITING)
         assert len(await scene.children()) == 1
         program.send_signal(signal.SIGINT)
-        while await scene.children():  # noqa: ASYNC110 - another process deletes it
-            await asyncio.sleep(0.01)
-        program.kill()  # under load the end of `asyncio.run` was seen to wait for a task that goes on
         _, errors = await soon(program.communicate())
+        assert b"KeyboardInterrupt" in errors, errors.decode()
+        assert await scene.children() == []
         assert b"ResourceWarning: candidate" not in errors
 
     async def test_it_forgets_to_resign(self, scene: Scene) -> None:

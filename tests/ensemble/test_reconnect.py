@@ -245,7 +245,6 @@ class TestServers:
                     hurt.thaw()
                 await election.resign()
                 assert await children(wire, "/election") == []
-                await zk.close()
 
 
 async def wait_for_node(port: int, path: str) -> None:

@@ -319,8 +319,10 @@ class TestTransferring:
         worker = Worker(elections[0], log, stops=stops)
         running = asyncio.create_task(elections[0].run(worker))
         await eventually(lambda: bool(log))
+        transferring = asyncio.create_task(transfer_leadership(await new_client(), RESOURCE, timeout=T))
+        await eventually(lambda: not elections[0].is_leader)
         with pytest.raises(TransferError, match=r"'a' \(le_0000000000\) did not step down in time"):
-            await soon(transfer_leadership(await new_client(), RESOURCE, timeout=0.1))
+            await soon(transferring)
         assert order(zookeeper) == ["a", "b"]
         assert not elections[0].is_leader
         stops.set()

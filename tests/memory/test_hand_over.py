@@ -94,8 +94,9 @@ class Worker:
         try:
             await asyncio.Event().wait()
         finally:
-            if self._stops is not None:
-                await self._stops.wait()
+            while self._stops is not None and not self._stops.is_set():  # whoever cancels it
+                with suppress(asyncio.CancelledError):
+                    await self._stops.wait()
             self._log.append(f"{self.election.name} stops")
 
 

@@ -50,8 +50,7 @@ async def test_watch_follows_hundreds_of_candidates(
     async with terminal(*GOLEA, "watch", resource, environment=environment(memory.hosts)) as screen:
         await screen.shows("ada leads")
         others = [AsyncElection(client, resource, f"other {number}") for number in range(200)]
-        for other in others:
-            await other.start()
+        await asyncio.gather(*(other.start() for other in others))
         await screen.shows("more followers")
         await leader.resign()
         await screen.shows("other 0 leads")
@@ -59,8 +58,7 @@ async def test_watch_follows_hundreds_of_candidates(
         assert await screen.ends() == Exit.SIGNALLED + 2
     assert "Traceback" not in screen.text
     assert screen.raw.rstrip().endswith("\x1b[?25h\x1b[?1049l")  # the cursor, and what was there before, are back
-    for other in reversed(others):
-        await other.resign()
+    await asyncio.gather(*(other.resign() for other in others))
 
 
 async def test_watch_says_that_zookeeper_is_away(memory: MemoryZooKeeper, leader: AsyncElection) -> None:

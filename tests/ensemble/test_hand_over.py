@@ -57,7 +57,7 @@ async def test_every_frame_of_the_operators_is_lost(server: Ensemble, what: str)
     resource = f"/lost-{what}"
     async with (
         Proxy(server.leader().port) as proxy,
-        ZKClient(proxy.address, session_timeout=10) as operator,
+        ZKClient(proxy.address, session_timeout=2) as operator,  # which waits for a lost answer for a part of that
         ZKClient(server.hosts, session_timeout=10) as theirs,
     ):
         await create_election(operator, resource)

@@ -469,7 +469,7 @@ class TestStartAndResign:
         self, proxy: Proxy, connect: Connect, resource: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         zk = await connect(proxy.address)
-        election = ImpatientElection(zk, resource, "one")
+        election = AsyncElection(zk, resource, "one", resign_timeout=0.05)
 
         async def body() -> None:
             async with election:
@@ -540,13 +540,6 @@ class TestStartAndResign:
             await soon(election.start())
         await soon(election.resign())
         assert await children(wire, resource) == []
-
-
-class ImpatientElection(AsyncElection):
-    """Leaves `async with` without much patience."""
-
-    async def resign(self, *, timeout: float | None = 0.05) -> None:
-        await super().resign(timeout=timeout)
 
 
 class TestFromOutside:

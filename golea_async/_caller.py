@@ -45,7 +45,7 @@ class Caller:
         A task group cancels its children once. If the body was not cancelled from here it may as well be at work, and
         somebody else has cancelled this task. It is stopped then, and waited for until it would be cancelled again.
         """
-        if body.is_stopping:
+        if body.cancellation.count:  # leadership was lost, so it is stopping
             body.wait_no_more()
         else:
             body.is_waited_for_once = True
@@ -53,7 +53,7 @@ class Caller:
     def bodies_are_stopped(self) -> None:
         """Let go of the bodies whose cancellation has cancelled this task: they await it. To be called behind that."""
         for body in self._bodies:
-            if self._task is not None and body.has_cancelled is self._task:
+            if self._task is not None and body.cancellation.has_cancelled is self._task:
                 body.wait_no_more()
 
     @property
@@ -72,5 +72,5 @@ class Caller:
         canceller, around = asyncio.current_task(self._task.get_loop()), current_bodies.get()
         is_a_task = canceller is not None and canceller is not self._task
         for body in self._bodies:
-            if body.is_cancelling or (is_a_task and body in around):
+            if body.cancellation.is_under_way or (is_a_task and body in around):
                 body.wait_no_more()

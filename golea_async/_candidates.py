@@ -8,7 +8,7 @@ from aiozk import exc
 
 from ._protocol.oddities import other_recipes
 from ._protocol.refusals import accept, require_done
-from ._protocol.standing import in_order
+from ._protocol.znodes import in_order
 from ._shared.channel import Channel
 from ._shared.said import warn_once
 from ._zookeeper.replies import Reply, is_missing

@@ -10,7 +10,7 @@ from aiozk import exc
 
 from ._candidates import Candidate, candidate_of
 from ._protocol.refusals import accept, require_done
-from ._protocol.standing import in_order
+from ._protocol.znodes import in_order
 from ._shared.channel import Channel
 from ._shared.client_context import on_connection
 from ._shared.watch_table import Event

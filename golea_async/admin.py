@@ -26,7 +26,7 @@ from ._own_work import OwnWork
 from ._protocol.asking import Asking, Removal, Transfer
 from ._protocol.paths import check_candidate_id, check_resource
 from ._protocol.refusals import accept, is_present
-from ._protocol.standing import DONE
+from ._protocol.znodes import DONE
 from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection
 from ._zookeeper.arguments import check_flag

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,10 +14,11 @@ from typing import Self, TypeVar
 
 import aiozk
 
-from ._arguments import check_awaitable, check_timeout, check_work
-from ._caller import Caller, release_own
+from ._arguments import check_timeout, check_work
+from ._caller import release_own
 from ._ender import end
 from ._history import History
+from ._leaving import step_down, what_is_left, withdraw
 from ._own_work import OwnWork
 from ._protocol.paths import check_name, check_resource
 from ._reporting import report_on
@@ -26,11 +26,11 @@ from ._runner import Runner
 from ._shared.channel import check_client
 from ._shared.client_context import waiting_noted
 from ._shared.held import held
-from ._shared.shielded import completion
+from ._work import leading, work_until_done
 from ._zookeeper.arguments import check_flag
 from ._zookeeper.loops import check_loop, running_loop
 from ._zookeeper.process import other_process, this_process
-from .exceptions import ElectionError, LeadershipLostError, NotStandingError
+from .exceptions import ElectionError, NotStandingError
 from .leadership import Body, Leadership
 from .report import ElectionReport, Reason
 from .status import Role, Status
@@ -94,8 +94,7 @@ class AsyncElection:
 
         It reads the clock: right also in the first instruction after a freeze.
         """
-        leadership = self._runner.public.leadership
-        return leadership is not None and leadership.is_valid
+        return self.current_leadership is not None
 
     @property
     def current_leadership(self) -> Leadership | None:
@@ -168,6 +167,10 @@ class AsyncElection:
     def _stands(self) -> bool:
         return self._runner.task is not None and not self._runner.has_ended_for_good
 
+    def _check_standing(self, way_out: str) -> None:
+        if not self._stands:
+            raise self._runner.identity.error(NotStandingError, f"does not stand: {way_out}")
+
     async def _begin_anew(self, former: Runner) -> None:
         """Wait until nothing of the former candidacy is in ZooKeeper: else it would be followed by its successor."""
         resignations = self._resignations
@@ -180,7 +183,7 @@ class AsyncElection:
             raise self._stands_already()
         if self._resignations != resignations:
             raise self._resigned_while_starting(former)
-        if (error := self._what_is_left(former)) is not None:
+        if (error := what_is_left(former)) is not None:
             raise error
         self._runner = self._new_runner()
 
@@ -200,10 +203,9 @@ class AsyncElection:
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
         """
-        self._check_process()
-        self._check_loop()
+        self._check_here()
         with waiting_noted(self._zk):
-            return await _leading(self._runner)
+            return await leading(self._runner)
 
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
         """Run a body as the leader: ``async with election.leadership() as leadership: ...``.
@@ -241,7 +243,7 @@ class AsyncElection:
                 if not self._stands:
                     await self.start()
                 runner = self._runner
-                result = await _work_until_done(runner, work)
+                result = await work_until_done(runner, work)
             except BaseException as error:
                 await self._withdraw_beside(error, runner or self._runner)
                 raise
@@ -289,68 +291,19 @@ class AsyncElection:
             session.
         """
         check_timeout(timeout)
-        self._check_process()
-        self._check_loop()
         await self._withdraw(self._runner, timeout)
 
-    def _check_loop(self) -> None:
-        """Refuse another event loop than the one in which this was started: nothing would be heard of there."""
+    def _check_here(self) -> None:
+        """Refuse a forked child, and another event loop than that of the start: nothing would be heard there."""
+        self._check_process()
         running_loop()
         if self._runner.task is not None:
             check_loop(self._runner.task.get_loop(), f"the election of {self.name!r} in {self.resource}")
 
     async def _withdraw(self, runner: Runner, timeout: float | None) -> None:
-        self._check_process()
+        self._check_here()
         self._resignations += 1
-        deadline = None
-        if timeout is not None and timeout < math.inf:
-            deadline = asyncio.get_running_loop().time() + timeout
-        caller = Caller(runner.public.bodies)
-        runner.leave()
-        caller.bodies_are_stopped()
-        try:
-            await self._see_withdrawn(runner, caller, deadline)
-        except asyncio.CancelledError:
-            if (error := self._what_is_left(runner)) is not None:
-                # Nobody else says it: the cancellation propagates.
-                _logger.warning("%s", error, extra=runner.identity.fields(Role.NONE, Reason.RESIGNED, None))
-            raise
-        if (error := self._what_is_left(runner)) is not None:
-            raise error
-        await runner.closed()
-
-    async def _see_withdrawn(self, runner: Runner, caller: Caller, deadline: float | None) -> None:
-        """Wait for the background task; where that was cancelled or refused, try once more, in this task's time.
-
-        The end of ``asyncio.run`` cancels both of them.
-        """
-
-        async def end_of_task() -> None:
-            if runner.task is not None:
-                left = None if deadline is None else max(0, deadline - asyncio.get_running_loop().time())
-                await completion(runner.task, left, caller.on_cancel)
-
-        try:
-            await end_of_task()
-        except asyncio.CancelledError:
-            if runner.withdraw_again():
-                await end_of_task()
-            raise
-        if runner.withdraw_again():
-            await end_of_task()
-
-    def _what_is_left(self, runner: Runner) -> ElectionError | None:
-        """Return an error when it is not known that the candidate's znode is gone."""
-        identity, task = runner.identity, runner.task
-        if task is None or (task.done() and runner.is_withdrawn):
-            return None
-        if runner.withdrawal_error is not None:
-            return runner.withdrawal_error
-        if runner.public.has_work:
-            return identity.not_withdrawn(
-                "has work in leadership() that has not stopped in time, so its znode stays, and"
-            )
-        return identity.not_withdrawn("is not seen to be gone in time; deleting it goes on, and it")
+        await withdraw(runner, timeout)
 
     async def step_down(self, *, timeout: float | None = 10) -> None:
         """Give the place away and stand on: go to the end of the line; when this returns the candidate is there.
@@ -370,22 +323,9 @@ class AsyncElection:
         :raises ElectionError: what ends the election for this candidate meanwhile, or why ZooKeeper does not let it.
         """
         check_timeout(timeout)
-        self._check_process()
-        self._check_loop()
-        if not self._stands:
-            raise self._runner.identity.error(NotStandingError, "does not stand: start() it first")
-        runner, bodies = self._runner, self._runner.public.bodies
-        caller = Caller(bodies)
-        moved = runner.step_down(bodies)
-        caller.bodies_are_stopped()
-        limit = None if timeout is None or timeout == math.inf else timeout
-        if not await completion(moved, limit, caller.on_cancel):
-            raise runner.identity.not_stepped_down(
-                "has work in leadership() that has not stopped in time, so it keeps its place"
-                if runner.public.has_work
-                else "is not known in time to be at the end of the line"
-            )
-        moved.result()
+        self._check_here()
+        self._check_standing("start() it first")
+        await step_down(self._runner, timeout)
 
     async def end(self) -> None:
         """End the election for everybody: all candidates leave, and the election node can be used again.
@@ -398,11 +338,7 @@ class AsyncElection:
         :raises ValueError: when the client is being closed.
         """
         self._check_process()
-        if not self._stands:
-            raise self._runner.identity.error(
-                NotStandingError,
-                "does not stand: start() it first, or use `await end_election(zk, resource)`",
-            )
+        self._check_standing("start() it first, or use `await end_election(zk, resource)`")
         runner = self._runner
         with OwnWork.here(self._zk, self.resource) as work:
             await end(self._zk, self.resource, work, deletes_election=False)
@@ -410,29 +346,3 @@ class AsyncElection:
             if runner.task is not None:
                 await asyncio.wait({runner.task})
             await runner.closed()
-
-
-async def _leading(runner: Runner) -> Leadership:
-    """Wait until this candidate leads: the one that stands now, and none that the same object begins later."""
-    if runner.task is None:
-        raise runner.identity.error(NotStandingError, "does not stand: start() it first")
-    async for _ in runner.public.board.reader():
-        leadership = runner.public.leadership
-        if leadership is not None and leadership.is_valid:
-            return leadership
-    raise runner.public.board.latest.error or runner.identity.error(NotStandingError, "has resigned")
-
-
-async def _work_until_done(runner: Runner, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
-    while True:
-        leadership, body = None, Body(partial(_leading, runner))
-        try:
-            async with body as leadership:
-                return await check_awaitable(work(leadership), work)
-        except Exception as error:
-            is_our_loss = isinstance(error, LeadershipLostError) and leadership is not None and not leadership.is_valid
-            if is_our_loss and not body.ends_its_election:
-                continue
-            if leadership is not None and not is_our_loss:  # else that is what ended the election
-                runner.public.history.dead_work = error
-            raise

@@ -1,23 +1,17 @@
-"""Leadership: one uninterrupted stretch of leading, and the bodies that run within it.
-
-A body is cancelled as CPython's ``asyncio.timeout`` does it: ``task.cancel()`` once, at the edge, so that ``finally``
-blocks may await and task groups inside shut down in order; and ``uncancel()`` on the way out tells this cancellation
-from anybody else's.
-"""
+"""Leadership: one uninterrupted stretch of leading, and the bodies that run within it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
 
 import aiozk
-import anyio
 
+from ._cancellation import Cancellation
 from ._protocol.identity import Identity
 from ._shared.held import hold, let_go
 from ._shared.lease import Lease
@@ -194,13 +188,10 @@ class Body:
         self._wait_for_leadership = wait_for_leadership
         self._leadership: Leadership | None = None
         self._task: asyncio.Task[object] | None = None
-        self._cancelling = 0  # how many cancellations of others were pending at the entry
-        self._own_cancellations = 0
+        self.cancellation = Cancellation()
         self._is_released = False
         self._holds = 0  # calls within it that are ending its election
         self.ends_its_election: bool = False
-        self.is_cancelling: bool = False  # right now, in this very call
-        self.has_cancelled: asyncio.Task[object] | None = None  # who ran while the body was cancelled, and awaits it
         self.is_waited_for_once = False  # until it would be cancelled again
         self._timer: asyncio.TimerHandle | None = None
         self._token: Token[tuple[Body, ...]] | None = None
@@ -214,11 +205,8 @@ class Body:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("leadership() must be entered in a task")
-        self._task, self._cancelling, self._leadership = (
-            task,
-            task.cancelling(),
-            leadership,
-        )
+        self._task, self._leadership = task, leadership
+        self.cancellation.begin(task)
         self._token = current_bodies.set((*current_bodies.get(), self))
         hold(self, task)
         leadership.enter(self)
@@ -234,7 +222,8 @@ class Body:
         if leadership is None:
             raise RuntimeError("leadership() must be entered before it is left")
         let_go(self)
-        if asyncio.current_task() is not self._task:
+        task = asyncio.current_task()
+        if task is None or task is not self._task:
             self._stop_timer()
             leadership.leave(self)  # it has ended, if in a wrong way: a resignation must not wait for it
             self._has_left()
@@ -247,7 +236,7 @@ class Body:
         if self._token is not None:
             current_bodies.reset(self._token)
         try:
-            is_ours = await self._take_back_cancellations(error)
+            is_ours = await self.cancellation.take_back(task, error)
         finally:
             leadership.leave(self)
             self._task = None  # from now on there is nothing to be cancelled
@@ -266,32 +255,6 @@ class Body:
         if call is not None:
             call(self)
 
-    async def _take_back_cancellations(self, error: BaseException | None) -> bool:
-        """Undo our cancellations; return whether the body ended by them, and by nobody else's."""
-        task = self._task
-        if task is None or not self._own_cancellations:
-            return False
-        pending: asyncio.CancelledError | None = None
-        try:
-            # The last one may not have been delivered yet, when the body has not awaited since: let it come here.
-            await asyncio.sleep(0)
-        except asyncio.CancelledError as delivered:
-            pending = delivered
-        for _ in range(self._own_cancellations):
-            task.uncancel()
-        is_cancellation = isinstance(error, asyncio.CancelledError)
-        if task.cancelling() <= self._cancelling:
-            return is_cancellation
-        # Somebody else's, which stays one. It may be the one that was delivered above, and anyio knows its own by
-        # their text, so that very exception goes on.
-        if error is None or (is_cancellation and pending is not None):
-            raise pending or asyncio.CancelledError
-        # A scope of anyio's that is cancelled cancels again by itself.
-        if not is_cancellation and pending is not None and anyio.current_effective_deadline() > -math.inf:
-            task.uncancel()
-            task.cancel()
-        return False
-
     def stop(self) -> None:
         """Cancel the body, and again every T/3 as long as it goes on."""
         task, leadership = self._task, self._leadership
@@ -301,10 +264,9 @@ class Body:
             self.ends_its_election = True
             self._timer = task.get_loop().call_later(leadership.lease_remaining, self.stop)
             return
-        if self._own_cancellations:
+        if self.cancellation.count:
             self._complain(leadership)
-        self._own_cancellations += 1
-        self._cancel(task)
+        self.cancellation.cancel(task)
         self._timer = task.get_loop().call_later(leadership.retry_interval, self.stop)
 
     def stands_in(self, absolute_path: str) -> bool:
@@ -346,30 +308,13 @@ class Body:
 
     def _complain(self, leadership: Leadership) -> None:
         """Say that the body goes on, and wait for it no more where it seems to wait for who resigns."""
-        seconds = self._own_cancellations * leadership.retry_interval
+        seconds = self.cancellation.count * leadership.retry_interval
         what = f"lost leadership {seconds:.1f} s ago, and its work goes on; it is cancelled once more"
         hint = "asyncio.wait_for() of Python 3.11 can swallow a cancellation: use asyncio.timeout() there"
         identity, token = leadership.identity, leadership.fencing_token
         _logger.warning("%s (%s)", identity.about(what), hint, extra=identity.fields(None, None, token))
         if self.is_waited_for_once:
             self.wait_no_more()
-
-    def _cancel(self, task: asyncio.Task[object]) -> None:
-        """Cancel the body's task, and see whether that has cancelled the current one: then the body awaits it."""
-        current = asyncio.current_task(task.get_loop())
-        cancelled_before = 0 if current is None else current.cancelling()
-        self.is_cancelling = True
-        try:
-            task.cancel()
-        finally:
-            self.is_cancelling = False
-        if current is not None and current is not task and current.cancelling() > cancelled_before:
-            self.has_cancelled = current
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether it was cancelled since leadership was lost."""
-        return self._own_cancellations > 0
 
     def is_run_by(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether this is the body's own task."""

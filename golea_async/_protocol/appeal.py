@@ -22,8 +22,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-STEP_DOWN = "step_down"
-
 
 @dataclass(frozen=True, slots=True)
 class Appeal:

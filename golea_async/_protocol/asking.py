@@ -23,11 +23,11 @@ from golea_async._zookeeper.replies import Reply, is_missing, is_refused
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async.exceptions import ElectionError, ElectionOverError, TransferError, election_not_found
 
-from .appeal import STEP_DOWN, Appeal, read_appeal
+from .appeal import Appeal, read_appeal
 from .oddities import OWNERS_OF_LASTING_ZNODES
 from .refusals import accept, require_done
-from .standing import DONE, in_order
 from .steps import ask, pause
+from .znodes import DONE, STEP_DOWN, in_order
 
 _NAMED = 5
 _LONGEST_PAUSE = 3600.0

@@ -24,25 +24,9 @@ from .departure import delete_former, pause_a_little, sweep, withdraw
 from .handing_over import adopt, read_request, settle, step_down
 from .oddities import other_recipes, smaller_token
 from .refusals import NotDoneError, accept, is_present, require_done
-from .standing import (
-    Closed,
-    Deposed,
-    First,
-    Follow,
-    Join,
-    Lead,
-    Leave,
-    Look,
-    Lost,
-    Missing,
-    Over,
-    Settle,
-    Sight,
-    StepDown,
-    Wait,
-    decide,
-)
+from .standing import Deposed, Follow, Lead, Look, Verdict, decide
 from .steps import ConnectionLostError, ask, next_event, pause
+from .view import Sight
 
 QUIET = 0.05
 """Seconds without news after which a candidate watches for operators' requests: one that comes and goes never does."""
@@ -75,32 +59,32 @@ async def stand(me: Candidate) -> None:  # noqa: C901, PLR0912  # one case for e
             if me.refusal is not None:
                 me.raise_refusal()
             match decide(me.view):
-                case Leave():
+                case Verdict.LEAVE:
                     return
-                case Over():
+                case Verdict.OVER:
                     raise me.identity.over()
-                case Closed():
+                case Verdict.CLOSED:
                     raise me.identity.client_closed()
-                case Lost():
+                case Verdict.LOST:
                     rejoin(me)
-                case Wait():
+                case Verdict.WAIT:
                     await next_event()
-                case Join():
+                case Verdict.JOIN:
                     await join(me)
-                case Settle():
+                case Verdict.SETTLE:
                     await settle(me)
-                case Missing():
+                case Verdict.MISSING:
                     await ask_quorum(me)
                 case Deposed(by):
                     raise me.identity.deposed(by)
-                case StepDown():
+                case Verdict.STEP_DOWN:
                     await step_down(me)
                 case Look(at):
                     await look(me, at)
                 case Follow(predecessor):
                     me.belief.follow(own(me), predecessor)
                     await next_view(me)
-                case First():
+                case Verdict.FIRST:
                     me.belief.be_first(own(me))
                     await next_view(me)
                 case Lead(stretch):
@@ -151,7 +135,7 @@ async def join(me: Candidate) -> None:
         if found:
             await adopt(me, found)
             return
-    if decide(me.view) == Join():
+    if decide(me.view) is Verdict.JOIN:
         me.is_withdrawn = False
         await nominate(me)
 

@@ -12,14 +12,14 @@ from golea_async._zookeeper.replies import Reply, is_missing
 from golea_async._zookeeper.requests import Request
 from golea_async.exceptions import ElectionError
 
-from .appeal import STEP_DOWN
 from .claims import Claims, ClientClaims, Nomination
 from .identity import Identity
 from .oddities import OWNERS_OF_LASTING_ZNODES, lasting_candidate, scarce_numbers, used_up_numbers
 from .refusals import NotDoneError, accept, is_present, require_done
 from .role import Belief, Moved
-from .standing import DONE, WARNED_FROM, Sight, Supply, View, Watch, name_before, supply_after
 from .steps import Known
+from .view import Sight, View, Watch
+from .znodes import DONE, STEP_DOWN, WARNED_FROM, Supply, name_before, supply_after
 
 _EVENTS = {protocol.WatchEvent.CREATED: True, protocol.WatchEvent.DELETED: False}
 

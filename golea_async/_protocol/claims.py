@@ -31,8 +31,8 @@ from golea_async.exceptions import ElectionError, election_not_found
 
 from .oddities import SeenTokens, used_up_numbers
 from .refusals import accept, leaves_doubt, require_done
-from .standing import CANDIDATE_PREFIX, NUMBER_DIGITS, in_order
 from .steps import ask
+from .znodes import CANDIDATE_PREFIX, NUMBER_DIGITS, in_order
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from golea_async.exceptions import ElectionError
 from .candidate import Candidate
 from .claims import Nomination
 from .refusals import NotDoneError, accept, pause_before, require_done
-from .standing import Sight, Watch
 from .steps import ConnectionLostError, ask, catch_up, next_event, pause, work_stopped
+from .view import Sight, Watch
 
 
 async def withdraw(me: Candidate) -> None:

@@ -31,8 +31,10 @@ from .claims import Nomination
 from .departure import delete_leftovers, make_sure
 from .oddities import strange_request, used_up_numbers
 from .refusals import NotDoneError, accept, is_present, leaves_doubt, require_done
-from .standing import CANDIDATE_PREFIX, StepDown, Watch, decide
+from .standing import Verdict, decide
 from .steps import ask, work_stopped
+from .view import Watch
+from .znodes import CANDIDATE_PREFIX
 
 
 async def read_request(me: Candidate) -> None:
@@ -74,7 +76,12 @@ async def step_down(me: Candidate) -> None:
     if not await work_stopped(or_news=True):
         return
     assert own is not None, "the verdict is about it"
-    if not await make_sure(me, own) or me.own is not own or view.order is not order or decide(view) != StepDown():
+    if (
+        not await make_sure(me, own)
+        or me.own is not own
+        or view.order is not order
+        or decide(view) != Verdict.STEP_DOWN
+    ):
         return  # there is news
     if view.own is not None and view.own.watch is not Watch.SET:
         me.has_moved(me.identity.error(NotAuthorizedError, "cannot step down: this client may not read its own znodes"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 
-from .standing import CANDIDATE_PREFIX, Supply, strangers, supply_after
+from .znodes import CANDIDATE_PREFIX, Supply, strangers, supply_after
 
 # A znode of no session has the owner 0, or, as a container, Long.MIN_VALUE (EphemeralType.java).
 OWNERS_OF_LASTING_ZNODES = (0, -(2**63), 2**63)

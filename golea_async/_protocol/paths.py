@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .standing import candidate_number
+from .znodes import candidate_number
 
 # The name is sent in one packet with its path and ACL, and a server drops the connection of a client whose packet is
 # larger than jute.maxbuffer (1048575 bytes by default): not an error that a client could tell from a broken network.

@@ -15,7 +15,8 @@ from golea_async.status import Role, Status
 
 from .claims import Nomination
 from .identity import Identity
-from .standing import Loss, View, loss
+from .standing import Loss, loss
+from .view import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from collections.abc import Iterable, Sequence
 
 from aiozk import exc
 
-from golea_async._protocol.appeal import STEP_DOWN
-from golea_async._protocol.refusals import accept
-from golea_async._protocol.standing import DONE, DONE_DATA, in_order, strangers
-from golea_async._protocol.steps import ask, pause, work_stopped
 from golea_async._zookeeper.replies import Reply, first_failure, is_missing, is_refused
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async.exceptions import ElectionError, election_not_found
+
+from .refusals import accept
+from .steps import ask, pause, work_stopped
+from .znodes import DONE, DONE_DATA, STEP_DOWN, in_order, strangers
 
 _logger = logging.getLogger("golea_async.admin")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from . import _acl, _wire
+from ._changes import Applied, Deletion, Moment, MultiError
 from ._model import (
     AddWatch,
     AuthRequest,
@@ -35,7 +36,7 @@ from ._model import (
 from ._replica import Connection, Replica
 from ._results import failed_multi_result, multi_result, result_of
 from ._sessions import Session, Sessions
-from ._tree import Applied, Deletion, Moment, MultiError, Tree
+from ._tree import Tree
 
 INVALID_PASSWORD = bytes(16)
 ANSWERED_OPCODES = frozenset(OpCode) - {OpCode.ERROR, OpCode.CREATE_SESSION, OpCode.NOTIFICATION, OpCode.AUTH}

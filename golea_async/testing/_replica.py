@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from . import _acl, _wire
+from ._changes import Applied, Author
 from ._model import (
     AddWatch,
     ErrorCode,
@@ -23,7 +24,7 @@ from ._model import (
     WatchMode,
 )
 from ._sessions import Session
-from ._tree import Applied, Author, Tree, Znode
+from ._tree import Tree, Znode
 from ._watches import Watches
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import _wire
+from ._changes import Applied, MultiError
 from ._model import Check, Create, Delete, ErrorCode, Multi, OpCode, SetAcl, SetData, Write
-from ._tree import Applied, MultiError
 
 
 def result_of(opcode: OpCode, applied: Applied) -> bytes:

@@ -9,12 +9,23 @@ References are to ZooKeeper's `PrepRequestProcessor` (the checks) and `DataTree`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TypeAlias
 
-from . import _acl
+from . import _acl, _paths
+from ._changes import (
+    Applied,
+    Author,
+    Change,
+    Checked,
+    Creation,
+    Deletion,
+    Event,
+    Moment,
+    MultiError,
+    NewAcl,
+    NewData,
+)
 from ._model import (
     OPEN_ACL,
     Acl,
@@ -23,7 +34,6 @@ from ._model import (
     Delete,
     ErrorCode,
     EventType,
-    Identity,
     OpCode,
     Permission,
     RequestError,
@@ -77,91 +87,6 @@ class Znode:
             number_of_children=len(self.children),
             pzxid=self.pzxid,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Creation:
-    opcode: OpCode
-    path: str
-    data: bytes | None
-    acl: tuple[Acl, ...]
-    owner: int
-
-
-@dataclass(frozen=True, slots=True)
-class Deletion:
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewData:
-    path: str
-    data: bytes | None
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewAcl:
-    path: str
-    acl: tuple[Acl, ...]
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    path: str
-
-
-Change: TypeAlias = Creation | Deletion | NewData | NewAcl | Checked
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who writes: the owner of ephemeral znodes, and the identities that access control lists are held against."""
-
-    session_id: int
-    identities: tuple[Identity, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When in history a change is: its zxid, and the milliseconds since 1970."""
-
-    zxid: int
-    time: int
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What happened to a znode, and who may read it, and its parent: nobody else may hear of it."""
-
-    type: EventType
-    path: str
-    acl: tuple[Acl, ...]
-    parent_acl: tuple[Acl, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A change that was made; the stat is the one right after it, and `undo` takes it back if it is the latest."""
-
-    change: Change
-    stat: Stat | None
-    event: Event | None
-    undo: Callable[[], None]
-
-
-class MultiError(Exception):
-    """Nothing was done, because of one write of several."""
-
-    def __init__(self, index: int, code: ErrorCode) -> None:
-        super().__init__(index, code)
-        self.index = index
-        self.code = code
-
-
-def _as_java_int(number: int) -> int:
-    return (number + 2**31) % 2**32 - 2**31
 
 
 class Tree:
@@ -252,7 +177,7 @@ class Tree:
                 _acl.require(znode.acl, Permission.WRITE, author.identities)
                 return NewData(path, data, _next_version(znode.version, version))
             case SetAcl(path, acl, version):
-                _validate(path)
+                _paths.validate(path)
                 resolved = _acl.resolve(acl, author.identities)
                 znode = self.get(path)
                 _acl.require(znode.acl, Permission.ADMIN, author.identities)
@@ -283,12 +208,12 @@ class Tree:
             raise RequestError(ErrorCode.UNIMPLEMENTED)  # as a server on which they are not enabled
         if not 0 <= write.flags <= LAST_FLAG:
             raise RequestError(ErrorCode.BAD_ARGUMENTS)
-        parent_path = _parent(write.path)
+        parent_path = _paths.parent(write.path)
         acl = _acl.resolve(write.acl, author.identities)
         parent = self.get(parent_path)
         _acl.require(parent.acl, Permission.CREATE, author.identities)
         path = f"{write.path}{parent.cversion:010d}" if write.flags in SEQUENTIAL_FLAGS else write.path
-        _validate(path)
+        _paths.validate(path)
         if path in self._znodes:
             raise RequestError(ErrorCode.NODE_EXISTS)
         if parent.is_ephemeral:
@@ -301,7 +226,7 @@ class Tree:
         return Creation(write.opcode, path, write.data, acl, owner)
 
     def _prepare_delete(self, path: str, version: int, author: Author) -> Deletion:
-        parent_path = _parent(path)
+        parent_path = _paths.parent(path)
         if path in SPECIAL_PATHS:
             raise RequestError(ErrorCode.BAD_ARGUMENTS)
         _acl.require(self.get(parent_path).acl, Permission.DELETE, author.identities)
@@ -312,12 +237,12 @@ class Tree:
         return Deletion(path)
 
     def _get_valid(self, path: str) -> Znode:
-        _validate(path)
+        _paths.validate(path)
         return self.get(path)
 
     def _create(self, creation: Creation, moment: Moment) -> Applied:
         path = creation.path
-        parent, name = self._znodes[_parent(path)], _name(path)
+        parent, name = self._znodes[_paths.parent(path)], _paths.name(path)
         before = (parent.cversion, parent.pzxid)
         znode = Znode(
             creation.data, creation.acl, moment.zxid, moment.zxid, moment.time, moment.time, owner=creation.owner
@@ -339,7 +264,7 @@ class Tree:
         return Applied(creation, znode.stat(), Event(EventType.CREATED, path, znode.acl, parent.acl), undo)
 
     def _delete(self, path: str, moment: Moment) -> Applied:
-        parent, name = self._znodes[_parent(path)], _name(path)
+        parent, name = self._znodes[_paths.parent(path)], _paths.name(path)
         before = parent.pzxid
         znode = self._remove(path)
         del parent.children[name]
@@ -384,42 +309,6 @@ class Tree:
     @staticmethod
     def _is_used_up(znode: Znode) -> bool:
         return znode.cversion > 0 and not znode.children
-
-
-def parent_of(path: str) -> str:
-    """The parent's path as watches know it."""
-    return path.rpartition("/")[0] or "/"
-
-
-def _parent(path: str) -> str:
-    if "/" not in path or "\0" in path:
-        raise RequestError(ErrorCode.BAD_ARGUMENTS)
-    return path.rpartition("/")[0]
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def _validate(path: str) -> None:
-    if not _is_valid(path):
-        raise RequestError(ErrorCode.BAD_ARGUMENTS)
-
-
-@lru_cache(maxsize=1024)
-def _is_valid(path: str) -> bool:
-    """ZooKeeper's `PathUtils.validatePath`. The same paths come again and again, thousands of times in one multi."""
-    if path == "/":
-        return True
-    parts = path.split("/")
-    is_absolute = parts[0] == "" and len(parts) > 1
-    return is_absolute and not any(part in ("", ".", "..") for part in parts[1:]) and not any(map(_is_forbidden, path))
-
-
-def _is_forbidden(character: str) -> bool:
-    # Java sees two surrogates where a character is beyond 16 bits, and forbids those.
-    number = ord(character)
-    return number <= 0x1F or 0x7F <= number <= 0x9F or 0xD800 <= number <= 0xF8FF or number >= 0xFFF0
 
 
 def _next_version(current: int, expected: int) -> int:

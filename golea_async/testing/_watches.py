@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator
 from typing import Generic, TypeVar
 
+from ._changes import Event
 from ._model import EventType, WatchKind, WatchMode
-from ._tree import Event, parent_of
+from ._paths import parent_of
 
 W = TypeVar("W", bound=Hashable)
 

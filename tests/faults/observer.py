@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from golea_async._protocol.standing import in_order
+from golea_async._protocol.znodes import in_order
 from tests.support.ensemble import Server
 from tests.support.wire import WireClient, WireError, check_operation
 

@@ -24,7 +24,8 @@ from golea_async import (
     Status,
     ZKClient,
 )
-from golea_async._protocol.standing import Look, Missing, Sight, View, decide
+from golea_async._protocol.standing import Look, Verdict, decide
+from golea_async._protocol.view import Sight, View
 from tests.support.elections import children, eventually, is_there, soon, status_of
 from tests.support.ensemble import Ensemble
 from tests.support.proxy import Action, Frame, Predicate, Proxy
@@ -153,7 +154,7 @@ class TestCurator:
         for names in (["le_0000000004"], []):
             view = View(Sight("/election/DONE"), Sight(f"/election/{own}", is_there=True), in_touch=True, lease=1)
             view.listed(own, "/election", names)
-            assert decide(view) == Missing()
+            assert decide(view) == Verdict.MISSING
 
     async def test_curator_202(self, contender: Contenders, wire: WireClient, resource: str) -> None:
         """A connection was lost and came back in the same session; the old znode stayed, in front of the new one."""

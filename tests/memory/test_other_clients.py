@@ -13,7 +13,7 @@ from kazoo.protocol.states import EventType, WatchedEvent
 from kazoo.security import make_digest_acl
 
 from golea_async.testing import MemoryZooKeeper
-from golea_async.testing.ensemble import JVM_OPTIONS
+from golea_async.testing._server_process import JVM_OPTIONS
 from tests.support.zookeeper import find_class_path, find_java
 
 PATIENCE = 20.0

@@ -13,8 +13,8 @@ from golea_async import ZKClient
 from golea_async._protocol import departure as _departure
 from golea_async._protocol import handing_over as _handing_over
 from golea_async._protocol.claims import Claims
-from golea_async._protocol.standing import View
 from golea_async._protocol.teardown import Teardown
+from golea_async._protocol.view import View
 from golea_async._shared import channel as _zk
 from golea_async._shared import keepalive as _keepalive
 from golea_async._shared import lease as _lease

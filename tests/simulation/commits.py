@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from golea_async.testing._changes import Applied
 from golea_async.testing._model import ErrorCode, Multi, OpCode
 from golea_async.testing._results import failed_multi_result, multi_result, result_of
-from golea_async.testing._tree import Applied
 
 from .history import CloseSession, Proposal, Transaction
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from golea_async.testing._changes import Author, Change, Deletion, Moment, MultiError
 from golea_async.testing._model import ErrorCode, Multi
-from golea_async.testing._tree import Author, Change, Deletion, Moment, MultiError, Tree
+from golea_async.testing._tree import Tree
 
 SESSION_EXPIRED = -112
 SESSION_MOVED = -118

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from golea_async import AsyncElection, Leadership, Role
-from golea_async._protocol.appeal import STEP_DOWN
+from golea_async._protocol.znodes import STEP_DOWN
+from golea_async.testing._changes import Creation, Deletion, NewData
 from golea_async.testing._model import OpCode
-from golea_async.testing._tree import Creation, Deletion, NewData, Znode
+from golea_async.testing._tree import Znode
 
 from .history import Transaction
 from .member import RESOURCE, STORE, Member

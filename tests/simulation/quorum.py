@@ -12,8 +12,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from golea_async.testing._changes import Author, Moment
 from golea_async.testing._engine import Limits
-from golea_async.testing._tree import Author, Moment
 
 from .history import CloseSession, OpenSession, Proposal, Transaction
 from .network import Path, Pipe

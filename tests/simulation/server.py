@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from golea_async.testing import _wire
+from golea_async.testing._changes import Applied
 from golea_async.testing._engine import INVALID_PASSWORD, MILLISECONDS, Limits, authenticate, goes_to_the_leader
 from golea_async.testing._model import (
     AddWatch,
@@ -29,7 +30,7 @@ from golea_async.testing._model import (
 )
 from golea_async.testing._replica import Connection, Replica
 from golea_async.testing._sessions import Session
-from golea_async.testing._tree import Applied, Tree
+from golea_async.testing._tree import Tree
 
 from .commits import WaitingWrites, outcome
 from .history import SESSION_MOVED, CloseSession, History, OpenSession, Proposal, Transaction

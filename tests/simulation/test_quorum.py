@@ -6,9 +6,9 @@ import random
 
 import pytest
 
+from golea_async.testing._changes import Author
 from golea_async.testing._engine import Limits
 from golea_async.testing._model import OPEN_ACL, Create, Delete, OpCode
-from golea_async.testing._tree import Author
 
 from .commits import WaitingWrites
 from .history import OpenSession, Proposal, Transaction

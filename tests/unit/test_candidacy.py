@@ -10,8 +10,8 @@ from aiozk import exc
 from golea_async import Role
 from golea_async._protocol.refusals import THROTTLED
 from golea_async._protocol.role import Notice
-from golea_async._protocol.standing import REFUSED_FROM, WARNED_FROM
 from golea_async._protocol.steps import Known, Pause, WorkStopped
+from golea_async._protocol.znodes import REFUSED_FROM, WARNED_FROM
 from golea_async._zookeeper.wire import response_error
 
 from .life import (

@@ -10,8 +10,8 @@ from aiozk import exc
 from golea_async import CandidateDeletedError, Role
 from golea_async._protocol.appeal import read_appeal
 from golea_async._protocol.refusals import THROTTLED
-from golea_async._protocol.standing import REFUSED_FROM
 from golea_async._protocol.steps import Pause, WorkStopped
+from golea_async._protocol.znodes import REFUSED_FROM
 from golea_async._zookeeper.wire import Found, response_error
 
 from .life import (

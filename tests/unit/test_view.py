@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from golea_async._protocol.standing import DONE, Follow, Look, Sight, View, Wait, Watch, decide
+from golea_async._protocol.standing import Follow, Look, Verdict, decide
+from golea_async._protocol.view import Sight, View, Watch
+from golea_async._protocol.znodes import DONE
 
 RESOURCE = "/election"
 FIRST, BEFORE, OWN = "le_0000000003", "le_0000000004", "le_0000000007"
@@ -175,7 +177,7 @@ def asked_of(*, done: Watch, before: bool | None = None, is_first: bool = False)
     ],
 )
 def test_nothing_is_asked_again_while_the_answer_that_decides_is_on_its_way(view: View, is_answered_soon: bool) -> None:
-    assert (decide(view) == Wait()) == is_answered_soon
+    assert (decide(view) == Verdict.WAIT) == is_answered_soon
 
 
 def test_a_new_connection_knows_nothing_but_where_to_look() -> None:

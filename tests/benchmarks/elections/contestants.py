@@ -22,7 +22,7 @@ from aiozk.recipes.election import LeaderElection
 from kazoo.client import KazooClient
 
 from golea_async import AsyncElection
-from golea_async._protocol.standing import CANDIDATE_PREFIX, DONE, name_before
+from golea_async._protocol.znodes import CANDIDATE_PREFIX, DONE, name_before
 from golea_async.testing import Ensemble
 
 from .clients import SESSION_TIMEOUT, kind_of, new_election, opened

@@ -9,10 +9,11 @@ References are to ZooKeeper's `PrepRequestProcessor` (the checks) and `DataTree`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TypeAlias
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeAlias
 
 from . import _acl
 from ._model import (
@@ -79,8 +80,7 @@ class Znode:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
+class Creation(NamedTuple):
     opcode: OpCode
     path: str
     data: bytes | None
@@ -131,8 +131,7 @@ class Moment:
     time: int
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What happened to a znode, and who may read it, and its parent: nobody else may hear of it."""
 
     type: EventType
@@ -141,8 +140,7 @@ class Event:
     parent_acl: tuple[Acl, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A change that was made; the stat is the one right after it, and `undo` takes it back if it is the latest."""
 
     change: Change
@@ -243,6 +241,11 @@ class Tree:
         :raises RequestError: it may not be done
         """
         match write:
+            case Check(path, version):
+                znode = self._get_valid(path)
+                _acl.require(znode.acl, Permission.READ, author.identities)
+                _next_version(znode.version, version)
+                return Checked(path)
             case Create():
                 return self._prepare_create(write, author)
             case Delete(path, version):
@@ -257,15 +260,12 @@ class Tree:
                 znode = self.get(path)
                 _acl.require(znode.acl, Permission.ADMIN, author.identities)
                 return NewAcl(path, resolved, _next_version(znode.aversion, version))
-            case Check(path, version):
-                znode = self._get_valid(path)
-                _acl.require(znode.acl, Permission.READ, author.identities)
-                _next_version(znode.version, version)
-                return Checked(path)
 
     def apply(self, change: Change, moment: Moment) -> Applied:
         """Make a prepared change."""
         match change:
+            case Checked():
+                return Applied(change, None, None, _do_nothing)
             case Creation():
                 return self._create(change, moment)
             case Deletion(path):
@@ -275,8 +275,6 @@ class Tree:
                 return self._set(change, Event(EventType.DATA_CHANGED, path, self._znodes[path].acl), new)
             case NewAcl(path, acl, version):
                 return self._set(change, None, {"acl": acl, "aversion": version})
-            case Checked():
-                return Applied(change, None, None, _do_nothing)
 
     def _prepare_create(self, write: Create, author: Author) -> Creation:
         if write.flags in TTL_FLAGS:
@@ -330,13 +328,13 @@ class Tree:
             parent.pzxid = moment.zxid
         parent.children[name] = None
         self._add(path, znode)
+        event = Event(EventType.CREATED, path, znode.acl, parent.acl)
+        return Applied(creation, znode.stat(), event, partial(self._take_back, path, parent, before))
 
-        def undo() -> None:
-            self._remove(path)
-            del parent.children[name]
-            parent.cversion, parent.pzxid = before
-
-        return Applied(creation, znode.stat(), Event(EventType.CREATED, path, znode.acl, parent.acl), undo)
+    def _take_back(self, path: str, parent: Znode, before: tuple[int, int]) -> None:
+        self._remove(path)
+        del parent.children[_name(path)]
+        parent.cversion, parent.pzxid = before
 
     def _delete(self, path: str, moment: Moment) -> Applied:
         parent, name = self._znodes[_parent(path)], _name(path)
@@ -406,20 +404,15 @@ def _validate(path: str) -> None:
         raise RequestError(ErrorCode.BAD_ARGUMENTS)
 
 
+# ZooKeeper's `PathUtils.validatePath`: of the parts none is empty, "." or "..". Java sees two surrogates where a
+# character is beyond 16 bits, and forbids those.
+_VALID_PATH = re.compile("/|(?:/(?!\\.{0,2}(?:/|$))[^/\0-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]+)+")
+
+
 @lru_cache(maxsize=1024)
 def _is_valid(path: str) -> bool:
-    """ZooKeeper's `PathUtils.validatePath`. The same paths come again and again, thousands of times in one multi."""
-    if path == "/":
-        return True
-    parts = path.split("/")
-    is_absolute = parts[0] == "" and len(parts) > 1
-    return is_absolute and not any(part in ("", ".", "..") for part in parts[1:]) and not any(map(_is_forbidden, path))
-
-
-def _is_forbidden(character: str) -> bool:
-    # Java sees two surrogates where a character is beyond 16 bits, and forbids those.
-    number = ord(character)
-    return number <= 0x1F or 0x7F <= number <= 0x9F or 0xD800 <= number <= 0xF8FF or number >= 0xFFF0
+    """The same paths come again and again, thousands of times in one multi."""
+    return _VALID_PATH.fullmatch(path) is not None
 
 
 def _next_version(current: int, expected: int) -> int:

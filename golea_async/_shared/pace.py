@@ -37,6 +37,9 @@ SLOW_FACTOR = 3
 _HASTE_SHARE = 1 / 32
 """While the lease is void, the next write may follow after so long."""
 
+_SHORT_SHARE = KEEP_ALIVE_SHARE + 1 / 32
+"""What a lease has to be valid for behind the sending of a write, if the next one, T/8 later, is to be in time."""
+
 UNDER_WAY = 2
 """So many writes at most are sent before the first of them is answered."""
 
@@ -118,6 +121,8 @@ class Pace:
             # is left out on the way to it; but it does not come later for that.
             if hasty < max(due, now) + _HASTE_SHARE * timeout:
                 due = hasty
+        elif remaining < _SHORT_SHARE * timeout:  # a new leader's, whose client had last written long before
+            due = last + remaining / 2
         elif due < proves_from < last + remaining:
             due = proves_from  # before that it would prove nothing new
         within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf

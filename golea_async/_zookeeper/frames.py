@@ -13,6 +13,7 @@ from .wire import ReadsItsReply
 
 REPLY_HEADER = struct.Struct("!iqi")
 _CONNECT_REPLY = struct.Struct("!iiqi")
+_NOT_READ_ONLY = -119
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,20 @@ class ConnectReply:
     @classmethod
     def parse(cls, frame: bytes) -> ConnectReply:
         """Reads the reply, whose last byte (read-only) servers before 3.4 do not send; aiozk's class lacks it."""
+        if len(frame) == REPLY_HEADER.size:
+            raise GarbageError(_refusal(REPLY_HEADER.unpack(frame)[2]))
         _, milliseconds, session_id, length = _CONNECT_REPLY.unpack_from(frame)
         end = _CONNECT_REPLY.size + max(length, 0)
         if milliseconds < 0 or (milliseconds == 0) != (session_id == 0) or end > len(frame):
             raise GarbageError("a reply to the ConnectRequest that makes no sense")
         return cls(milliseconds / 1000, session_id, frame[_CONNECT_REPLY.size : end], frame[end : end + 1] == b"\x01")
+
+
+def _refusal(error_code: int) -> str:
+    """Say what a server means that answers a ConnectRequest as it would another request."""
+    if error_code == _NOT_READ_ONLY:
+        return "it is cut off from the ensemble and makes no sessions (it would with localSessionsEnabled=true)"
+    return f"it refused a session (error {error_code})"
 
 
 def understood(parse: Any, *data: Any) -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ._model import Acl, ErrorCode, EventType, Identity, OpCode, Stat
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
+class Creation(NamedTuple):
     opcode: OpCode
     path: str
     data: bytes | None
@@ -61,8 +60,7 @@ class Moment:
     time: int
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What happened to a znode, and who may read it, and its parent: nobody else may hear of it."""
 
     type: EventType
@@ -71,8 +69,7 @@ class Event:
     parent_acl: tuple[Acl, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A change that was made; the stat is the one right after it, and `undo` takes it back if it is the latest."""
 
     change: Change

@@ -102,9 +102,10 @@ class Engine:
         self.connections.pop(connection, None)
         self.replicas[connection.server].forget(connection)
 
-    def handle(self, connection: Connection, frame: bytes) -> None:
+    def handle(self, connection: Connection, frame: bytes, multi: Multi | None = None) -> None:
         """Carry out what a client sent.
 
+        :param multi: what it says, when that has been read already.
         :raises MalformedError: it is no message; the connection is to be closed
         """
         if connection.is_closed:
@@ -121,7 +122,7 @@ class Engine:
             connection.outlet.send(OpCode.ERROR, _wire.encode_reply(xid, _wire.NO_ZXID, ErrorCode.UNIMPLEMENTED))
             connection.close()
             return
-        self._answer(connection, connection.session, xid, OpCode(number), reader)
+        self._answer(connection, connection.session, xid, OpCode(number), multi or reader)
 
     def throttle(self, connection: Connection, frame: bytes) -> None:
         """Answer that there was no time for this request. As in ZooKeeper that touches the session all the same."""
@@ -188,9 +189,11 @@ class Engine:
             if earlier.session_id == session_id and earlier.server == connection.server:
                 earlier.close()
 
-    def _answer(self, connection: Connection, session: Session, xid: int, opcode: OpCode, reader: _wire.Reader) -> None:
+    def _answer(
+        self, connection: Connection, session: Session, xid: int, opcode: OpCode, sent: Multi | _wire.Reader
+    ) -> None:
         try:
-            request = _wire.decode_request(opcode, reader)
+            request = sent if isinstance(sent, Multi) else _wire.decode_request(opcode, sent)
             if goes_to_the_leader(opcode) and session.server != connection.server:
                 # Session moved: such an error is never sent, the connection is closed.
                 connection.close()

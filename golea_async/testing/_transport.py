@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from typing import cast
 
 from . import _wire
 from ._engine import Engine
 from ._faults import Faults
 from ._four_letters import answer
-from ._model import OpCode
+from ._model import Multi, OpCode, Write
 from ._replica import Connection
 
 # A client that sends and never reads is cut off with this much unread.
 MAX_UNREAD = 16 * 2**20
+# The largest one that is read at once. A longer transaction has thousands of operations.
+LARGE_FRAME = 2**16
 # As ZooKeeper does with a connection that never begins a session.
 HANDSHAKE_LIMIT = 10.0
 
@@ -33,6 +36,7 @@ class ClientProtocol(asyncio.Protocol):
         self._is_closing = False
         self._is_full = False
         self._timer: asyncio.TimerHandle | None = None
+        self._reading: asyncio.Handle | None = None  # of a transaction that is read in parts
         self._claimed_session_id = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -48,8 +52,9 @@ class ClientProtocol(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self._handshake_limit.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._reading):
+            if handle is not None:
+                handle.cancel()
         self._engine.disconnected(self._connection)
         self._open_protocols.discard(self)
         self.closed.set_result(None)
@@ -133,11 +138,33 @@ class ClientProtocol(asyncio.Protocol):
             if self._faults.take_throttled(number, self.session_id):
                 self._engine.throttle(self._connection, frame)
                 return
+            if number == OpCode.MULTI and len(frame) > LARGE_FRAME:
+                self._read_in_parts(frame)
+                return
         self._engine.handle(self._connection, frame)
+
+    def _read_in_parts(self, frame: bytes) -> None:
+        """Read a long transaction while others are served: as in ZooKeeper, its connection alone waits for that."""
+        _, _, reader = _wire.decode_header(frame)
+        self._reading = self._loop.call_soon(self._read_part, frame, _wire.parts_of_multi(reader), [])
+
+    def _read_part(self, frame: bytes, parts: Iterator[list[Write]], writes: list[Write]) -> None:
+        self._reading = None
+        try:
+            part = next(parts, None)
+        except _wire.MalformedError:
+            self._engine.handle(self._connection, frame)  # which answers that
+        else:
+            if part is not None:
+                writes += part
+                self._reading = self._loop.call_soon(self._read_part, frame, parts, writes)
+                return
+            self._engine.handle(self._connection, frame, Multi(tuple(writes)))
+        self.apply_faults()
 
     def _must_wait(self) -> bool:
         """Whether no request may be carried out: who does not read his replies gets no more of them."""
-        return self._is_full or self._faults.holds_requests(self.session_id, self._server)
+        return self._is_full or self._reading is not None or self._faults.holds_requests(self.session_id, self._server)
 
     def _look_at_handshake(self, frame: bytes) -> None:
         if self._connection.session is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from . import _acl, _paths
 from ._changes import (
@@ -168,6 +169,11 @@ class Tree:
         :raises RequestError: it may not be done
         """
         match write:
+            case Check(path, version):
+                znode = self._get_valid(path)
+                _acl.require(znode.acl, Permission.READ, author.identities)
+                _next_version(znode.version, version)
+                return Checked(path)
             case Create():
                 return self._prepare_create(write, author)
             case Delete(path, version):
@@ -182,15 +188,12 @@ class Tree:
                 znode = self.get(path)
                 _acl.require(znode.acl, Permission.ADMIN, author.identities)
                 return NewAcl(path, resolved, _next_version(znode.aversion, version))
-            case Check(path, version):
-                znode = self._get_valid(path)
-                _acl.require(znode.acl, Permission.READ, author.identities)
-                _next_version(znode.version, version)
-                return Checked(path)
 
     def apply(self, change: Change, moment: Moment) -> Applied:
         """Make a prepared change."""
         match change:
+            case Checked():
+                return Applied(change, None, None, _do_nothing)
             case Creation():
                 return self._create(change, moment)
             case Deletion(path):
@@ -200,8 +203,6 @@ class Tree:
                 return self._set(change, Event(EventType.DATA_CHANGED, path, self._znodes[path].acl), new)
             case NewAcl(path, acl, version):
                 return self._set(change, None, {"acl": acl, "aversion": version})
-            case Checked():
-                return Applied(change, None, None, _do_nothing)
 
     def _prepare_create(self, write: Create, author: Author) -> Creation:
         if write.flags in TTL_FLAGS:
@@ -255,13 +256,13 @@ class Tree:
             parent.pzxid = moment.zxid
         parent.children[name] = None
         self._add(path, znode)
+        event = Event(EventType.CREATED, path, znode.acl, parent.acl)
+        return Applied(creation, znode.stat(), event, partial(self._take_back, path, parent, before))
 
-        def undo() -> None:
-            self._remove(path)
-            del parent.children[name]
-            parent.cversion, parent.pzxid = before
-
-        return Applied(creation, znode.stat(), Event(EventType.CREATED, path, znode.acl, parent.acl), undo)
+    def _take_back(self, path: str, parent: Znode, before: tuple[int, int]) -> None:
+        self._remove(path)
+        del parent.children[_paths.name(path)]
+        parent.cversion, parent.pzxid = before
 
     def _delete(self, path: str, moment: Moment) -> Applied:
         parent, name = self._znodes[_paths.parent(path)], _paths.name(path)

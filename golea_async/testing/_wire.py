@@ -6,9 +6,9 @@ Layouts are those of `zookeeper.jute`: big-endian integers, and buffers and list
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
+from itertools import chain
 from typing import TypeVar
 
 from ._model import (
@@ -44,6 +44,13 @@ PING_XID = -2
 NO_ZXID = -1
 CONNECTED_STATE = 3
 CONTAINER_FLAG = 4
+WRITES_OF_A_PART = 500
+_INTEGER = struct.Struct("!i")
+_FLAG = struct.Struct("!?")
+_ZXID = struct.Struct("!q")
+_HEADER = struct.Struct("!ii")
+_CONNECT_REQUEST = struct.Struct("!iqiq")
+_OPERATION = struct.Struct("!i?i")
 T = TypeVar("T")
 N = TypeVar("N", bound=IntEnum)
 
@@ -99,19 +106,19 @@ class Reader:
     def remaining(self) -> int:
         return len(self._data) - self._position
 
-    def take(self, layout: str) -> tuple[int, ...]:
+    def take(self, layout: struct.Struct) -> tuple[int, ...]:
         try:
-            values: tuple[int, ...] = struct.unpack_from(f"!{layout}", self._data, self._position)
+            values: tuple[int, ...] = layout.unpack_from(self._data, self._position)
         except struct.error as error:
             raise MalformedError(str(error)) from None
-        self._position += struct.calcsize(f"!{layout}")
+        self._position += layout.size
         return values
 
     def integer(self) -> int:
-        return self.take("i")[0]
+        return self.take(_INTEGER)[0]
 
     def flag(self) -> bool:
-        return bool(self.take("?")[0])
+        return bool(self.take(_FLAG)[0])
 
     def optional_buffer(self) -> bytes | None:
         length = self.integer()
@@ -151,7 +158,7 @@ class Reader:
 def decode_connect_request(frame: bytes) -> ConnectRequest:
     """:raises MalformedError: it is none"""
     reader = Reader(frame)
-    _, last_zxid, timeout, session_id = reader.take("iqiq")
+    _, last_zxid, timeout, session_id = reader.take(_CONNECT_REQUEST)
     password = reader.optional_buffer() or b""
     return ConnectRequest(last_zxid, timeout, session_id, password, knows_read_only=reader.remaining > 0)
 
@@ -162,7 +169,7 @@ def decode_header(frame: bytes) -> tuple[int, int, Reader]:
     :raises MalformedError: the frame is too short
     """
     reader = Reader(frame)
-    xid, opcode = reader.take("ii")
+    xid, opcode = reader.take(_HEADER)
     return xid, opcode, reader
 
 
@@ -205,22 +212,30 @@ def _check(_: OpCode, reader: Reader) -> Check:
 
 
 def _multi(_: OpCode, reader: Reader) -> Multi:
-    writes: list[Write] = []
+    return Multi(tuple(chain.from_iterable(parts_of_multi(reader))))
+
+
+def parts_of_multi(reader: Reader) -> Iterator[list[Write]]:
+    """The writes of a transaction, so many at a time as hold nobody else up for long."""
+    part: list[Write] = []
     while True:
-        number, done, _code = reader.take("i?i")
-        if done:
-            return Multi(tuple(writes))
-        if number not in WRITES_WITHIN_MULTI:
+        number, is_over, _code = reader.take(_OPERATION)
+        if is_over:
+            yield part
+            return
+        decode = _WRITES_WITHIN_MULTI.get(number)
+        if decode is None:
             raise MalformedError(f"operation {number} in a multi")
-        opcode = OpCode(number)
-        writes.append(_within_multi(_WRITES[opcode](opcode, reader)))
+        part.append(decode(OpCode.CREATE, reader))
+        if len(part) == WRITES_OF_A_PART:
+            yield part
+            part = []
 
 
-def _within_multi(write: Write) -> Write:
+def _create_within_multi(_: OpCode, reader: Reader) -> Create:
     """Within a multi, the flags alone decide what a create makes and what its reply has (ZooKeeper's `Op.Create`)."""
-    if not isinstance(write, Create):
-        return write
-    return replace(write, opcode=OpCode.CREATE_CONTAINER if write.flags == CONTAINER_FLAG else OpCode.CREATE)
+    path, data, acl, flags = reader.text(), reader.optional_buffer(), reader.items(reader.acl), reader.integer()
+    return Create(OpCode.CREATE_CONTAINER if flags == CONTAINER_FLAG else OpCode.CREATE, path, data, acl, flags)
 
 
 def _read(opcode: OpCode, reader: Reader) -> Read:
@@ -243,7 +258,7 @@ def _find_watch(opcode: OpCode, reader: Reader) -> FindWatch:
 
 
 def _set_watches(opcode: OpCode, reader: Reader) -> SetWatches:
-    (zxid,) = reader.take("q")
+    (zxid,) = reader.take(_ZXID)
     lists = 5 if opcode is OpCode.SET_WATCHES2 else 3
     return SetWatches(zxid, *(reader.items(reader.text) for _ in range(lists)))
 
@@ -257,7 +272,12 @@ _WRITES: dict[OpCode, Callable[[OpCode, Reader], Write]] = {
     OpCode.SET_ACL: _set_acl,
     OpCode.CHECK: _check,
 }
-WRITES_WITHIN_MULTI = _WRITES.keys() - {OpCode.SET_ACL}
+_WRITES_WITHIN_MULTI: dict[int, Callable[[OpCode, Reader], Write]] = {
+    **dict.fromkeys((OpCode.CREATE, OpCode.CREATE2, OpCode.CREATE_CONTAINER), _create_within_multi),
+    OpCode.DELETE: _delete,
+    OpCode.SET_DATA: _set_data,
+    OpCode.CHECK: _check,
+}
 _OTHERS: dict[OpCode, Callable[[OpCode, Reader], Request]] = {
     OpCode.MULTI: _multi,
     OpCode.EXISTS: _read,

@@ -204,6 +204,20 @@ async def test_from_a_server_that_only_reads_to_one_that_writes(zookeeper: Memor
             assert client.session.waiting.describe() is None
 
 
+async def test_a_server_that_is_cut_off_and_makes_no_sessions() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_frame(reader)
+        writer.write(answer(0, -119))  # as ZooKeeper 3.8 does without localSessionsEnabled
+        await until_the_end(reader)
+
+    async with FakeServer(serve) as cut_off:
+        client = ZKClient(cut_off.address, session_timeout=6, allow_read_only=True)
+        start = asyncio.ensure_future(client.start())
+        await until(lambda: "makes no sessions" in (client.session.waiting.describe() or ""))
+        start.cancel()
+        await asyncio.wait({start})
+
+
 # --- who answers no ping
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from golea_async.testing import MemoryZooKeeper, _transport
+from golea_async.testing._engine import Engine, Limits
+from golea_async.testing._faults import Faults
 from tests.support.elections import eventually
 from tests.support.lockstep import ADD_WATCH, LockstepClient, Scale
 from tests.support.ports import LOOPBACK
-from tests.support.wire import OpCode, WatchEvent, WireClient, pack_buffer, pack_text
+from tests.support.wire import ErrorCode, OpCode, WatchEvent, WireClient, pack_buffer, pack_text
 
 PATIENCE = 20.0
 HANDSHAKE = pack_buffer(struct.pack("!iqiq", 0, 0, 6000, 0) + pack_buffer(bytes(16)) + b"\0")
@@ -103,6 +109,61 @@ def test_a_frame_in_single_bytes(shared: MemoryZooKeeper) -> None:
         for number in HANDSHAKE:
             connection.sendall(bytes([number]))
         assert len(connection.recv(4)) > 0
+
+
+class Wire(asyncio.Transport):
+    """A client's end of a connection to the engine, without a socket: what is written to it, and whether it is open."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": (LOOPBACK, 1)})
+        self.written: list[bytes] = []
+        self.is_open = True
+
+    def write(self, data: Any) -> None:
+        self.written.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return not self.is_open
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def abort(self) -> None:
+        self.is_open = False
+
+    close = abort
+
+
+@pytest.mark.parametrize(("last", "is_complete"), [(-1, True), (7, True), (-1, False)])
+async def test_others_are_served_while_a_long_transaction_is_read(last: int, is_complete: bool) -> None:
+    """Its own connection waits for it. It succeeds, fails at its last operation, or cannot be read to its end."""
+    limits = Limits(tick=2000, min_session_timeout=4000, max_session_timeout=40_000)
+    engine = Engine(1, limits, clock=time.monotonic, wall_clock=time.time, generator=random.Random(1))
+    wires, faults = [Wire(), Wire()], Faults()
+    protocols = [_transport.ClientProtocol(engine, 0, faults, set()) for _ in wires]
+    for protocol, wire in zip(protocols, wires, strict=True):
+        protocol.connection_made(wire)
+        protocol.data_received(HANDSHAKE)
+    exists = pack_buffer(struct.pack("!ii", 2, OpCode.EXISTS) + pack_text("/") + b"\0")
+    checks = [struct.pack("!i?i", OpCode.CHECK, False, -1) + pack_text("/") + struct.pack("!i", -1)] * 20_000
+    end = struct.pack("!i?i", -1, True, -1) if is_complete else b""
+    transaction = struct.pack("!ii", 1, OpCode.MULTI) + b"".join(checks)[:-4] + struct.pack("!i", last) + end
+    protocols[0].data_received(pack_buffer(transaction) + exists)
+    turns = 0
+    while len(wires[0].written) == 1:
+        protocols[1].data_received(exists)
+        assert len(wires[1].written) == 2 + turns
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 20
+    codes = [struct.unpack_from("!4xiqi", written)[::2] for written in wires[0].written[1:]]
+    assert codes == [(1, 0 if is_complete else ErrorCode.MARSHALLING_ERROR), (2, 0)]
+    for protocol in protocols:
+        protocol.connection_lost(None)
 
 
 def test_who_never_shakes_hands_is_cut_off(shared: MemoryZooKeeper, monkeypatch: pytest.MonkeyPatch) -> None:

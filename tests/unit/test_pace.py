@@ -99,6 +99,23 @@ def test_answers_that_take_up_to_a_fifth_cost_no_lead_from_the_first_on(latency:
     assert leader.silent_at is None
 
 
+@pytest.mark.parametrize("remaining", [1 / 16, 1 / 8, 5 / 32])
+def test_a_short_lease_is_renewed_before_it_lapses(remaining: float) -> None:
+    """Who joins when its client has last written long before has little left of the lease, and is to keep it."""
+    leader = Leader()
+    leader.acknowledgements, leader.succeeded = Acknowledgements(T), Acknowledgements(T)
+    wrote_at = 4 * T - (15 / 22 - remaining) * T
+    for touched_at in (wrote_at, 4 * T - T / 3):
+        leader.acknowledgements.record(touched_at, touched_at)
+    leader.succeeded.record(wrote_at, wrote_at)
+    leader.pace.begin(4 * T)
+    leader._send(4 * T, 0.0, is_write=True)
+    leader.deadline = -math.inf
+    leader.step(4 * T, 0.0)
+    assert leader.deadline == pytest.approx((4 + remaining) * T)
+    assert least_remaining(leader, T / 128, 4 * T + STEP, 6 * T) > 0
+
+
 def test_a_stall_costs_no_lead_and_no_connection() -> None:
     for phase in range(16):
         leader = Leader()

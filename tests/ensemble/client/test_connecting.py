@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from aiozk.states import States
 
+from golea_async import AsyncElection, create_election
 from golea_async._zookeeper.connection import MAX_FRAME_LENGTH
 from golea_async._zookeeper.hosts import Address, Host, parse_hosts
 from golea_async._zookeeper.names import Names
 from golea_async.client import NotSentError, ZKClient
-from tests.ensemble.client.helpers import FakeServer, connect_reply, framed, read_frame, server_of, until, until_the_end
-from tests.support.ensemble import Ensemble
+from tests.ensemble.client.helpers import (
+    HANGING,
+    FakeServer,
+    connect_reply,
+    framed,
+    read_frame,
+    server_of,
+    until,
+    until_the_end,
+)
+from tests.support.ensemble import Ensemble, EnsembleError, Server
 from tests.support.ports import choose_free_ports
 from tests.support.proxy import Proxy
 from tests.support.wire import OpCode
@@ -286,3 +297,42 @@ async def test_a_read_only_server(own_ensemble: OwnEnsemble, monkeypatch: pytest
         told = [await anext(events), await anext(events)]
         assert [(event.state, event.read_only) for event in told] == [("lost", False), ("connected", False)]
         assert told[0].session_id != told[1].session_id
+
+
+async def test_from_a_read_only_server_to_the_ensemble_without_it(
+    own_ensemble: OwnEnsemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of three is cut off for good and answers reads; a candidate does not stay with it."""
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dreadonlymode.enabled=true")
+    local = {"localSessionsEnabled": "true", "localSessionsUpgradingEnabled": "true"}
+    ensemble = await asyncio.to_thread(lambda: own_ensemble(3, extra=local))
+    alone, *others = ensemble.servers
+    await asyncio.to_thread(cut_off, alone, others)
+    async with ZKClient(alone.address, session_timeout=6, allow_read_only=True) as client:
+        assert client.session.state == States.READ_ONLY
+        client.session.hosts = parse_hosts(ensemble.hosts)
+        async with asyncio.timeout(HANGING):
+            await create_election(client, "/e")
+            async with AsyncElection(client, "/e") as election:
+                await election.wait_for_leadership()
+        assert server_of(ensemble, client) is not alone
+
+
+def cut_off(server: Server, others: Sequence[Server]) -> None:
+    """Have a server look for the others where they are not."""
+    server.kill()
+    settings = server.directory / "zoo.cfg"
+    text = settings.read_text()
+    for other, port in zip(others, choose_free_ports(len(others)), strict=True):
+        text = text.replace(f":{other.election_port}", f":{port}")
+    settings.write_text(text)
+    server.start(wait=False)
+    while "read-only" not in mode_of(server):
+        time.sleep(0.02)
+
+
+def mode_of(server: Server) -> str:
+    try:
+        return server.four_letter("srvr", timeout=0.2)
+    except EnsembleError:
+        return ""

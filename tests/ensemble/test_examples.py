@@ -1,4 +1,4 @@
-"""The examples, each as the real processes that a reader would start, on a real ensemble; and the README's own code."""
+"""The examples, each as the real processes that a reader would start, on a real ensemble, and the first program."""
 
 from __future__ import annotations
 

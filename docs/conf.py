@@ -12,10 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from pygments.lexers.special import TextLexer  # noqa: E402
-from sphinx.application import Sphinx  # noqa: E402
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_extensions")]
 
 from golea_async import __version__  # noqa: E402 - the one that stands beside these pages
 
@@ -25,7 +22,7 @@ copyright = author  # noqa: A001 - Sphinx's name
 release = version = __version__
 html_title = f"golea_async {__version__}"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "diagrams"]
 nitpicky = True  # a name that leads nowhere is a warning, and so an error
 nitpick_ignore_regex = [
     # Python's own, and other packages': their pages are elsewhere, and nothing is fetched.
@@ -39,11 +36,14 @@ default_role = "code"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+myst_fence_as_directive = ["mermaid"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_default_options = {"exclude-members": "__weakref__, __init__"}
+
+highlight_language = "text"  # of blocks that name none
 
 html_theme = "furo"
 html_show_sphinx = False
@@ -51,8 +51,3 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
-
-
-def setup(site: Sphinx) -> None:
-    """Show the diagrams as text."""
-    site.add_lexer("mermaid", TextLexer)

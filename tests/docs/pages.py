@@ -31,7 +31,6 @@ import subprocess
 import sys
 import textwrap
 import tomllib
-from importlib import import_module
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -120,9 +119,6 @@ class Page:
         """Run all of it, in one event loop."""
         if not self._blocks:
             return
-        for block in self._blocks:
-            if not is_program(block):
-                import_first(compiled(block, block.parsed, ast.PyCF_ONLY_AST))
         with (
             MemoryZooKeeper(3) as self._zookeeper,
             asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner,
@@ -165,23 +161,11 @@ class Page:
         return {path for path in self._zookeeper.znodes() if "/le_" in path}
 
 
-def compiled(block: Example, code: str, flags: int = 0) -> Any:
+def compiled(block: Example, code: str) -> CodeType:
     """Compile a piece so that a traceback shows the page's own lines."""
     padded = "\n" * block.line + code
-    return compile(padded, block.path, "exec", flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-
-
-def import_first(tree: ast.AST) -> None:
-    """Import what a piece imports before the event loop runs: an import reads files, and tests forbid that there."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module is not None:
-            module = import_module(node.module)
-            for name in node.names:
-                if not hasattr(module, name.name):
-                    import_module(f"{node.module}.{name.name}")
-        elif isinstance(node, ast.Import):
-            for name in node.names:
-                import_module(name.name)
+    made: CodeType = compile(padded, block.path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    return made
 
 
 async def stopped(block: Example, process: Program, end: asyncio.Task[int]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockBuster
 
 from .links import broken_links
 from .pages import PAGES, Page, blocks, check_commands, files, language, name_of, run_files
@@ -13,7 +15,16 @@ LANGUAGES = {"console", "dockerfile", "go", "ini", "java", "json", "mermaid", "p
 every_page = pytest.mark.parametrize("page", PAGES, ids=map(name_of, PAGES))
 
 
+@pytest.fixture
+def may_block(never_blocks: BlockBuster) -> Iterator[None]:
+    """Let a page's own code block: it imports while the loop runs, and a short example may call SQLite in place."""
+    never_blocks.deactivate()
+    yield
+    never_blocks.activate()
+
+
 @every_page
+@pytest.mark.usefixtures("may_block")
 def test_the_code_runs(page: Path, tmp_path: Path) -> None:
     Page(page, tmp_path).run()
 

@@ -43,6 +43,7 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_venv = "yes"
 
 IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+SITE = ROOT / ".nox" / "docs-site"
 ARCHIVE = ROOT / ".nox" / "zookeeper.jsa"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -50,7 +51,7 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff's rules and format, the types, which module may import which, and the public interface as it is recorded."""
+    """Ruff's rules and format, the types, which module may import which, the interface as recorded, and the site."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -58,6 +59,7 @@ def lint(session: nox.Session) -> None:
     session.run("stubtest", "aiozk", "--ignore-missing-stub", "--mypy-config-file", "pyproject.toml")
     session.run("lint-imports")
     session.run("python", "-m", "tests.api")
+    build_site(session)
 
 
 @nox.session
@@ -147,6 +149,13 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The site of the documentation, in .nox/docs-site. A warning is an error, and nothing is fetched."""
+    install(session, "docs")
+    build_site(session)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Five processes elect leaders and lose them, on a ZooKeeper in memory: no Java; `-- --ensemble`: on a real one."""
     session.install("--editable", ".[cli]")
@@ -158,6 +167,11 @@ def demo(session: nox.Session) -> None:
 def install(session: nox.Session, group: str) -> None:
     """The package itself, editable, and one dependency group of pyproject.toml."""
     session.install("--editable", ".[cli]", *nox.project.dependency_groups(PYPROJECT, group))
+
+
+def build_site(session: nox.Session) -> None:
+    """Make the site from docs/ and the docstrings."""
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", str(SITE))
 
 
 def install_zookeeper(session: nox.Session) -> None:

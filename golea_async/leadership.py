@@ -29,7 +29,6 @@ class Leadership:
 
     :ivar fencing_token: the candidate znode's ``czxid``: never smaller than an earlier leader's of this election. What
         reaches other systems carries it, so that they can refuse a leader of the past.
-    :ivar identity: the candidate's.
     """
 
     def __init__(

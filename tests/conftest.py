@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster, blockbuster_ctx
 
 from golea_async.testing import MemoryZooKeeper
 
@@ -70,10 +70,10 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 
 
 @pytest.fixture(scope="session", autouse=True)
-def never_blocks() -> Iterator[None]:
+def never_blocks() -> Iterator[BlockBuster]:
     """Have the library fail with a `BlockingError` where it would block an event loop."""
-    with blockbuster_ctx("golea_async", excluded_modules=["golea_async.testing"]):
-        yield
+    with blockbuster_ctx("golea_async", excluded_modules=["golea_async.testing"]) as watch:
+        yield watch
 
 
 @pytest.fixture(scope="session")

@@ -25,5 +25,7 @@ def guard(
     """
     if not command:
         raise Problem("which program? golea guard -- COMMAND", Exit.USAGE)
+    if command[0].startswith("-"):
+        raise Problem(f"golea guard has no option {command[0]}; see golea guard --help", Exit.USAGE)
     main(["--", *command])
     return Exit.DONE

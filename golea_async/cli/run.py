@@ -65,6 +65,8 @@ def run(
     """
     if not command:
         raise Problem(f"which command? golea run {resource} -- COMMAND", Exit.USAGE)
+    if command[0].startswith("-"):
+        raise Problem(f"golea run has no option {command[0]}; see golea run --help", Exit.USAGE)
     if wait is not None and wait < 0:
         raise Problem("--wait takes seconds from 0 on", Exit.USAGE)
     timeout = zookeeper.session_timeout or SESSION_TIMEOUT

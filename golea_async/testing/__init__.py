@@ -1,7 +1,6 @@
 """What tests of leader election need: a ZooKeeper in memory, faults, real ensembles, and pytest fixtures.
 
-The fixtures `memory_zookeeper`, `zk_client` and `zookeeper_ensemble` are there wherever this package is installed
-(:mod:`golea_async.testing.pytest_plugin`).
+pytest finds the fixtures `memory_zookeeper`, `zk_client` and `zookeeper_ensemble` wherever this package is installed.
 """
 
 from typing import TYPE_CHECKING

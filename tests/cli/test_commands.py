@@ -81,7 +81,9 @@ def test_the_docs_have_every_exit_code() -> None:
         (["status", "/a", "--auth-file", "/no/such/file"], "/no/such/file"),
         (["run", "/a"], "golea run /a -- COMMAND"),
         (["run", "/a", "--grace", "9", "--", "true"], "--grace"),
+        (["run", "/a", "--when", "now", "--", "true"], "--when"),
         (["guard"], "golea guard -- COMMAND"),
+        (["guard", "--when", "--", "true"], "--when"),
         (["demo", "--candidates", "1"], "two candidates"),
     ],
 )

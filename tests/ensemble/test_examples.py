@@ -1,4 +1,4 @@
-"""The examples, each as the real processes that a reader would start, on a real ensemble; and the README's own code."""
+"""The examples, each as the real processes that a reader would start, on a real ensemble, and the first program."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from golea_async.cli.demo_terms import ALL_IS_WELL, Term, overlaps, table, token_drops, verdict
+from tests.docs.pages import blocks, is_program
 from tests.support.ensemble import Ensemble
 from tests.support.ports import LOOPBACK, choose_free_ports
 from tests.support.programs import ROOT, Program, eventually, program
@@ -203,26 +204,31 @@ def test_a_fencing_token_that_goes_down_is_found() -> None:
     assert verdict([second, first]) == ["A FENCING TOKEN WENT DOWN: a had 6, then b had 5"]
 
 
-# ---------------------------------------------------------------------- the README
+# ---------------------------------------------------------------------- the tutorial
 
 
-async def test_the_code_in_the_readme_works_as_it_stands(ensemble: Ensemble, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    script = tmp_path / "readme.py"
-    script.write_text(blocks[0])
-    async with (
-        program(str(script), ZOOKEEPER=ensemble.hosts) as first,
-        program(str(script), ZOOKEEPER=ensemble.hosts) as second,
-    ):
+async def test_the_program_of_the_tutorial_hands_over(ensemble: Ensemble, tmp_path: Path) -> None:
+    code = next(block.parsed for block in blocks(ROOT / "docs" / "tutorial.md") if is_program(block))
+    script = tmp_path / "worker.py"
+    script.write_text(code.replace("127.0.0.1:2181", ensemble.hosts))
+    async with program(str(script)) as first, program(str(script)) as second:
+        await asyncio.gather(first.line("stands$"), second.line("stands$"))
         leader, follower = await who_leads(first, second)
         leader.process.send_signal(signal.SIGINT)
         assert await leader.rest() == 0, leader.lines
-        await follower.line("^leader")
+        await follower.line("leads, fencing token")
 
 
 async def who_leads(first: Program, second: Program) -> tuple[Program, Program]:
-    """Wait until both stand; return the leader and the follower."""
-    lines = await asyncio.gather(first.line("^(leader|follower)"), second.line("^(leader|follower)"))
-    leads = [line.startswith("leader") for line in lines]
-    assert sorted(leads) == [False, True]
-    return (first, second) if leads[0] else (second, first)
+    """Wait until one says that it leads; return the leader and the follower."""
+    reading = {
+        asyncio.create_task(first.line("leads, fencing token")): (first, second),
+        asyncio.create_task(second.line("leads, fencing token")): (second, first),
+    }
+    done, pending = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.wait(reading)
+    (leads,) = done
+    leads.result()
+    return reading[leads]

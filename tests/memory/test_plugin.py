@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import files
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
+PAGE = ROOT / "docs" / "testing.md"
 
 # What a project writes into its pytest.ini, for each way to run asynchronous tests.
 STRICT = "asyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\n"
@@ -127,27 +130,15 @@ def write_suites(
     )
 
 
-def code_of_the_docs() -> dict[str, str]:
-    """The files that the docs show, by name."""
-    text = (ROOT / "docs" / "testing.md").read_text()
-    return dict(re.findall(r"```python (\S+)\n(.*?)```", text, re.DOTALL))
-
-
-def test_the_docs_test_passes(tmp_path: Path) -> None:
-    for name, code in code_of_the_docs().items():
-        (tmp_path / name).write_text(code)
-    assert "2 passed" in run_pytest(tmp_path)
-
-
 def test_the_docs_test_takes_five_lines() -> None:
-    lines = code_of_the_docs()["test_service.py"].split("async def ")[1].strip().splitlines()
+    lines = files(PAGE)["test_service.py"].split("async def ")[1].strip().splitlines()
     assert len(lines) == 5
 
 
 def test_the_docs_test_fails_for_a_service_that_does_not_stop(tmp_path: Path) -> None:
-    files = code_of_the_docs()
-    files["service.py"] = files["service.py"].replace("self.stopped.set()", "pass")
-    for name, code in files.items():
+    shown = files(PAGE)
+    shown["service.py"] = shown["service.py"].replace("self.stopped.set()", "pass")
+    for name, code in shown.items():
         (tmp_path / name).write_text(code)
     assert "2 failed" in run_pytest(tmp_path, "--timeout=5")
 

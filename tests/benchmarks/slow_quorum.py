@@ -36,7 +36,7 @@ class Row:
 
 
 async def slow(zookeeper: MemoryZooKeeper, zk: ZKClient, share: float, ends: asyncio.Event) -> None:
-    with zookeeper.delay(share * T, zk.session.session_id):
+    with zookeeper.delay(share * zk.session.timeout, zk.session.session_id):
         await ends.wait()
 
 
@@ -44,9 +44,9 @@ async def stalling(zookeeper: MemoryZooKeeper, zk: ZKClient, share: float, ends:
     """Once in 1.5 T, so that each stall meets the rhythm of the keep-alives elsewhere."""
     while not ends.is_set():
         with zookeeper.cut(zk.session.session_id, requests=False):
-            await asyncio.sleep(share * T)
+            await asyncio.sleep(share * zk.session.timeout)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout((1.47 - share) * T):
+            async with asyncio.timeout((1.47 - share) * zk.session.timeout):
                 await ends.wait()
 
 
@@ -54,16 +54,18 @@ async def measure(
     zookeeper: MemoryZooKeeper,
     share: float,
     trouble: Callable[[MemoryZooKeeper, ZKClient, float, asyncio.Event], Awaitable[None]],
+    session_timeout: float = T,
 ) -> Row:
-    row, resource, ends = Row(share), f"/{trouble.__name__}-{share:g}", asyncio.Event()
-    async with ZKClient(zookeeper.hosts, session_timeout=T) as zk:
+    row, ends = Row(share), asyncio.Event()
+    resource = f"/{trouble.__name__}-{session_timeout:g}-{share:g}"
+    async with ZKClient(zookeeper.hosts, session_timeout=session_timeout) as zk:
         await create_election(zk, resource)
         async with AsyncElection(zk, resource) as election:
             await election.wait_for_leadership()
-            await asyncio.sleep(2 * T)
+            await asyncio.sleep(2 * session_timeout)
             troubling = asyncio.ensure_future(trouble(zookeeper, zk, share, ends))
             connections, was_leader, began = set(), True, time.monotonic()
-            while time.monotonic() - began < ROUNDS * T:
+            while time.monotonic() - began < ROUNDS * session_timeout:
                 is_leader = election.is_leader
                 row.looks += 1
                 row.led += is_leader

@@ -27,7 +27,7 @@ from ._zookeeper.connection import ASSUMED_VERSION, Connection
 from ._zookeeper.errors import AuthenticationError, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
 from ._zookeeper.guardian import Guardian, session_guard
-from ._zookeeper.hosts import parse_hosts
+from ._zookeeper.host_list import parse_hosts
 from ._zookeeper.loops import check_loop
 from ._zookeeper.session import Session
 from ._zookeeper.tls_files import TLSFiles

@@ -84,7 +84,7 @@ async def carry_through(
     except BaseException:
         context.detach()
         raise
-    finish_before_close(zk, ender)
+    finish_before_close(zk, ender.task, ender.give_up)
     try:
         with waiting_noted(zk):
             await asyncio.shield(ender.outcome)

@@ -27,7 +27,7 @@ from ._zookeeper.connection import ASSUMED_VERSION, Connection
 from ._zookeeper.errors import AuthenticationError, NotSentError, OutcomeUnknownError
 from ._zookeeper.events import SessionEvent, SessionEvents, SessionState
 from ._zookeeper.guardian import Guardian, session_guard
-from ._zookeeper.hosts import parse_hosts
+from ._zookeeper.host_list import parse_hosts
 from ._zookeeper.loops import check_loop
 from ._zookeeper.session import Session
 from ._zookeeper.tls_files import TLSFiles
@@ -67,6 +67,25 @@ class ZKClient(aiozk.ZKClient):
     As in aiozk, ``set_data``, ``delete`` and ``set_acl`` without ``force`` go by the version that was last read here;
     that is remembered for the latest thousand paths. ``ensure_path`` asks for container znodes, which ZooKeeper may
     remove once they are empty again (3.8 makes persistent ones of them): not for election nodes.
+
+    :param servers: ``host:port,host:port,...``; names may stand for several addresses, IPv6 goes in brackets.
+    :param chroot: all paths are below this one; made by :meth:`start` if it is missing.
+    :param session_timeout: the session timeout to ask for, in seconds; ZooKeeper may grant another.
+    :param default_acl: what ``create`` and ``ensure_path`` use when they are given none.
+    :param retry_policy: how often a read, or a delete, is sent again after its connection died; for ever by
+        default.
+    :param allow_read_only: also take a server that is cut off from the ensemble and only answers reads, until one
+        that writes can be reached.
+    :param read_timeout: the most that one try to connect may take, in seconds; by default at most the session
+        timeout divided by the number of servers, or a second if that is more.
+    :param ssl: connect with TLS, and never without: a context, or the files that make one. The host names in
+        ``servers`` must match the certificates.
+    :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
+    :param guardian: have a small process close the session at once when this program is killed; a
+        :class:`Guardian` says more about how. Where TLS is used it needs ``ssl=TLSFiles(...)``.
+    :raises TypeError: an argument is of the wrong type.
+    :raises OSError: a file of ``ssl=TLSFiles(...)`` cannot be read or used.
+    :raises ValueError: an argument cannot be right; the error says what to write.
     """
 
     session: Session
@@ -85,27 +104,6 @@ class ZKClient(aiozk.ZKClient):
         auth: Sequence[tuple[str, str | bytes]] = (),
         guardian: bool | Guardian = False,
     ) -> None:
-        """Nothing is sent yet.
-
-        :param servers: ``host:port,host:port,...``; names may stand for several addresses, IPv6 goes in brackets.
-        :param chroot: all paths are below this one; made by :meth:`start` if it is missing.
-        :param session_timeout: the session timeout to ask for, in seconds; ZooKeeper may grant another.
-        :param default_acl: what ``create`` and ``ensure_path`` use when they are given none.
-        :param retry_policy: how often a read, or a delete, is sent again after its connection died; for ever by
-            default.
-        :param allow_read_only: also take a server that is cut off from the ensemble and only answers reads, until one
-            that writes can be reached.
-        :param read_timeout: the most that one try to connect may take, in seconds; by default at most the session
-            timeout divided by the number of servers, or a second if that is more.
-        :param ssl: connect with TLS, and never without: a context, or the files that make one. The host names in
-            ``servers`` must match the certificates.
-        :param auth: (scheme, credential) pairs, presented on every connect: ``[("digest", "user:password")]``.
-        :param guardian: have a small process close the session at once when this program is killed; a
-            :class:`Guardian` says more about how. Where TLS is used it needs ``ssl=TLSFiles(...)``.
-        :raises TypeError: an argument is of the wrong type.
-        :raises OSError: a file of ``ssl=TLSFiles(...)`` cannot be read or used.
-        :raises ValueError: an argument cannot be right; the error says what to write.
-        """
         check_chroot(chroot)
         check_acl("default_acl", default_acl)
         if ssl is not None and not isinstance(ssl, ssl_module.SSLContext | TLSFiles):

@@ -24,7 +24,7 @@ from .departure import delete_former, pause_a_little, sweep, withdraw
 from .handing_over import adopt, read_request, settle, step_down
 from .oddities import other_recipes, smaller_token
 from .refusals import NotDoneError, accept, is_present, require_done
-from .standing import Deposed, Follow, Lead, Look, Verdict, decide
+from .standing import Decision, Deposed, Follow, Lead, Look, Verdict, decide
 from .steps import ConnectionLostError, ask, next_event, pause
 from .view import Sight
 
@@ -49,7 +49,7 @@ async def live(me: Candidate) -> None:
     await withdraw(me)
 
 
-async def stand(me: Candidate) -> None:  # noqa: C901, PLR0912  # one case for each verdict
+async def stand(me: Candidate) -> None:
     """Do what the view says, again and again, until this candidate resigns.
 
     :raises ElectionError: when the election is over for this candidate.
@@ -58,42 +58,51 @@ async def stand(me: Candidate) -> None:  # noqa: C901, PLR0912  # one case for e
         try:
             if me.refusal is not None:
                 me.raise_refusal()
-            match decide(me.view):
-                case Verdict.LEAVE:
-                    return
-                case Verdict.OVER:
-                    raise me.identity.over()
-                case Verdict.CLOSED:
-                    raise me.identity.client_closed()
-                case Verdict.LOST:
-                    rejoin(me)
-                case Verdict.WAIT:
-                    await next_event()
-                case Verdict.JOIN:
-                    await join(me)
-                case Verdict.SETTLE:
-                    await settle(me)
-                case Verdict.MISSING:
-                    await ask_quorum(me)
-                case Deposed(by):
-                    raise me.identity.deposed(by)
-                case Verdict.STEP_DOWN:
-                    await step_down(me)
-                case Look(at):
-                    await look(me, at)
-                case Follow(predecessor):
-                    me.belief.follow(own(me), predecessor)
-                    await next_view(me)
-                case Verdict.FIRST:
-                    me.belief.be_first(own(me))
-                    await next_view(me)
-                case Lead(stretch):
-                    me.belief.lead(own(me), stretch)
-                    await next_view(me)
+            decision = decide(me.view)
+            if decision is Verdict.LEAVE:
+                return
+            await follow_up(me, decision)
         except ConnectionLostError:
             _logger.debug("%s", me.identity.about("lost its connection"))
         except NotDoneError:
             await pause_a_little(me)
+
+
+async def follow_up(me: Candidate, decision: Decision) -> None:  # noqa: C901, PLR0912  # one case for each
+    """Do what follows from a decision.
+
+    :raises ElectionError: when the election is over for this candidate.
+    """
+    match decision:
+        case Verdict.OVER:
+            raise me.identity.over()
+        case Verdict.CLOSED:
+            raise me.identity.client_closed()
+        case Verdict.LOST:
+            rejoin(me)
+        case Verdict.WAIT:
+            await next_event()
+        case Verdict.JOIN:
+            await join(me)
+        case Verdict.SETTLE:
+            await settle(me)
+        case Verdict.MISSING:
+            await ask_quorum(me)
+        case Deposed(by):
+            raise me.identity.deposed(by)
+        case Verdict.STEP_DOWN:
+            await step_down(me)
+        case Look(at):
+            await look(me, at)
+        case Follow(predecessor):
+            me.belief.follow(own(me), predecessor)
+            await next_view(me)
+        case Verdict.FIRST:
+            me.belief.be_first(own(me))
+            await next_view(me)
+        case Lead(stretch):
+            me.belief.lead(own(me), stretch)
+            await next_view(me)
 
 
 def own(me: Candidate) -> Nomination:

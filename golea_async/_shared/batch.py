@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aiozk import exc
+
 from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply
@@ -96,8 +98,11 @@ class Batch:
         return self.take(count)
 
     def answered(self, zxid: int, result: Any) -> None:
-        """Read the next answer; to be called by the connection."""
+        """Read the next answer; to be called by the connection, with an error when it has ended before the answer."""
         if self._is_lost:
+            return
+        if isinstance(result, exc.ConnectError):
+            self.unanswered()
             return
         request = self._requests[-self._unanswered]
         try:

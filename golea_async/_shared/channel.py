@@ -74,7 +74,7 @@ class Channel(Requests):
     def _begin(self) -> None:
         self._connect_sent_at: float | None = self._wire.connect_sent_at
         self._acknowledgements: Acknowledgements = self._wire.acknowledgements
-        self._wire.watcher = self
+        self._wire.hear, self._wire.listens = self.hear, self.watches.listens
         if boottime() - self._wire.connect_sent_at < self.lease.timeout:  # the leader has answered it, as a write
             self._writes.record(self._wire.connect_sent_at, boottime())
 
@@ -173,7 +173,7 @@ class Channel(Requests):
         return batch
 
     def _post(self, requests: Sequence[Request], batch: Batch) -> None:
-        self._wire.post(requests, batch)
+        self._wire.post(requests, batch.answered)
 
     def _read_answer(self, sent_at: float, request: Request, _zxid: int, result: Any) -> Reply:
         """Read an answer; renew the lease when it says that a quorum write has succeeded.
@@ -216,12 +216,8 @@ class Channel(Requests):
 
     def _end(self) -> None:
         self._wire.give_up_posted()
-        if self._wire.watcher is self:
-            self._wire.watcher = None
-
-    def listens(self, absolute_path: str, kind: WatchKind) -> bool:
-        """Whether somebody waits for the event of a watch; to be asked by the client's connection."""
-        return self.watches.listens(absolute_path, kind)
+        if self._wire.hear == self.hear:
+            self._wire.hear = self._wire.listens = None
 
     def hear(self, event_type: int, absolute_path: str) -> None:
         """Hear of an event, which uses up the watches that it came from; to be called by the client's connection."""

@@ -1,118 +1,64 @@
-"""The servers that an application names."""
+"""Which server is tried next.
+
+- All in random order, but the one to which the client was connected last: when that has ended it comes at the end.
+- An address that is known is tried at once; the name is looked up meanwhile, for the case that it has moved.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from typing import NamedTuple
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Collection, Sequence
+from concurrent.futures import Future
 
-DEFAULT_PORT = 2181
-LONGEST_NAME = 253
-
-_BRACKETED = re.compile(r"\[(?P<name>[^]]+)](?::(?P<port>[0-9]{1,9}))?")
-_NAMED = re.compile(r"(?P<name>[^:]+)(?::(?P<port>[0-9]{1,9}))?")
-_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
-_IN_NO_NAME = re.compile(r"""[\x00-\x20\x7f!"#$%&'()*+,/:;<=>?@\[\\\]^`{|}~]""")
-_SYNTAX = "write 'host:port,host:port,...'"
+from .host_list import Address, Host, is_address
+from .names import Found, look_up, unknown
 
 
-class Host(NamedTuple):
-    """A server as the application named it: a name that may stand for several addresses, or an address."""
+class Hosts:
+    """The servers of one client, and what it knows of their names.
 
-    name: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
-
-
-class UnknownNameError(OSError):
-    """A host's name has no address, or none in time."""
-
-
-class Address(NamedTuple):
-    """One address of a host."""
-
-    host: Host
-    address: str
-
-
-def parse_hosts(servers: object) -> list[Host]:
-    """Read ``host:port,host:port,...``; the port can be left out, IPv6 addresses may stand in brackets.
-
-    What other clients take and this one does not is refused with what to write: a path behind the hosts, a scheme,
-    a user, other separators than commas, a list.
-
-    :raises TypeError: it is no str.
-    :raises ValueError: it names no server, or a part of it cannot be read.
+    :param hosts: the list; it may change from round to round.
     """
-    if not isinstance(servers, str):
-        joined = "; join a list by commas: ','.join(hosts)" if isinstance(servers, list | tuple | set) else ""
-        raise TypeError(f"the servers must be a str, 'host:port,host:port,...', not {type(servers).__name__}{joined}")
-    _refuse_addition(servers)
-    hosts = [_parse_host(part.strip(), servers) for part in servers.split(",") if part.strip()]
-    if not hosts:
-        raise ValueError(f"no server is named in {_shown(servers)}: {_SYNTAX}")
-    return hosts
 
+    def __init__(self, hosts: Sequence[Host]) -> None:
+        self._hosts = hosts
+        self._known: dict[Host, list[Address]] = {}
 
-def _refuse_addition(servers: str) -> None:
-    """Refuse what belongs into another argument. A password may stand before an @: such a text is not shown."""
-    bare = _SCHEME.sub("", servers)
-    if "@" in servers:
-        raise ValueError(f"the servers have a user in front (an '@'): {_SYNTAX}, and give auth=[('digest', 'user:pw')]")
-    if scheme := _SCHEME.match(servers):
-        tls = ", and ssl= for TLS" if scheme[1].lower() in {"ssl", "tls", "https", "rediss", "zks"} else ""
-        raise ValueError(f"the servers begin with a scheme, {scheme[0].strip()!r}: leave it out, {_SYNTAX}{tls}")
-    if "/" in bare:
-        hosts, _, path = bare.partition("/")
-        if re.search(r"[,;:]", path) or not hosts.strip():
-            raise ValueError(
-                f"the servers have a path in them, {_shown(servers)}: {_SYNTAX}, and give the path as chroot="
-            )
-        write = f"ZKClient({hosts.strip()!r}, chroot={'/' + path.strip()!r})" if path.strip() else repr(hosts.strip())
-        raise ValueError(f"the servers end in a path, {_shown(servers)}: that is another argument here, write {write}")
+    async def in_random_order(
+        self, last: Address | None, timeout: float
+    ) -> AsyncGenerator[Address | tuple[Host, Exception], None]:
+        """Yield every address of every host, or the error that there was instead of them. ``last`` comes last.
 
+        Where no address of a host is known its name has ``timeout`` seconds to be looked up.
+        """
+        lookups = {host: self._look_up(host) for host in self._hosts if not is_address(host.name)}
+        shuffled = random.sample(self._hosts, len(self._hosts))
+        for host in sorted(shuffled, key=lambda host: last is not None and host == last.host):
+            lookup = lookups.get(host)
+            if lookup is not None and host not in self._known:
+                await asyncio.wait({asyncio.wrap_future(lookup)}, timeout=timeout)
+            if lookup is not None and host not in self._known:
+                yield host, unknown(lookup)
+                continue
+            tried: set[Address] = set()
+            # Again when the lookup has found others meanwhile.
+            while addresses := self._untried(host, tried):
+                random.shuffle(addresses)
+                for address in sorted(addresses, key=lambda address: address == last):
+                    tried.add(address)
+                    yield address
 
-def _parse_host(text: str, servers: str) -> Host:
-    if is_address(text):  # A bare IPv6 address: what follows its last colon is no port.
-        return Host(text, DEFAULT_PORT)
-    bracketed = _BRACKETED.fullmatch(text)
-    match = bracketed or _NAMED.fullmatch(text)
-    port = int(match["port"] or DEFAULT_PORT) if match else 0
-    if match is None or not 0 < port < 65536:
-        raise ValueError(f"{_shown(text)} is no 'host:port': {_problem(text)}{_SYNTAX}")
-    name = match["name"]
-    if bracketed and not is_address(name):
-        raise ValueError(f"{_shown(text)} is no 'host:port': brackets are for IPv6 addresses; {_SYNTAX}")
-    if not bracketed and _IN_NO_NAME.search(name):
-        raise ValueError(f"{_shown(servers)} is no 'host:port': {_problem(name)}{_SYNTAX}")
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"{_shown(text)} is no 'host:port': a name of {len(name)} characters, 253 are the most")
-    return Host(name, port)
+    def _look_up(self, host: Host) -> Future[Found]:
+        lookup = look_up(host)
+        lookup.add_done_callback(lambda done: self._learn(host, done.result()))
+        return lookup
 
+    def _learn(self, host: Host, found: Found) -> None:
+        """Keep what was found, until something else is found; to be called by the lookup's thread."""
+        if isinstance(found, list) and found:
+            self._known[host] = found
 
-def _problem(text: str) -> str:
-    if ";" in text or re.search(r"\s", text):
-        return "servers are separated by commas; "
-    if text.endswith(":"):
-        return "the port is missing (without the colon it is 2181); "
-    if text.startswith(":"):
-        return "the name is missing; "
-    _, _, port = text.rpartition(":")
-    if port.isdecimal() and ":" not in text[: -len(port) - 1]:
-        return "a port is 1 to 65535; "
-    return ""
-
-
-def _shown(text: str) -> str:
-    return repr(text) if len(text) <= 100 else f"{text[:100]!r}..."
-
-
-def is_address(text: str) -> bool:
-    """Return whether a name is an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    def _untried(self, host: Host, tried: Collection[Address]) -> list[Address]:
+        known = [Address(host, host.name)] if is_address(host.name) else self._known[host]
+        return [address for address in known if address not in tried]

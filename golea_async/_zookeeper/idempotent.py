@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from aiozk import RetryPolicy, exc, protocol
 
 from .connection import Connection
-from .credentials import hexadecimal
 from .errors import NotSentError, OutcomeUnknownError
+from .session_record import hexadecimal
 from .suspects import Suspects
 
 _READS = (

@@ -3,70 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
+
+from aiozk import exc
 
 _Result = TypeVar("_Result")
 
-Answer: TypeAlias = tuple[int, Any]  # the zxid of a reply, and the response or the server's error
+Answer: TypeAlias = tuple[int, Any]
+"""The zxid of a reply, and the response."""
+
+Tell: TypeAlias = Callable[[int, Any], None]
+"""Called with each answer, as it is read: its zxid, and the response or ZooKeeper's error.
+
+When the connection has ended before the answer it is called with a :class:`aiozk.exc.ConnectError`.
+"""
 
 
 @dataclass(slots=True)
 class Pending:
-    """A request that waits for its reply."""
+    """A request that waits for its reply.
+
+    :ivar is_posted: it was sent by :meth:`Connection.post`.
+    """
 
     request: Any
     xid: int
     sent_at: float
-    future: asyncio.Future[Answer]
-
-    def answer(self, zxid: int, result: Any) -> None:
-        if self.future.done():
-            return
-        if isinstance(result, Exception):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result((zxid, result))
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            failed(self.future, error)
+    tell: Tell
+    is_posted: bool = False
 
 
-class Asker(Protocol):
-    """Who has sent requests by :meth:`Connection.post`: is told of their answers in order, as they are read."""
-
-    def answered(self, zxid: int, result: Any) -> None:
-        """Hear the next answer: the reply, or ZooKeeper's error. A future would tell it one turn of the loop later."""
-
-    def unanswered(self) -> None:
-        """Hear that the connection has ended before the next answer; it may be told so for each."""
+def nobody(_zxid: int, _result: Any) -> None:
+    """Hear of nothing: what was asked for need not succeed."""
 
 
-@dataclass(slots=True)
-class Posted:
-    """A request of an :class:`Asker`'s that waits for its reply."""
-
-    request: Any
-    xid: int
-    sent_at: float
-    asker: Asker
-
-    def answer(self, zxid: int, result: Any) -> None:
-        self.asker.answered(zxid, result)
-
-    def fail(self, _: Exception) -> None:
-        self.asker.unanswered()
-
-
-class _Nobody:
-    """Asks for what need not succeed."""
-
-    def answered(self, zxid: int, result: Any) -> None: ...
-    def unanswered(self) -> None: ...
-
-
-NOBODY = _Nobody()
+def resolve(future: asyncio.Future[Answer], zxid: int, result: Any) -> None:
+    """Make an answer a future's result, or its exception."""
+    if future.done():
+        return
+    if isinstance(result, exc.ConnectError):
+        failed(future, result)
+    elif isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result((zxid, result))
 
 
 def failed(future: asyncio.Future[_Result], error: Exception) -> asyncio.Future[_Result]:

@@ -4,8 +4,8 @@ How it works:
 
 - ``repair_loop_task`` lives from start to close and keeps the session connected: see
   :mod:`golea_async._zookeeper.connecting`.
-- Only a server's word ends the session: a reply to the ConnectRequest with timeout 0, or with another session.
-  Everything else (a server that lags behind what we have seen hangs up on us; garbage; silence) means: the next server.
+- Only a server's word ends the session (:mod:`golea_async._zookeeper.opening`). Everything else (a server that lags
+  behind what we have seen hangs up on us; garbage; silence) means: the next server.
 - The state is aiozk's state machine. Its transitions are where everything hangs on: who waits, who follows the session
   events, and the connection that a transition from outside ends.
 """
@@ -18,49 +18,46 @@ import contextvars
 import logging
 import ssl as ssl_module
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from aiozk import RetryPolicy, WatchEvent, exc, protocol
+from aiozk import RetryPolicy, exc, protocol
 from aiozk.states import States
 
 from .arguments import check_auth, check_flag, check_seconds
 from .background import tasks_of_asyncios_own
 from .connecting import Connecting
 from .connection import Connection
-from .credentials import OUTLIVED, Credentials, Grant, hexadecimal
-from .errors import AuthenticationError, GarbageError, NotSentError
+from .errors import AuthenticationError, NotSentError
 from .events import SessionEvent, SessionEventPublisher, SessionState
 from .frames import ConnectReply
 from .guardian import SessionGuard
-from .hosts import Host, parse_hosts
+from .host_list import Host, parse_hosts
+from .hosts import Hosts
 from .idempotent import send_until_answered
 from .loops import check_loop, running_loop
-from .pending import NOBODY
+from .opening import Opener
 from .process import ProcessId, other_process, this_process
+from .session_record import SessionRecord, hexadecimal
 from .states import SessionStates
-from .suspects import Suspects
 from .waiting import Waiting
-from .watches import WatchCallback, Watches
-from .wire import Exists
+from .watches import WatchCallback
 
 log = logging.getLogger("golea_async.client")
 
 CLOSE_TIMEOUT = 1.0
-
-LAST_XID = 0x7FFFFFFF
 _CONNECTED_STATES = (States.CONNECTED, States.READ_ONLY)
 
 
-class Session:
+class Session(SessionRecord):
     """A ZooKeeper session with the surface of aiozk's ``Session``. Made by :class:`golea_async.ZKClient`.
 
     :ivar state: the state machine: ``state == States.CONNECTED``, ``await state.wait_for(...)``.
     :ivar conn: the latest connection, a new object for each; set before the state becomes CONNECTED. None at first.
     :ivar loop: the event loop in which it was started; None before.
+    :ivar has_ended: ZooKeeper has said so when the client was closed, or before: its znodes are gone.
     :ivar process: that has started it; in another one, forked from it, nothing is sent.
-    :ivar xid: the latest request's number. Numbers go on from connection to connection: see :meth:`next_xid`.
     :ivar waiting: what the client waits for while no server serves it.
-    :ivar suspects: which request ends the connection each time.
     """
 
     def __init__(
@@ -75,43 +72,30 @@ class Session:
         auth: Sequence[tuple[str, str | bytes]] = (),
         guard: SessionGuard | None = None,
     ) -> None:
+        super().__init__(check_seconds("session_timeout", timeout))
         self._hosts: list[Host] = parse_hosts(servers)
         self.retry_policy: RetryPolicy = retry_policy or RetryPolicy.forever()
         self.allow_read_only: bool = check_flag("allow_read_only", allow_read_only)
         self.conn: Connection | None = None
         self.state: SessionStates = SessionStates(session=self)
-        self.xid: int = 0  # of the latest request
         self.repair_loop_task: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.started: bool = False
-        self.closing: bool = False
-        self.has_ended: bool = False  # ZooKeeper has said so when the client was closed, or before: its znodes are gone
+        self.started = self.closing = self.has_ended = False
         self.events: SessionEventPublisher = SessionEventPublisher()
-        self.suspects: Suspects = Suspects()
         self.waiting: Waiting = Waiting(self._hosts, tls=ssl is not None)
-
-        credentials = check_auth(auth)
+        self.process: ProcessId = this_process()
         self._guard = guard
+        presented = check_auth(auth)
         if guard is not None:
-            guard.credentials = credentials
-        self._credentials = Credentials(check_seconds("session_timeout", timeout))
-        self._connecting = Connecting(
-            self,
-            self._credentials,
-            self._hosts,
-            self.waiting,
-            ssl=ssl,
-            auth=credentials,
-            allow_read_only=allow_read_only,
-            read_timeout=None if read_timeout is None else check_seconds("read_timeout", read_timeout),
-        )
-        self._watches = Watches()
+            guard.credentials = presented
+        self._opener = Opener(self, self.state, self.check_process, self._established, ssl, presented)
+        hosts, read_only = Hosts(self._hosts), self.allow_read_only
+        self._connecting = Connecting(self, self._opener, hosts, self.waiting, read_only, read_timeout)
         self._waiters: dict[asyncio.Future[None], None] = {}  # In order: who waited first sends first.
         self._failure: BaseException | None = None
         self._start_returned = False
         self._starting = 0
         self._close_lock = asyncio.Lock()
-        self.process: ProcessId = this_process()
 
     def __repr__(self) -> str:
         return f"<Session {hexadecimal(self.session_id)}, {self.state.current_state}>"
@@ -126,41 +110,17 @@ class Session:
         self._hosts[:] = hosts  # the one list, which the tries and what is said of them go by
 
     @property
-    def session_id(self) -> int:
-        """The session's id; 0 when there is none."""
-        return self._credentials.session_id
-
-    @property
-    def password(self) -> bytes:
-        """The session's password."""
-        return self._credentials.password
-
-    @property
-    def timeout(self) -> float:
-        """The negotiated session timeout in seconds; before that, the one to be asked for."""
-        return self._credentials.timeout
-
-    @property
-    def last_zxid(self) -> int:
-        """The greatest zxid that was seen in this session; what is set is only taken when it is greater."""
-        return self._credentials.last_zxid
-
-    @last_zxid.setter
-    def last_zxid(self, zxid: int) -> None:
-        self._credentials.saw(zxid)
-
-    @property
     def watch_callbacks(self) -> dict[tuple[int, str], set[WatchCallback]]:
         """Who waits, by (event type, absolute path). No entry is empty."""
-        return self._watches.callbacks
+        return self.watches.callbacks
 
     def add_watch_callback(self, event_type: int, path: str, callback: WatchCallback) -> None:
         """Call ``callback(path)`` at every such event of the absolute ``path``, until it is removed."""
-        self._watches.add(event_type, path, callback)
+        self.watches.add(event_type, path, callback)
 
     def remove_watch_callback(self, event_type: int, path: str, callback: WatchCallback) -> None:
         """Nothing happens if it is not there."""
-        self._watches.discard(event_type, path, callback)
+        self.watches.discard(event_type, path, callback)
 
     # --- start and close
 
@@ -181,7 +141,7 @@ class Session:
             await self.ensure_safe_state()
             self._start_returned = True
         except BaseException as error:
-            cause, was_connected = self._failure, self._connecting.was_connected
+            cause, was_connected = self._failure, self._opener.was_connected
             # Also when it is connected by now: nobody knows of it yet who would close it.
             if not self._start_returned and self._starting == 1:
                 await self.close()
@@ -199,7 +159,7 @@ class Session:
             self._guard.begin()
         self.process = this_process()
         self._failure = None
-        self._connecting.was_connected = self._start_returned = self.has_ended = False
+        self._opener.was_connected = self._start_returned = self.has_ended = False
         # In a context of its own: what it logs or traces does not belong to the request that happened to start it.
         context = contextvars.Context()
         with tasks_of_asyncios_own():
@@ -247,7 +207,7 @@ class Session:
         if self.repair_loop_task is not None:
             self.repair_loop_task.cancel()
         self.waiting.end()
-        for connection in list(self._connecting.connections):
+        for connection in list(self._opener.connections):
             connection.fail("the client was closed")
         if self.state != States.LOST:
             self.state.transition_to(States.LOST)
@@ -258,7 +218,7 @@ class Session:
     async def _until_dropped(self) -> None:
         if self.repair_loop_task is not None:
             await asyncio.wait({self.repair_loop_task})
-        while connections := self._connecting.connections:
+        while connections := self._opener.connections:
             await asyncio.wait({connection.closed for connection in connections})
             # Who removes it from the set is called at the next step of the event loop.
             await asyncio.sleep(0)
@@ -272,16 +232,6 @@ class Session:
         """
         if self.started and (refusal := other_process("the ZooKeeper client", self.process)):
             raise NotSentError(refusal)
-
-    def next_xid(self) -> int:
-        """Return the next request's number.
-
-        They go on through a session, whatever connection they travel on: a server matches a commit with what it has
-        pending by session and number alone (CommitProcessor.java:326), so a request that had the number of a write
-        which is still under way from an earlier connection would get that one's answer.
-        """
-        self.xid = self.xid % LAST_XID + 1
-        return self.xid
 
     async def ensure_safe_state(self, writing: bool = False) -> None:
         """Wait until a request can be sent.
@@ -338,8 +288,7 @@ class Session:
         """A transition was made, here or by somebody outside."""
         session_id, connection = self.session_id, self.conn
         if state == States.LOST:
-            self._credentials.forget()
-            self._watches.forget_kinds()
+            self.forget()
         if state in _CONNECTED_STATES:
             self._wake_waiters()
         elif connection is not None and connection.failure is None:
@@ -351,26 +300,7 @@ class Session:
         told = SessionState.CONNECTED if state == States.READ_ONLY else SessionState(state)
         self.events.publish(SessionEvent(told, session_id, read_only=state == States.READ_ONLY))
 
-    def reply_received(self, request: Any, zxid: int, result: Any) -> None:
-        self._credentials.saw(zxid)
-        self.suspects.answered(request)
-        if self._watches.request_answered(request, result):
-            self._call_soon(self._watches.fire(WatchEvent.DELETED, request.path), request.path)
-
-    def watch_fired(self, event: Any) -> None:
-        self._call_soon(self._watches.fire(event.type, event.path), event.path)
-        if self.conn is not None and self._watches.set_again_after(event.type, event.path):
-            self.conn.post([Exists(event.path, watch=True)], NOBODY)
-
-    def _call_soon(self, callbacks: list[WatchCallback], path: str) -> None:
-        for callback in callbacks:
-            asyncio.get_running_loop().call_soon(callback, path)
-
-    def awaits_event(self, path: str) -> bool:
-        """Whether a callback waits for any event of the absolute path."""
-        return self._watches.anybody_waits(path)
-
-    def connection_lost(self, connection: Connection, reason: str) -> None:
+    def _connection_lost(self, connection: Connection, reason: str) -> None:
         if connection is not self.conn or self.closing or self.state.current_state not in _CONNECTED_STATES:
             return
         log.warning("connection to %s:%s lost: %s", connection.host, connection.port, reason)
@@ -378,49 +308,13 @@ class Session:
         if verdict is not None:
             log.warning("%s", verdict)
         # A server that is cut off makes sessions of its own, which no other server knows.
-        self.state.transition_to(States.LOST if self._credentials.is_local else States.SUSPENDED)
+        self.state.transition_to(States.LOST if self.is_local else States.SUSPENDED)
 
-    def session_granted(self, reply: ConnectReply) -> None:
-        """Judge a reply to the ConnectRequest, and go on with the session that it grants.
-
-        :raises GarbageError: it refuses a new session.
-        :raises aiozk.exc.SessionLost: it says that the session is over.
-        """
-        lost = self.session_id
-        match self._credentials.judge(reply):
-            case Grant.NONE:
-                raise GarbageError("the server refused a new session")
-            case Grant.GONE:
-                log.warning("session %s is lost", hexadecimal(lost))
-                self._lose_session()
-                raise exc.SessionLost(f"session {hexadecimal(lost)} is lost")
-            case Grant.FOREIGN:
-                given = hexadecimal(reply.session_id)
-                log.warning("session %s is lost: the server has given %s in its place", hexadecimal(lost), given)
-                self._lose_session()
-        # At once, also when the try fails later: the next one goes on with this session and orphans none.
-        self._credentials.take(reply)
-
-    def session_outlived(self, seconds: float) -> None:
-        """Give up a session that every server has refused for as long as it can live, and one as unknown or closed."""
-        log.warning(OUTLIVED, hexadecimal(self.session_id), seconds, self.last_zxid)
-        self._lose_session()
-
-    def _lose_session(self) -> None:
-        if self.state == States.LOST:  # The session was granted in a try that failed later: nobody has seen it.
-            self._credentials.forget()
-            self._watches.forget_kinds()
-        else:
-            self.state.transition_to(States.LOST)
-
-    def is_wary(self) -> bool:
-        """Whether a new connection is to answer a ping first: see :mod:`golea_async._zookeeper.suspects`."""
-        return self.suspects.are_there
-
-    def established(self, connection: Connection, reply: ConnectReply) -> None:
+    def _established(self, connection: Connection, reply: ConnectReply) -> None:
         """Go on with a new connection."""
         connection.watch_over(self.timeout)
-        for request in self._watches.requests_to_set_again(self.last_zxid):
+        connection.lost = partial(self._connection_lost, connection)
+        for request in self.watches.requests_to_set_again(self.last_zxid):
             connection.send(request).add_done_callback(lambda done: _watches_set_again(connection, done))
         left, self.conn = self.conn, connection
         if left is not None:

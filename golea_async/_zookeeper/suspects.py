@@ -18,16 +18,14 @@ LARGEST_REQUEST = 0xFFFFF
 
 
 class Suspects:
-    """The request at which one session's connections have ended lately."""
+    """The request at which one session's connections have ended lately.
+
+    :ivar count: how many in a row. From the first one on each new connection is to answer a ping before anything else.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._key: Any = None
-        self._count = 0
-
-    @property
-    def are_there(self) -> bool:
-        """Whether the next connection is to answer a ping before anything else is sent."""
-        return self._count > 0
 
     def connection_ended(self, request: Any | None, *, had_answered: bool) -> str | None:
         """Count the end of a connection; return what is to be said when ``request`` has ended it too often just now.
@@ -37,23 +35,23 @@ class Suspects:
         """
         key = None if request is None else _key(request)
         if key is None or key != self._key:
-            self._key, self._count = key, 0 if key is None else 1
+            self._key, self.count = key, 0 if key is None else 1
         elif had_answered:
-            self._count += 1
-            if self._count == TRIES:
+            self.count += 1
+            if self.count == TRIES:
                 return self.verdict(request)
         return None
 
     def answered(self, request: Any) -> None:
         """Take note of a request that did not end its connection."""
-        if self._count and _key(request) == self._key:
-            self._key, self._count = None, 0
+        if self.count and _key(request) == self._key:
+            self._key, self.count = None, 0
 
     def verdict(self, request: Any) -> str | None:
         """Say why a request is not to be sent again, or return None."""
-        if self._count < TRIES or _key(request) != self._key:
+        if self.count < TRIES or _key(request) != self._key:
             return None
-        return f"the server has ended the connection at this request {self._count} times in a row: {_reasons(request)}"
+        return f"the server has ended the connection at this request {self.count} times in a row: {_reasons(request)}"
 
 
 def _key(request: Any) -> Any:
@@ -73,6 +71,14 @@ def _reasons(request: Any) -> str:
         f"{known}; the server may be older than ZooKeeper 3.5 and not know it, or its answer may be larger than "
         "jute.maxbuffer, or something between here and there refuses it: the server's log says why"
     )
+
+
+def reason_of_end(request: Any) -> str:
+    """Return what is to be added to the reason why a connection has ended at a request; nothing when that is small."""
+    size = len(request.serialize(1))
+    if not is_large(size):
+        return ""
+    return f" at a request of {size} bytes, which is more than jute.maxbuffer lets it take by default"
 
 
 def is_large(size: int) -> bool:

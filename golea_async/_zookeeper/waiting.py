@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .errors import AuthenticationError
-from .hosts import Host
+from .host_list import Host
 
 log = logging.getLogger("golea_async.client")
 

@@ -39,7 +39,7 @@ def by_opentelemetry(*elections: AsyncElection) -> tuple[Elections, CollectorReg
 
 
 async def scrape(registry: CollectorRegistry) -> Samples:
-    """Return what one request over HTTP gets, without what others export there."""
+    """Return what one request over HTTP gets of elections of these tests: others may export there, too."""
     server, thread = start_http_server(0, "127.0.0.1", registry)
     try:
         url = f"http://127.0.0.1:{server.server_port}/metrics"
@@ -55,6 +55,7 @@ async def scrape(registry: CollectorRegistry) -> Samples:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name.startswith(("golea", "leader_election"))
+        and any(value.startswith("/svc/") for value in sample.labels.values())
     }
 
 

@@ -15,8 +15,8 @@ from aiozk.states import States
 
 from golea_async import AsyncElection, LeadershipLostError, ZKClient, create_election
 from golea_async._zookeeper import clock
-from golea_async._zookeeper.hosts import Address, Host
-from golea_async._zookeeper.names import Names
+from golea_async._zookeeper.host_list import Address, Host
+from golea_async._zookeeper.hosts import Hosts
 from golea_async.testing import MemoryZooKeeper
 from tests.support.elections import eventually, soon
 
@@ -86,12 +86,13 @@ async def test_a_name_is_looked_up_once_at_a_time_by_a_thread_that_nobody_waits_
 
 
 async def test_an_address_that_was_looked_up_meanwhile_is_tried_in_the_same_round(names: NameServer) -> None:
-    host, known = Host("zk.test", 2181), Names()
-    assert [each async for each in known.in_random_order([host], None, 1)] == [Address(host, "127.0.0.1")]
+    host = Host("zk.test", 2181)
+    known = Hosts([host])
+    assert [each async for each in known.in_random_order(None, 1)] == [Address(host, "127.0.0.1")]
     names.is_there.clear()
     names.address = "127.0.0.2"
     tried = []
-    async for each in known.in_random_order([host], None, 1):
+    async for each in known.in_random_order(None, 1):
         tried.append(each)
         names.is_there.set()
         await eventually(lambda: not names.asked[-1].is_alive())
@@ -100,7 +101,7 @@ async def test_an_address_that_was_looked_up_meanwhile_is_tried_in_the_same_roun
 
 async def test_a_name_that_was_never_found_is_an_error_when_its_time_is_over(names: NameServer) -> None:
     names.is_there.clear()
-    ((host, error),) = [each async for each in Names().in_random_order([Host("zk.test", 2181)], None, 0.01)]
+    ((host, error),) = [each async for each in Hosts([Host("zk.test", 2181)]).in_random_order(None, 0.01)]
     assert (host, str(error)) == (Host("zk.test", 2181), "the name was not resolved in time")
 
 

@@ -24,6 +24,7 @@ from golea_async._zookeeper import connection as _connection
 from golea_async._zookeeper import guardian_process
 from golea_async._zookeeper import replies as _replies
 from golea_async._zookeeper.requests import Requests
+from golea_async._zookeeper.session_record import SessionRecord
 
 from .guardian import Guardian
 from .plan import LATE_AND_ALONE, Plan
@@ -130,9 +131,9 @@ def _auth_reply_is_a_touch() -> AbstractContextManager[object]:
 def _numbers_begin_again() -> AbstractContextManager[object]:
     """Each connection numbers its requests from 1 on."""
 
-    def begin(self: _connection.Connection, host: str, port: int, owner: Any) -> None:
-        begin_properly(self, host, port, owner)
-        owner.xid = 0
+    def begin(self: _connection.Connection, host: str, port: int, record: SessionRecord) -> None:
+        begin_properly(self, host, port, record)
+        record.xid = 0
 
     begin_properly = _connection.Connection.__init__
     return mock.patch.object(_connection.Connection, "__init__", begin)

@@ -14,7 +14,7 @@ from aiozk.states import States
 
 from golea_async import ZKClient
 from golea_async._shared.client_context import _contexts
-from golea_async._zookeeper.hosts import parse_hosts
+from golea_async._zookeeper.host_list import parse_hosts
 from golea_async.testing import MemoryServer
 
 from .ensemble import Server

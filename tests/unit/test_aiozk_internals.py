@@ -211,12 +211,13 @@ OWN_SESSION = {
     "connect_sent_at",
     "give_up_posted",
     "has_unread",
+    "hear",
+    "listens",
     "post",
     "process",
     "remove_watch",
     "suspects",
     "touch",
-    "watcher",
 }
 """What only the sessions and connections of golea_async.ZKClient have."""
 

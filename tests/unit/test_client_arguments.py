@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from golea_async._protocol.paths import check_resource
-from golea_async._zookeeper.hosts import Host, parse_hosts
+from golea_async._zookeeper.host_list import Host, parse_hosts
 from golea_async.client import ZKClient
 
 

@@ -12,9 +12,9 @@ import pytest
 from aiozk.states import States
 
 from golea_async import AsyncElection, create_election
-from golea_async._zookeeper.connection import MAX_FRAME_LENGTH
-from golea_async._zookeeper.hosts import Address, Host, parse_hosts
-from golea_async._zookeeper.names import Names
+from golea_async._zookeeper.framing import MAX_FRAME_LENGTH
+from golea_async._zookeeper.host_list import Address, Host, parse_hosts
+from golea_async._zookeeper.hosts import Hosts
 from golea_async.client import NotSentError, ZKClient
 from tests.ensemble.client.helpers import (
     HANGING,
@@ -95,7 +95,7 @@ async def test_the_addresses_come_in_random_order_and_the_last_one_last() -> Non
     hosts = [Host("127.0.0.1", port) for port in range(1, 5)]
     last = Address(hosts[0], "127.0.0.1")
     orders = [
-        [address.host.port async for address in Names().in_random_order(hosts, last, 1) if isinstance(address, Address)]
+        [address.host.port async for address in Hosts(hosts).in_random_order(last, 1) if isinstance(address, Address)]
         for _ in range(200)
     ]
     assert {order[-1] for order in orders} == {1}

@@ -13,7 +13,7 @@ import pytest
 from aiozk import exc, protocol
 from aiozk.states import States
 
-from golea_async._zookeeper.hosts import Host
+from golea_async._zookeeper.host_list import Host
 from golea_async.client import AuthenticationError, NotSentError, ZKClient
 from tests.ensemble.client.helpers import FakeServer, refuse_credential, until
 from tests.support.certificates import CIPHER_SUITES, Authority

@@ -155,7 +155,7 @@ async def test_twenty_thousand_waits_leave_memory_where_it_was(server: Ensemble)
         gc.collect()
         after = sys.getallocatedblocks()
         assert client.session.watch_callbacks == {}
-        assert client.session._watches._kinds == {}
+        assert client.session.watches._kinds == {}
         assert after - before < 1000  # One block for twenty waits; a leak would cost several for each.
 
 

@@ -26,7 +26,7 @@ from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 from .batch import Batch
-from .lease import Lease, Write, proven_touch, proves_from
+from .lease import Lease, Write, is_limited, proven_touch, proves_from
 from .watch_table import Event, Listener, Watch, WatchTable
 
 # More than the T/8 from one keep-alive of a leader to the next.
@@ -49,6 +49,7 @@ class Channel(Requests):
     :ivar watches: what is watched on it. Whoever listens there leaves by :meth:`unwatch`.
     :ivar written_at: when the newest quorum write was sent that has come through.
     :ivar write_took: how long its answer took.
+    :ivar was_limited: whether another one now would move the deadline far, since there was none for long before it.
     :ivar answered_at: when the newest answer was read.
     :ivar answered_sent_at: when the request was sent to which that was the answer.
     """
@@ -62,6 +63,7 @@ class Channel(Requests):
         self.watches = WatchTable(self._chroot)
         self.written_at = self.answered_at = self.answered_sent_at = -math.inf
         self.write_took = 0.0
+        self.was_limited = False
         self._writes = Acknowledgements(lease.timeout)  # that have succeeded
         self.client = client
         self._session = client.session
@@ -187,6 +189,7 @@ class Channel(Requests):
             self.write_took = self.answered_at - sent_at
             write = Write(sent_at, self._writes.newest_acknowledged(sent_at))
             self._writes.record(sent_at, self.answered_at)
+            self.was_limited = is_limited(write, self.lease.timeout, self._acknowledgements)
             touched_at = proven_touch(write, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
             if touched_at is not None:
                 self.lease.renew(touched_at)

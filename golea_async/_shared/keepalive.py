@@ -196,9 +196,14 @@ class KeepAlive:
     def _write_due(self, channel: Channel) -> float:
         now, lease, last = boottime(), channel.lease, self._pace.latest(channel.written_at)
         remaining = now + lease.remaining - last if lease.is_valid else -math.inf
-        proves_from = channel.proves_from(last)
         return self._pace.write_due(
-            lease.timeout, now=now, leads=bool(self._paths), last=last, proves_from=proves_from, remaining=remaining
+            lease.timeout,
+            now=now,
+            leads=bool(self._paths),
+            last=last,
+            proves_from=channel.proves_from(last),
+            remaining=remaining,
+            was_limited=channel.was_limited and not self._under_way,
         )
 
     def _touch_due(self, channel: Channel) -> float:

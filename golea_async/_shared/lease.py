@@ -162,6 +162,12 @@ class Lease:
             self._begun()
 
 
+def is_limited(write: Write, timeout: float, acknowledgements: Acknowledgements) -> bool:
+    """Return whether a write that follows now would prove much more, since the one before this was long ago."""
+    acknowledged = acknowledgements.newest_acknowledged(write.sent_at - TOUCH_TRAVELS * timeout)
+    return acknowledged is not None and acknowledged - write.latest_touch(timeout) > KEEP_ALIVE_SHARE * timeout
+
+
 def proven_touch(
     write: Write, timeout: float, connect_sent_at: float | None, acknowledgements: Acknowledgements
 ) -> float | None:

@@ -104,25 +104,34 @@ class Pace:
         return max(self._last, written_at)
 
     def write_due(
-        self, timeout: float, *, now: float, leads: bool, last: float, proves_from: float, remaining: float
+        self,
+        timeout: float,
+        *,
+        now: float,
+        leads: bool,
+        last: float,
+        proves_from: float,
+        remaining: float,
+        was_limited: bool = False,
     ) -> float:
         """Return when the next write is due.
 
         :param last: when the last one was sent.
         :param proves_from: from when on a write proves more than that one.
         :param remaining: for how long the lease is valid after that one's sending; negative when it is void.
+        :param was_limited: whether that one was the first write for long, and has proved less than another one would.
         """
         if not leads:
             return last + STANDING_SHARE * timeout
         due = last + KEEP_ALIVE_SHARE * timeout
-        if remaining <= 0 and proves_from < math.inf:
+        if was_limited and remaining < _SHORT_SHARE * timeout:
+            due = last
+        elif remaining <= 0 and proves_from < math.inf:
             hasty = max(proves_from, last + _HASTE_SHARE * timeout)
             # The lease reaches further when another write was answered before this one (Write.latest_touch), so nothing
             # is left out on the way to it; but it does not come later for that.
             if hasty < max(due, now) + _HASTE_SHARE * timeout:
                 due = hasty
-        elif remaining < _SHORT_SHARE * timeout:  # a new leader's, whose client had last written long before
-            due = last + remaining / 2
         elif due < proves_from < last + remaining:
             due = proves_from  # before that it would prove nothing new
         within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golea_async._shared.lease import KEEP_ALIVE_SHARE, LEASE_SHARE, TOUCH_TRAVELS, Write, proven_touch, proves_from
+from golea_async._shared.lease import (
+    KEEP_ALIVE_SHARE,
+    LEASE_SHARE,
+    TOUCH_TRAVELS,
+    Write,
+    is_limited,
+    proven_touch,
+    proves_from,
+)
 from golea_async._shared.pace import JITTER, SLOW_FACTOR, STALL_SHARE, STANDING_SHARE, UNDER_WAY, Pace
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 
@@ -33,6 +41,7 @@ class Leader:
         self.silent_at: float | None = None
         self._answers: deque[tuple[float, float, bool]] = deque()
         self._written_at = self._took = self._answered_at = 0.0
+        self._was_limited = False
 
     def step(self, now: float, latency: float) -> None:
         while self._answers and self._answers[0][0] <= now:
@@ -46,6 +55,7 @@ class Leader:
             last=last,
             proves_from=proves_from(T, self.acknowledgements, last),
             remaining=self.deadline - last if now < self.deadline else -math.inf,
+            was_limited=self._was_limited and not under_way,
         )
         if due <= now and len(under_way) < UNDER_WAY:
             self.pace.sent(now)
@@ -71,6 +81,7 @@ class Leader:
             self._written_at = sent_at
             write = Write(sent_at, self.succeeded.newest_acknowledged(sent_at))
             self.succeeded.record(sent_at, answered_at)
+            self._was_limited = is_limited(write, T, self.acknowledgements)
             touched_at = proven_touch(write, T, None, self.acknowledgements)
             if touched_at is not None:
                 self.deadline = max(self.deadline, touched_at + LEASE_SHARE * T)
@@ -99,21 +110,20 @@ def test_answers_that_take_up_to_a_fifth_cost_no_lead_from_the_first_on(latency:
     assert leader.silent_at is None
 
 
-@pytest.mark.parametrize("remaining", [1 / 16, 1 / 8, 5 / 32])
-def test_a_short_lease_is_renewed_before_it_lapses(remaining: float) -> None:
-    """Who joins when its client has last written long before has little left of the lease, and is to keep it."""
-    leader = Leader()
+@pytest.mark.parametrize("wrote_ago", [0.55, 0.6, 0.66, 0.68, 0.75, 1.5])
+def test_who_leads_after_a_long_time_without_a_write_has_a_long_lease_at_once(wrote_ago: float) -> None:
+    """The write before the nomination was long ago, so that proves little; the next one follows at once."""
+    leader, begin = Leader(), 4 * T
     leader.acknowledgements, leader.succeeded = Acknowledgements(T), Acknowledgements(T)
-    wrote_at = 4 * T - (15 / 22 - remaining) * T
-    for touched_at in (wrote_at, 4 * T - T / 3):
-        leader.acknowledgements.record(touched_at, touched_at)
-    leader.succeeded.record(wrote_at, wrote_at)
-    leader.pace.begin(4 * T)
-    leader._send(4 * T, 0.0, is_write=True)
+    leader.acknowledgements.record(begin - T / 3, begin - T / 3)
+    leader.succeeded.record(begin - wrote_ago * T, begin - wrote_ago * T)
+    leader.pace.begin(begin)
+    leader._send(begin, 0.0, is_write=True)
     leader.deadline = -math.inf
-    leader.step(4 * T, 0.0)
-    assert leader.deadline == pytest.approx((4 + remaining) * T)
-    assert least_remaining(leader, T / 128, 4 * T + STEP, 6 * T) > 0
+    for now in moments(begin, begin + 4 * STEP):
+        leader.step(now, STEP)
+    assert leader.deadline - begin > (LEASE_SHARE - 1 / 3 - 1 / 64) * T
+    assert least_remaining(leader, STEP, begin + 4 * STEP, begin + 2 * T) > T / 8
 
 
 def test_a_stall_costs_no_lead_and_no_connection() -> None:

@@ -42,6 +42,8 @@ myst_fence_as_directive = ["mermaid"]
 autoclass_content = "both"  # what a class is, and what it is made with
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+autodoc_type_aliases = {"ASGI": "ASGI"}
 maximum_signature_line_length = 88
 autodoc_default_options = {"exclude-members": "__weakref__, __init__"}
 

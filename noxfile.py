@@ -153,6 +153,7 @@ def docs(session: nox.Session) -> None:
     """The site of the documentation, in .nox/docs-site. A warning is an error, and nothing is fetched."""
     install(session, "docs")
     build_site(session)
+    session.log(f"It begins at {SITE / 'index.html'}")
 
 
 @nox.session

@@ -29,8 +29,9 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(asyncio|collections|contextlib|datetime|enum|os|pathlib|ssl|subprocess|types|typing)\..*"),
     (r"py:.*", r"(aiohttp|aiozk|fastapi|opentelemetry|prometheus_client|pytest|starlette)\..*"),
     (r"py:.*", r"[A-Za-z]+"),
+    (r"py:.*", r"_asyncio\..*|web\.RouteDef"),
     # What a caller never names.
-    (r"py:class", r"golea_async\.(election\._Result|testing\._hand_over\.HasHosts)"),
+    (r"py:class", r"golea_async\.(.*\.)?_.*"),
 ]
 default_role = "code"
 
@@ -38,9 +39,12 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 myst_fence_as_directive = ["mermaid"]
 
+autoclass_content = "both"  # what a class is, and what it is made with
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+autodoc_type_aliases = {"ASGI": "ASGI"}
+maximum_signature_line_length = 88
 autodoc_default_options = {"exclude-members": "__weakref__, __init__"}
 
 highlight_language = "text"  # of blocks that name none

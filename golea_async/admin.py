@@ -35,12 +35,12 @@ from .exceptions import ElectionError, ElectionOverError, election_not_found
 
 
 async def create_election(zk: aiozk.ZKClient, resource: str, *, acl: Sequence[aiozk.ACL] | None = None) -> None:
-    """Make the election node, and its parents where they are missing, as persistent znodes; already there is fine.
+    """Make the election node, and its parents where they are missing, as persistent znodes.
 
-    Cancelled: some of the znodes may have been made; call it again.
+    A node that is there already is fine. When it is cancelled, some of the znodes may have been made: call it again.
 
-    :param acl: access control list of the znodes made (the right to delete a znode is its parent's to give, so the
-        parents get it too); the client's ``default_acl`` when not given.
+    :param acl: access control list of the znodes that it makes; the client's ``default_acl`` when not given. Parents
+        get it, too: the right to delete a znode is in its parent's list.
     :raises ElectionOverError: when the election is being ended or deleted.
     :raises ElectionError: when there is an ephemeral znode in its place.
     """
@@ -50,9 +50,9 @@ async def create_election(zk: aiozk.ZKClient, resource: str, *, acl: Sequence[ai
 
 
 async def delete_election(zk: aiozk.ZKClient, resource: str, *, force_after: float | None = None) -> None:
-    """End the election for everybody and delete its node; missing is fine.
+    """End the election for everybody and delete its node. A node that is missing is fine.
 
-    Returns when all candidates have left: as :func:`end_election`, with the same ``force_after``.
+    It returns when all candidates have left: as :func:`end_election`, with the same ``force_after``.
 
     :raises ElectionError: when the node has children that are not an election's, or persistent ones with a candidate's
         name; then the election goes on.
@@ -61,20 +61,20 @@ async def delete_election(zk: aiozk.ZKClient, resource: str, *, force_after: flo
 
 
 async def end_election(zk: aiozk.ZKClient, resource: str, *, force_after: float | None = None) -> None:
-    """End the election for everybody; the election node stays and can be used again.
+    """End the election for everybody. The election node stays and can be used again.
 
-    Every candidate is told, stops its work and leaves by itself, and this returns when the last one has: so nobody
-    leads beside the work of a leader of the past. A leader that is cut off has left when its session is over. While
-    somebody is left, a WARNING every 10 s names who. Called from a leader's own work, that is cancelled only when the
-    ending is through.
+    Every candidate is told, stops its work and leaves by itself. This returns when the last one has left: so nobody
+    leads beside the work of a former leader. A leader that is cut off has left when its session is over. While
+    somebody is left, a WARNING every 10 s names who. When a leader's own work calls this, that work is cancelled only
+    when the ending is through.
 
-    It may be called twice, from two processes, and again after a crash half-way. Cancelled before anybody was told:
-    nothing has happened. Cancelled later: it is carried through in the background, and the client's ``close()`` waits
-    for it, at most its session timeout.
+    Call it twice, from two processes, or again after a crash half-way. When it is cancelled before anybody was told,
+    nothing has happened. When it is cancelled later, it is carried through in the background, and the client's
+    ``close()`` waits for that, at most its session timeout.
 
-    :param force_after: seconds after which candidates that are left are deleted (0: at once). Then two may lead: one
-        that is cut off believes in leading for what is left of its lease (up to 5/6 of its session timeout), and its
-        work goes on for as long as it takes to stop. None: wait for as long as it takes.
+    :param force_after: seconds after which candidates that are left are deleted (0: at once). Then two may lead. One
+        that is cut off believes for what is left of its lease (up to 5/6 of its session timeout), and its work goes on
+        for as long as it takes to stop. None: wait for as long as it takes.
     :raises ElectionNotFoundError: when the election node does not exist.
     :raises ElectionError: when there are persistent children with a candidate's name; then the election goes on.
     """
@@ -84,19 +84,20 @@ async def end_election(zk: aiozk.ZKClient, resource: str, *, force_after: float 
 async def transfer_leadership(
     zk: aiozk.ZKClient, resource: str, to: str | None = None, *, timeout: float | None = 30
 ) -> Candidate:
-    """Have the leader stop its work and step down, and return who leads then; with ``to``, exactly that candidate.
+    """Have the leader stop its work and step down; return who leads then. With ``to`` it is exactly that candidate.
 
-    Candidates are asked, none is deleted: nobody leads beside work that is still stopping. The followers between the
-    leader and ``to`` go to the end of the line first, so leadership moves once. Who leads already is returned at once.
+    Candidates are asked, and none is deleted: nobody leads beside work that is still stopping. The followers between
+    the leader and ``to`` go to the end of the line first, so leadership moves once. When ``to`` leads already, this
+    returns at once. A target that is dead may get leadership while its session lasts: then the next one leads when
+    that has expired.
 
-    Cancelled: it may have happened, and what was asked is taken back in the background; but from the leader's own work,
-    which is to end then, it is carried through.
+    When it is cancelled, it may have happened, and the request is taken back in the background. When the leader's own
+    work called it, that work is cancelled by it, and the transfer is carried through.
 
     :param to: the id or the name of a candidate that stands; None: the leader's follower.
     :param timeout: seconds for those that are asked to answer; None: no limit.
-    :raises TransferError: by this request leadership has not moved, and will not; it says why, and names who has not
-        answered. Followers that did may stand at the end of the line. A target that is dead, but whose session has not
-        expired, may be what leadership has moved to: then the next one leads after its session timeout.
+    :raises TransferError: by this request leadership has not moved, and will not. It says why, and names who has not
+        answered. Followers that did may stand at the end of the line.
     :raises ValueError: when several candidates have that name.
     :raises ElectionNotFoundError: when the election node does not exist.
     :raises ElectionOverError: when the election is being ended.
@@ -113,21 +114,21 @@ async def transfer_leadership(
 
 
 async def depose(zk: aiozk.ZKClient, candidate_id: str, *, timeout: float | None = 30, force: bool = False) -> None:
-    """Have one candidate stop its work and leave; that is final for it. One that is gone is fine.
+    """Have one candidate stop its work and leave; that is final for it. A candidate that is gone is fine.
 
     The candidate deletes its own znode when its work has stopped, and ends with a :class:`CandidateDeletedError`.
 
-    With ``force`` its znode is deleted at once, and its follower leads at once, so two may lead. A leader that is well
-    believes on until it has heard (a round trip, or two if it has just joined); one that is cut off, or whose event
-    loop is blocked, for what is left of its lease: up to 5/6 of its session timeout. And the work of either goes on
-    for as long as it takes to stop. It is also the way to remove a persistent znode with a candidate's name.
+    With ``force`` its znode is deleted at once, and its follower leads at once. So two may lead. A leader that is well
+    believes until it has heard: a round trip, or two if it has just joined. One that is cut off, or whose event loop
+    is blocked, believes for what is left of its lease: up to 5/6 of its session timeout. The work of either goes on
+    for as long as it takes to stop. ``force`` is also the way to remove a persistent znode with a candidate's name.
 
-    Cancelled: it may have happened; what was asked is taken back in the background.
+    When it is cancelled, it may have happened; the request is taken back in the background.
 
     :param candidate_id: full path of the candidate's znode, such as ``/election/le_0000000012``.
     :param timeout: seconds for it to answer, unless ``force`` is set; None: no limit.
     :raises ElectionNotFoundError: when there is no such election.
-    :raises TransferError: when it has not left in time; it names it. It never will by this request.
+    :raises TransferError: when the candidate has not left in time. The error names it. By this request it never will.
     """
     check_client(zk)
     resource, name = check_candidate_id(candidate_id)
@@ -140,9 +141,9 @@ async def depose(zk: aiozk.ZKClient, candidate_id: str, *, timeout: float | None
 
 
 async def list_candidates(zk: aiozk.ZKClient, resource: str) -> list[Candidate]:
-    """Return who stands, in order: the leader first, each other one behind whom it follows.
+    """Return who stands, in order: the leader first, then each candidate behind the one that it follows.
 
-    As of now: it reads behind a quorum write, so also a server that is cut off from the others tells nothing stale.
+    This is as of now. It reads behind a quorum write, so a server that is cut off from the others tells nothing stale.
 
     :raises ElectionNotFoundError: when the election node does not exist.
     """
@@ -160,8 +161,8 @@ async def list_candidates(zk: aiozk.ZKClient, resource: str) -> list[Candidate]:
 async def get_leader(zk: aiozk.ZKClient, resource: str) -> Candidate | None:
     """Return the first of the candidates, None when nobody stands.
 
-    It is who ZooKeeper says should lead, as of now: it reads behind a quorum write. Whether that process believes it,
-    only that process knows.
+    ZooKeeper says that this one should lead, as of now: it reads behind a quorum write. Only that process knows
+    whether it believes so.
 
     :raises ElectionNotFoundError: when the election node does not exist.
     """
@@ -181,8 +182,8 @@ async def get_leader(zk: aiozk.ZKClient, resource: str) -> Candidate | None:
 def observe_leader(zk: aiozk.ZKClient, resource: str) -> AsyncIterator[Candidate | None]:
     """Follow who leads, without standing: the leader now, then each change (None: nobody stands).
 
-    A cancelled read loses nothing. Changes that follow each other faster than they are read merge into the latest.
-    When the election is deleted that reads as None, and it goes on when somebody makes it again.
+    A cancelled read loses nothing. Changes that come faster than they are read merge into the latest. When the
+    election is deleted, that reads as None, and it goes on when somebody makes it again.
 
     :raises ElectionNotFoundError: by the first read, when the election node does not exist.
     """

@@ -139,11 +139,11 @@ class ZKClient(aiozk.ZKClient):
             error.add_note(str(refused))
 
     async def start(self) -> None:
-        """Connect, for as long as it takes; the time limit is the caller's. A second call waits too.
+        """Connect, for as long as it takes. Set a time limit with ``asyncio.timeout``. A second call waits, too.
 
-        Cancelled or failed, the first call leaves nothing behind. While it waits, a WARNING under
-        ``golea_async.client`` names every server with what became of it, after 3 seconds and then each minute; a time
-        limit that strikes has that text as a note.
+        When the first call fails or is cancelled, it leaves nothing behind. While it waits, a WARNING under
+        ``golea_async.client`` names every server with what became of it, after 3 seconds and then each minute. The
+        error of a time limit has that text as a note.
 
         :raises ssl.SSLError: TLS refused every server, or was refused by it.
         :raises AuthenticationError: every server refused what was given as ``auth=``.
@@ -170,10 +170,10 @@ class ZKClient(aiozk.ZKClient):
                     raise
 
     async def close(self) -> None:
-        """End the session, within about a second. In any state, any number of times.
+        """End the session, within about a second. Call it in any state, any number of times.
 
-        An ending of an election that has begun on this client is waited for, at most the session timeout: given up
-        half-way it would leave an election in which nobody can stand.
+        It waits for an ending of an election that has begun on this client, at most the session timeout. An ending
+        that is given up half-way would leave an election in which nobody can stand.
 
         :raises RuntimeError: it was started in another event loop.
         :raises NotSentError: when this process was forked from the one that started the client.
@@ -192,19 +192,18 @@ class ZKClient(aiozk.ZKClient):
         return Features(ASSUMED_VERSION)
 
     def session_events(self) -> SessionEvents:
-        """Follow the session: an async iterator of :class:`SessionEvent`, from this call on.
+        """Follow the session: an async iterator of ``SessionEvent``, from this call on.
 
-        None is missed, however fast they follow each other, unless thousands wait to be read; it ends when the client
-        is closed.
+        It misses none, unless thousands wait to be read. It ends when the client is closed.
         """
         self.session.check_process()
         return self.session.events.subscribe()
 
     def wait_for_events(self, event_types: Iterable[int], path: str) -> asyncio.Future[None]:
-        """A future that is done at the first such event of ``path``; it survives reconnects.
+        """Return a future that is done at the first such event of ``path``. It survives reconnects.
 
-        Call it before the request that sets the watch (``exists(path, watch=True)``). Cancel it, or nothing is left
-        to be done: either way nothing stays registered.
+        Call it before the request that sets the watch (``exists(path, watch=True)``). When you cancel it, nothing
+        stays.
         """
         self.session.check_process()
         absolute = self.normalize_path(path)

@@ -43,14 +43,13 @@ class AsyncElection:
     """One candidate in one election.
 
     It stands from :meth:`start` (or ``async with``, or :meth:`run`) until :meth:`resign`, until the election is ended
-    or deleted, or until somebody deletes its znode; then :meth:`start` begins a new candidacy, with another znode. The
-    application makes the election node (see :func:`create_election`) and owns the client, which any number of
-    elections may share.
+    or deleted, or until somebody deletes its znode. Then :meth:`start` begins a new candidacy, with another znode. The
+    application makes the election node (:func:`create_election`) and the client, which any number of elections share.
 
     :param zk: a started aiozk client.
     :param resource: absolute path of the election node within the client's chroot, such as ``/election``.
     :param name: what others read in the candidate's znode; ``host:pid`` when not given.
-    :param rejoin: whether to be nominated again after the session was lost. Otherwise that is final.
+    :param rejoin: whether to stand again after the session was lost. If false, a lost session is final.
     :param resign_timeout: the ``timeout`` of :meth:`resign` at the end of ``async with`` and of :meth:`run`.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when the path or the name cannot be one.
@@ -90,33 +89,34 @@ class AsyncElection:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this candidate leads, so that nobody else can: true only within the lease.
+        """Whether this candidate leads now, so that nobody else can. It is true only within the lease.
 
-        It reads the clock: right also in the first instruction after a freeze.
+        It reads the clock, so it is right also in the first instruction after a freeze.
         """
         return self.current_leadership is not None
 
     @property
     def current_leadership(self) -> Leadership | None:
-        """The present leadership, None while this does not lead: for who must act as leader or decline."""
+        """The present leadership, or None. A request handler that must act as the leader declines when it is None."""
         leadership = self._runner.public.leadership
         return leadership if leadership is not None and leadership.is_valid else None
 
     def report(self) -> ElectionReport:
-        """Return a snapshot of this candidate for people and machines. It sends nothing, and may be called anywhere.
+        """Return a snapshot of this candidate for people and machines. It sends nothing.
 
-        That is also another thread, where metrics are collected, and before the start and after the end.
+        Call it anywhere: in another thread, before the start, after the end.
         """
         return report_on(self._zk, self._runner, self._history)
 
     def statuses(self) -> AsyncIterator[Status]:
         """Subscribe to the statuses: the current one, then every change, until this candidate's election is over.
 
-        It ends without a further status after a resignation; otherwise the last status has the ``error`` that says
-        why. Its end is itself a loss of leadership. When :meth:`start` has begun a new candidacy, subscribe anew. A
-        cancelled read loses nothing, and a reader that is slow or never reads costs bounded memory: changes between
-        two followers may merge, a stretch of leading that was never read may vanish, but a loss is always read after
-        its gain, and the last thing read is the truth.
+        After a resignation it ends without a further status. Otherwise the last status has the ``error`` that says
+        why. The end is itself a loss of leadership. When :meth:`start` has begun a new candidacy, subscribe anew.
+
+        A cancelled read loses nothing. A slow reader costs bounded memory: changes between two followers may merge,
+        and a stretch of leading may vanish before it is read. But a loss is always read after its gain, and the last
+        thing read is the truth.
         """
         self._check_process()
         return self._runner.public.board.reader()
@@ -133,10 +133,9 @@ class AsyncElection:
     async def start(self) -> Status:
         """Nominate this candidate and return its first decided status: leader or follower.
 
-        While the client is out of touch this waits; a time limit is the caller's (``asyncio.timeout``). When it fails
-        or is cancelled it raises at once; what it may have left in ZooKeeper is deleted in the background, and
-        :meth:`resign` waits for that. After a resignation, or an end that was final, it waits until the former znode
-        is gone, and begins a new candidacy.
+        While the client is out of touch this waits. Set a time limit with ``asyncio.timeout``. When it fails or is
+        cancelled, it raises at once. What it may have left in ZooKeeper is deleted in the background, and
+        :meth:`resign` waits for that. After an earlier candidacy it first waits until the former znode is gone.
 
         :raises ElectionNotFoundError: when the election node does not exist.
         :raises ElectionOverError: when the election is being ended.
@@ -198,7 +197,7 @@ class AsyncElection:
     async def wait_for_leadership(self) -> Leadership:
         """Wait until this candidate leads, and return that stretch of leading, valid at this instant.
 
-        Cancelled: nothing is left behind; it goes on standing.
+        When it is cancelled, nothing is left behind, and the candidate goes on standing.
 
         :raises NotStandingError: before the start, and after a resignation.
         :raises ElectionError: what ended the election for this candidate.
@@ -210,14 +209,14 @@ class AsyncElection:
     def leadership(self) -> AbstractAsyncContextManager[Leadership]:
         """Run a body as the leader: ``async with election.leadership() as leadership: ...``.
 
-        Entering waits for leadership. When it is lost the body is cancelled (once; again every T/3 when it goes on
-        regardless, with a WARNING), and the block raises :class:`LeadershipLostError` with its cause, also when the
-        body returned after the loss. The body's own exception wins over that, and a cancellation from elsewhere stays
-        one. When the body's own task resigns, that is no loss. One task enters and leaves: never around a ``yield`` of
-        a fixture or a lifespan; start a task there.
+        Entering waits for leadership. When leadership is lost, the body is cancelled once. A body that goes on is
+        cancelled again every T/3, with a WARNING. The block then raises :class:`LeadershipLostError` with its cause,
+        also when the body had returned after the loss. The body's own exception wins over that, and a cancellation
+        from elsewhere stays one. It is no loss when the body's own task resigns.
 
-        ``asyncio.wait_for`` of Python 3.11 swallows a cancellation that comes just when what it waits for is ready,
-        and the body goes on until it is cancelled again: use ``asyncio.timeout``.
+        The task that enters must leave. So never put it around a ``yield`` of a fixture or a lifespan: start a task
+        there. Use ``asyncio.timeout`` in the body: ``asyncio.wait_for`` of Python 3.11 may swallow the cancellation,
+        and then the body goes on until it is cancelled again.
 
         :raises LeadershipLostError: when leadership was lost before the body had ended.
         :raises ElectionError: when entering, what ended the election for this candidate.
@@ -228,7 +227,7 @@ class AsyncElection:
     async def run(self, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
         """Run ``work`` as the leader, again after each loss of leadership, until it returns; then resign.
 
-        Starts if need be, and resigns on every way out: a result, an exception, a cancellation.
+        It starts the candidate if need be, and resigns on every way out: a result, an exception, a cancellation.
 
         :param work: is called with the leadership, and cancelled when that is lost.
         :raises TypeError: when ``work`` cannot be called so, or cannot be awaited.
@@ -274,19 +273,19 @@ class AsyncElection:
             _logger.warning("%s", failure, extra=runner.identity.fields(Role.NONE, Reason.RESIGNED, None))
 
     async def resign(self, *, timeout: float | None = 10) -> None:
-        """Leave the election; when this returns, the candidate's znode is gone.
+        """Leave the election. When this returns, the candidate's znode is gone.
 
-        First nobody here believes in leading any more, then the bodies of :meth:`leadership` are cancelled and awaited,
-        and only then is the znode deleted. It may be called before the start, twice, from any task, and in a task or
-        scope that is being cancelled: a cancellation that arrives meanwhile is held back until this is done.
+        First this candidate believes no more. Then the bodies of :meth:`leadership` are cancelled and awaited. Only
+        then is the znode deleted. Call it before the start, twice, from any task, and in a task that is being
+        cancelled: a cancellation that arrives meanwhile is held back until this is done.
 
-        Called by a body's own task, that body goes on, and is not waited for: it is to end soon. Called by anything
-        else that was begun inside a body (a child task, a signal handler, a timer, a server) that body is cancelled
-        and awaited, too, until its stopping cancels the caller: then it waits for the caller, and is not waited for.
+        A body's own task may call it: that body goes on, is not waited for, and is to end soon. When something else
+        calls it that was begun inside a body (a child task, a signal handler, a timer, a server), that body is
+        cancelled and awaited. If its stopping cancels the caller, the body waits for the caller instead.
 
         :param timeout: seconds to wait, for the bodies too; None: no limit.
-        :raises ResignError: when it cannot be known within ``timeout`` that the znode is gone. Deleting goes on in
-            the background until the znode or the session is gone; another ``resign()`` waits for that.
+        :raises ResignError: when it cannot be known within ``timeout`` that the znode is gone. Deleting goes on in the
+            background until the znode or the session is gone; another ``resign()`` waits for that.
         :raises NotAuthorizedError: when ZooKeeper does not let the client delete its znode. It stays as long as the
             session.
         """
@@ -306,15 +305,14 @@ class AsyncElection:
         await withdraw(runner, timeout)
 
     async def step_down(self, *, timeout: float | None = 10) -> None:
-        """Give the place away and stand on: go to the end of the line; when this returns the candidate is there.
+        """Give the place away and stand on, at the end of the line. When this returns the candidate is there.
 
-        First nobody here believes in leading any more, then the bodies of :meth:`leadership` are cancelled and awaited
-        (by whom it may be called, and which body then goes on, is as for :meth:`resign`), and only then does the next
-        one lead: at no moment has the candidate no place in the line, or two. A follower goes to the end, too. Alone,
-        it leads again, with a new token, but not before the work of the former leadership has ended.
+        First this candidate believes no more. Then the bodies of :meth:`leadership` are cancelled and awaited, by the
+        rules of :meth:`resign`. Only then does the next one lead. At no moment has the candidate no place, or two. A
+        follower goes to the end, too. Alone in the election it leads again, with a new token, when its work has ended.
 
-        A body ends with :class:`LeadershipLostError`, whose cause is a :class:`HandedOverError`; :meth:`run` stands on.
-        A cancellation that arrives meanwhile is held back until this is done.
+        A body ends with :class:`LeadershipLostError`, whose cause is a :class:`HandedOverError`; :meth:`run` stands
+        on. A cancellation that arrives meanwhile is held back until this is done.
 
         :param timeout: seconds to wait, for the bodies too; None: no limit.
         :raises ResignError: when it cannot be known within ``timeout``. It goes on in the background; another
@@ -331,8 +329,8 @@ class AsyncElection:
         """End the election for everybody: all candidates leave, and the election node can be used again.
 
         As :func:`end_election`. The last status of every candidate, this one too, has an :class:`ElectionOverError`.
-        Called from this leader's own work, that goes on until the ending is through, and is cancelled then, at its
-        next ``await``: let it return.
+        This leader's own work may call it. That work goes on until the ending is through, and is cancelled at its next
+        ``await`` then: let it return.
 
         :raises NotStandingError: before the start and after the end.
         :raises ValueError: when the client is being closed.

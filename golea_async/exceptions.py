@@ -31,11 +31,14 @@ class ElectionNotFoundError(ElectionError):
 
 
 class ElectionOverError(ElectionError):
-    """The election is being ended or deleted (its child ``DONE`` is there, or was): no new candidates, all leave."""
+    """The election is being ended or deleted: its child ``DONE`` is there, or was.
+
+    Nobody new may stand, and all candidates leave.
+    """
 
 
 class CandidateDeletedError(ElectionError):
-    """Somebody else deleted this candidate's znode. That is final for this candidacy: ``start()`` begins another."""
+    """Somebody else deleted this candidate's znode. That is final for this candidacy; ``start()`` begins another."""
 
 
 class SessionExpiredError(ElectionError):
@@ -53,7 +56,7 @@ class CrashedError(ElectionError):
 class LeaseExpiredError(ElectionError):
     """The lease was not renewed in time: from now on somebody else may lead.
 
-    It leads again, with the same fencing token, if its session turns out to have survived.
+    The candidate leads again, with the same fencing token, if its session turns out to have survived.
     """
 
 
@@ -62,11 +65,11 @@ class LeadershipLostError(ElectionError):
 
 
 class NotStandingError(ElectionError):
-    """The call needs a candidate that stands: it was not started yet, or it has resigned."""
+    """The call needs a candidate that stands. This one was not started yet, or it has resigned."""
 
 
 class ResignError(ElectionError):
-    """It cannot be known (yet) that the candidate's znode is gone.
+    """Nobody can know yet whether the candidate's znode is gone.
 
     Deleting goes on in the background until the znode or the session is gone; another ``resign()`` waits for that.
     """
@@ -75,7 +78,7 @@ class ResignError(ElectionError):
 class HandedOverError(ElectionError):
     """The candidate has given its place away, and stands on, at the end of the line.
 
-    :ivar by: who has asked for that (an operator); None: the application itself, by ``step_down()``.
+    :ivar by: the operator who asked for that; None: the application itself, by ``step_down()``.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class HandedOverError(ElectionError):
 
 
 class TransferError(ElectionError):
-    """A candidate was asked to step down or to leave, and has not: by this request it has not, and it never will.
+    """A candidate was asked to step down or to leave, and has not. By this request it never will.
 
     Leadership has not moved by it. Followers that were asked first may have gone to the end of the line.
     """

@@ -25,10 +25,10 @@ _LONGEST_DOUBT = 10.0
 
 
 class Leadership:
-    """One uninterrupted stretch of leading; once lost, lost for good.
+    """One uninterrupted stretch of leading. Once lost, it is lost for good.
 
-    :ivar fencing_token: the candidate znode's ``czxid``: never smaller than an earlier leader's of this election. What
-        reaches other systems carries it, so that they can refuse a leader of the past.
+    :ivar fencing_token: the candidate znode's ``czxid``: never smaller than an earlier leader's of this election. Send
+        it with what you write to other systems, so that they can refuse a former leader.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Leadership:
 
     @property
     def is_valid(self) -> bool:
-        """Whether nobody else can lead now: reads the clock, right also in the first instruction after a freeze."""
+        """Whether nobody else can lead now. It reads the clock: right also in the first instruction after a freeze."""
         return not self._is_lost and self.is_leased and self._unnoticed_loss() is None
 
     @property
@@ -68,7 +68,7 @@ class Leadership:
 
     @property
     def remaining(self) -> float:
-        """Seconds for which that holds if ZooKeeper is not heard of again; 0 when it is lost."""
+        """Seconds for which this stays valid if nothing more is heard of ZooKeeper; 0 when it is lost."""
         return self._lease.remaining if self.is_valid else 0.0
 
     def check(self) -> None:
@@ -80,7 +80,7 @@ class Leadership:
             raise self.lost_error()
 
     async def wait_lost(self) -> None:
-        """Wait until this is lost. Cancelled: nothing is left behind."""
+        """Wait until this is lost. When it is cancelled, nothing is left behind."""
         while self.is_valid:
             await self._lost.wait()
 

@@ -72,7 +72,7 @@ class RoleChange:
 class ElectionReport:
     """A snapshot of one candidate. Counts and sums go back to when its :class:`AsyncElection` was made.
 
-    :ivar role: the latest status's: history. Only ``is_leader`` has read the clock.
+    :ivar role: the role of the latest status. Only ``is_leader`` has read the clock.
     :ivar following: full path of the znode that is followed.
     :ivar lease_remaining: seconds for which it leads if ZooKeeper is not heard of again; 0 for who does not lead.
     :ivar connected: whether its client is connected to a server.
@@ -89,7 +89,7 @@ class ElectionReport:
     :ivar reconnects: how often its client found a server again.
     :ivar session_losses: how often it lost its session.
     :ivar resignations: how often it has resigned, its znode seen to be gone.
-    :ivar resignation_time: seconds which that took, the stopping of work included: the sum of all of them.
+    :ivar resignation_time: seconds that its resignations took, the stopping of work included: the sum of all.
     :ivar crashed: whether it needs a restart, by a bug in golea_async.
     :ivar healthy: False when somebody should look at it; out of touch with ZooKeeper, resigned or ended is healthy.
     :ivar problem: what is wrong, in words.

@@ -33,20 +33,20 @@ class _Operation(NamedTuple):
 class Transaction:
     """Operations that ZooKeeper carries out together, and only while the leader's own znode is there.
 
-    ``async with leadership.transaction() as transaction:`` commits at the end of the block, all or nothing; a block
-    that raises sends nothing. The check is ZooKeeper's own, in the same transaction: a leader of the past writes
-    nothing, however late its request arrives. It goes by the znode's path, so it ends where the same path was issued
-    again: when the election was deleted and made anew in between.
+    ``async with leadership.transaction() as transaction:`` commits at the end of the block, all or nothing. A block
+    that raises sends nothing. ZooKeeper itself checks the leader's znode, in the same transaction: a former leader
+    writes nothing, however late its request arrives. The check goes by the znode's path. So it ends where the same
+    path was issued again, which takes an election that was deleted and made anew in between.
 
     :raises LeadershipLostError: by the end of the block, when leadership is lost; nothing was written.
     :raises aiozk.exc.ResponseError: what ZooKeeper says of one of the operations (``NoNode``, ``BadVersion``, ...),
         with its name and path in the text; nothing was written.
     :raises ElectionError: when the connection ended before the answer: it may have been written or not.
     :raises NotAuthorizedError: when the access control list of the own znode says no.
-    :raises TypeError: when a path is no str or data are no bytes; from the call itself, as the next one.
+    :raises TypeError: when a path is no ``str`` or data are no ``bytes``; from the call itself, as the next one.
     :raises ValueError: when a path is not absolute; by the end of the block, when there are no operations.
 
-    Cancelled while it commits: it may have been written or not.
+    When it is cancelled while it commits, it may have been written or not.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Metrics of elections, read when they are collected: for prometheus-client and for OpenTelemetry.
+"""Metrics of elections, read when they are collected: for prometheus-client and for OpenTelemetry::
 
     from golea_async.metrics import prometheus
     prometheus.export(election)

@@ -1,4 +1,4 @@
-"""An election in a web application: probes, a page for people, and a lifespan that leads.
+"""An election in a web application: probes, a page for people, and a lifespan that leads::
 
     lead = leading("zk1:2181,zk2:2181,zk3:2181", "/my-service/scheduler", work)
 
@@ -8,8 +8,8 @@
     app.cleanup_ctx.append(lead)              # aiohttp
     app.add_routes(lead.aiohttp_routes("/election"))
 
-Whoever makes the client and the election elsewhere shows them by :func:`asgi` or :func:`aiohttp_routes`. Neither
-FastAPI, Starlette nor aiohttp is needed for the others.
+If you make the client and the election yourself, show them with :func:`asgi` or :func:`aiohttp_routes`. FastAPI,
+Starlette and aiohttp are not needed for each other.
 """
 
 from ._aiohttp import aiohttp_routes

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from .commands import check_commands, commands
 from .links import broken_links
-from .pages import Page, check_commands, commands, run_files
+from .pages import Page, run_files
 
 PIECE = "```python\n{}\n```\n"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockBuster
 
+from .commands import check_commands
 from .links import broken_links
-from .pages import PAGES, Page, blocks, check_commands, files, language, name_of, run_files
+from .pages import PAGES, Page, blocks, files, language, name_of, run_files
 
 LANGUAGES = {"console", "dockerfile", "go", "ini", "java", "json", "mermaid", "python", "sql", "text", "toml", "yaml"}
 every_page = pytest.mark.parametrize("page", PAGES, ids=map(name_of, PAGES))

@@ -125,7 +125,7 @@ def prepare(case: Case, group: list[str]) -> tuple[list[str], dict[str, str]]:
     if not Path(python).exists():
         subprocess.run([case.python.path, "-m", "venv", str(directory)], check=True)
     install = [python, "-m", "pip", "install", "--quiet", "--upgrade", "--upgrade-strategy=eager"]
-    subprocess.run([*install, "--editable", ".", *group, *case.pins], check=True, cwd=ROOT)
+    subprocess.run([*install, "--editable", ".[cli]", *group, *case.pins], check=True, cwd=ROOT)
     return [python], {"ZOOKEEPER_HOME": str(case.zookeeper)} if case.zookeeper else {}
 
 

@@ -10,17 +10,19 @@ from typing import Any
 Figures = dict[str, Any]
 """What was measured: `date`, `where`, `tick`, and `rows`, which has for each T, as text, what each part has found."""
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 # ---------------------------------------------------------------------- the table
 
 
 def into_page(page: str, figures: Figures) -> str:
-    """Return the page with the table in its place."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    assert after, f"the page has no {BEGIN} … {END}"
-    return f"{before}{BEGIN}\n\n{table(figures)}\n\n{END}{after}"
+    """Return the page with the tables in their places."""
+    for name, text in (("measured", table(figures)), ("blocks", table_of_blocks(figures))):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(end)
+        assert after, f"the page has no {begin} … {end}"
+        page = f"{before}{begin}\n\n{text}\n\n{end}{after}"
+    return page
 
 
 def table(figures: Figures) -> str:
@@ -55,6 +57,16 @@ def cells(session_timeout: str, row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def table_of_blocks(figures: Figures) -> str:
+    kept: dict[str, list[int]] = {}
+    for row in figures["rows"].values():
+        for share, (times, of) in row["blocks"].items():
+            before = kept.setdefault(share, [0, 0])
+            kept[share] = [before[0] + times, before[1] + of]
+    rows = [f"| {share} T | {times} of {of} ({times / of:.0%}) |" for share, (times, of) in kept.items()]
+    return "\n".join(("| blocked for | the lead was kept |", "|---|---|", *rows))
+
+
 def spread(seconds: Sequence[float]) -> str:
     return f"{min(seconds):.1f} to {max(seconds):.1f} s"
 
@@ -80,10 +92,11 @@ FONT = "font-family='DejaVu Sans, Verdana, sans-serif'"
 TITLE = "What a session timeout costs, and what it bears"
 SUBTITLE = "Measured on three ZooKeeper servers. Each dot is one leader. Both scales are logarithmic."
 LINES = (
-    ("killed", "#c0392b", "killed, no guardian"),
-    ("frozen", "#8e5bb5", "frozen"),
-    ("cut off", "#d9822b", "cut off from ZooKeeper"),
-    ("killed, guardian", "#3a9d5d", "killed, with a guardian"),
+    # what was done, its colour, its name, and how far above its line's end that name stands
+    ("killed", "#c0392b", "killed, no guardian", 30),
+    ("frozen", "#8e5bb5", "frozen", -8),
+    ("cut off", "#d9822b", "cut off from ZooKeeper", -46),
+    ("killed, guardian", "#3a9d5d", "killed, with a guardian", 10),
 )
 BEARS = "#2a6fbb"
 
@@ -128,21 +141,20 @@ def axes(session_timeouts: Sequence[float]) -> Iterable[str]:
 
 def series(rows: dict[float, dict[str, Any]]) -> Iterable[str]:
     """Dots for each leader, a line through the medians, and its name where the line ends, one below the other."""
-    for number, (name, colour, words) in enumerate(LINES):
+    for number, (name, colour, words, above) in enumerate(LINES):
         for each, row in rows.items():
             shift = 5 * (number - 1)
             for seconds in row["leaderless"][name]:
                 yield f"<circle cx='{x(each) + shift}' cy='{y(seconds)}' r='2.5' fill='{colour}' fill-opacity='0.6'/>"
         medians = {each: statistics.median(row["leaderless"][name]) for each, row in rows.items()}
         yield path(medians, colour)
-        last = y(medians[max(rows)])
-        yield label(words, "until the next one leads", colour, last - 60 + 34 * number if last < HEIGHT / 2 else last)
+        yield label(words, "until the next one leads", colour, y(medians[max(rows)]) - above)
 
 
 def limit(rows: dict[float, dict[str, Any]]) -> Iterable[str]:
     blocks = {each: each * shortest_block(row["blocks"]) for each, row in rows.items()}
     yield path(blocks, BEARS, dashed=True)
-    yield label("a blocked event loop", "costs the lead from here on", BEARS, y(blocks[max(rows)]) + 44)
+    yield label("a blocked event loop", "costs the lead from here on", BEARS, y(blocks[max(rows)]) + 56)
 
 
 def path(points: dict[float, float], colour: str, *, dashed: bool = False) -> str:

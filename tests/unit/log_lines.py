@@ -32,7 +32,7 @@ WRITTEN_IN = {
     ("web/_stay.py", "_leave"): (_IDENTITY, ("not_withdrawn",)),
     ("web/_stay.py", "_is_final"): (_IDENTITY, ("crashed",)),
     ("_protocol/teardown.py", "_wait_for"): ("_protocol/teardown.py", ("_who_is_left",)),
-    ("_zookeeper/session.py", "connection_lost"): ("_zookeeper/suspects.py", ("verdict",)),
+    ("_zookeeper/session.py", "_connection_lost"): ("_zookeeper/suspects.py", ("verdict",)),
     ("_zookeeper/waiting.py", "_warn"): ("_zookeeper/waiting.py", ("Waiting.describe",)),
     ("_zookeeper/connecting.py", "_connect"): ("_zookeeper/waiting.py", ("Waiting.describe",)),
 }

@@ -21,21 +21,22 @@ ABOUT = f"candidate {GAP} ({GAP}) "
 
 _IDENTITY = "_protocol/identity.py"
 WRITTEN_IN = {
-    # (module, function) that logs: (module, functions) that write the text
-    ("_shared/said.py", "warn_once"): (
+    # (module that logs, text with the gap): (module, functions that write what is in the gap)
+    ("_shared/said.py", "…"): (
         "_protocol/oddities.py",
         ("lasting_candidate", "other_recipes", "scarce_numbers", "smaller_token", "strange_request"),
     ),
-    ("_publication.py", "_end"): (_IDENTITY, ("over", "client_closed", "deleted", "deposed", "session_lost")),
-    ("_leaving.py", "withdraw"): (_IDENTITY, ("not_withdrawn",)),
-    ("election.py", "_withdraw_beside"): (_IDENTITY, ("not_withdrawn",)),
-    ("web/_stay.py", "_leave"): (_IDENTITY, ("not_withdrawn",)),
-    ("web/_stay.py", "_is_final"): (_IDENTITY, ("crashed",)),
-    ("_protocol/teardown.py", "_wait_for"): ("_protocol/teardown.py", ("_who_is_left",)),
-    ("_zookeeper/session.py", "_connection_lost"): ("_zookeeper/suspects.py", ("verdict",)),
-    ("_zookeeper/waiting.py", "_warn"): ("_zookeeper/waiting.py", ("Waiting.describe",)),
-    ("_zookeeper/connecting.py", "_connect"): ("_zookeeper/waiting.py", ("Waiting.describe",)),
+    ("_publication.py", "…"): (_IDENTITY, ("over", "client_closed", "deleted", "deposed", "session_lost")),
+    ("_leaving.py", "…"): (_IDENTITY, ("not_withdrawn",)),
+    ("election.py", "…"): (_IDENTITY, ("not_withdrawn",)),
+    ("web/_stay.py", "…"): (_IDENTITY, ("not_withdrawn",)),
+    ("web/_stay.py", "…; this process stands no more, and needs a restart"): (_IDENTITY, ("crashed",)),
+    ("_protocol/teardown.py", "…"): ("_protocol/teardown.py", ("_who_is_left",)),
+    ("_zookeeper/session.py", "…"): ("_zookeeper/suspects.py", ("verdict",)),
+    ("_zookeeper/waiting.py", "…; it goes on trying"): ("_zookeeper/waiting.py", ("Waiting.describe",)),
+    ("_zookeeper/connecting.py", "no server takes us in: …"): ("_zookeeper/waiting.py", ("Waiting.describe",)),
 }
+"""What is logged is named by its words, not by its function: functions move more often than words do."""
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NAMED = (*_FUNCTIONS, ast.ClassDef)
@@ -63,14 +64,13 @@ def _lines_of(path: Path) -> Iterator[Line]:
         if not isinstance(function, _FUNCTIONS):
             continue
         names = constants | _assigned(ast.walk(function))
-        elsewhere = WRITTEN_IN.get((str(path.relative_to(PACKAGE)), function.name))
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
                 logger = loggers.get(ast.unparse(call.func.value))
                 if logger is not None and call.func.attr in {*METHODS, "log"}:
                     levels, texts = _read(call, call.func.attr, names)
                     for text in texts:
-                        yield from (Line(logger, levels, squeezed(each)) for each in _found(text, elsewhere))
+                        yield from (Line(logger, levels, squeezed(each)) for each in _found(path, text))
 
 
 def _logger(value: ast.expr) -> str | None:
@@ -97,9 +97,10 @@ def _read(call: ast.Call, method: str, names: _Names) -> tuple[frozenset[str], l
     return levels, [PLACE.sub(GAP, text) for text in texts]
 
 
-def _found(text: str, elsewhere: tuple[str, tuple[str, ...]] | None) -> list[str]:
-    """Return a text as it is; or, where its only gap is a text that is written elsewhere, with each of those in it."""
-    if elsewhere is None or text.count(GAP) != 1 or not (text.startswith(GAP) or text.endswith(GAP)):
+def _found(path: Path, text: str) -> list[str]:
+    """Return a text as it is; or, where what is in its gap is written elsewhere, with each of those texts in it."""
+    elsewhere = WRITTEN_IN.get((str(path.relative_to(PACKAGE)), text))
+    if elsewhere is None:
         return [text]
     module, functions = elsewhere
     return [text.replace(GAP, each) for function in functions for each in _returned_by(module, function)]

@@ -213,9 +213,8 @@ class Transfer(Asking):
             ahead = names[: names.index(self.target)]
             asked = ahead[1:] or ahead
             if self.now >= self._deadline:
-                if await self._is_too_late(zk, asked):
-                    return
-                continue
+                await self._be_too_late(zk, asked)
+                return
             appeal = Appeal(tuple(asked), self.target, self._by, id=self._id)
             await self._put(zk, child, appeal, asks_leader=len(ahead) == 1)
             await self._wait(zk, asked[0], self.target)
@@ -266,15 +265,15 @@ class Transfer(Asking):
             raise ValueError(f"{len(found)} candidates of {self.resource} are named {self._to!r}: give an id of {ids}")
         return found[0]
 
-    async def _is_too_late(self, zk: Requests, asked: list[str]) -> bool:
-        """Take the request back; return whether the target leads all the same.
+    async def _be_too_late(self, zk: Requests, asked: list[str]) -> None:
+        """Take the request back; return when the target leads all the same.
 
         :raises TransferError: when it does not: who was asked has not answered.
         """
         listed = await self._take_back(zk)
         names = asked if listed is None else [] if is_refused(listed) else in_order(listed.children)
         if names[:1] == [self.target]:
-            return True
+            return
         left = [name for name in asked if name in names]
         if not left and names:
             raise self._error("time was up before all that stand before the target were asked")

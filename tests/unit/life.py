@@ -24,28 +24,13 @@ from golea_async._protocol.identity import Identity
 from golea_async._protocol.role import Ceased, Ended, Moved
 from golea_async._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Step, WorkStopped
 from golea_async._zookeeper.requests import Requests
-from golea_async._zookeeper.wire import (
-    CheckVersion,
-    Children,
-    Create,
-    Created,
-    Delete,
-    Exists,
-    Found,
-    Get,
-    Listed,
-    Multi,
-    SetData,
-    Shown,
-    Stat,
-    kind_of_watch,
-)
+from golea_async._zookeeper.wire import Created, Listed, Shown, kind_of_watch
 
-RESOURCE = "/election"
+from . import script
+from .script import NODE_CZXID, RESOURCE, SESSION, describe, results, stat, there
+
 DONE = f"{RESOURCE}/DONE"
 REQUEST = f"{RESOURCE}/step_down"
-SESSION, OTHER_SESSION = 0x10, 0x20
-NODE_CZXID = 5  # of the election node
 FIRST_CZXID = 100
 """The candidate with number 0 has this `czxid`, number 1 the next one, and so on."""
 
@@ -61,47 +46,30 @@ def czxid(number: int) -> int:
     return FIRST_CZXID + number
 
 
-def stat(czxid: int, *, owner: int = 0, children: int = 0, children_modified: int = 0) -> Stat:
-    return Stat(czxid, czxid, 0, 0, 0, 0, 0, owner, 0, children, children_modified)
-
-
 def created(number: int, session: int = SESSION) -> Created:
     return Created(path(number), stat(czxid(number), owner=session))
 
 
 def shown(number: int, data: bytes = b"one", session: int = SESSION) -> Shown:
-    return Shown(data, stat(czxid(number), owner=session))
+    return script.shown(data, czxid(number), owner=session)
 
 
 def node(children: int = 2, newest: int = 0) -> Shown:
     """The election node: so many children, the newest candidate of which has this number."""
-    return Shown(b"", stat(NODE_CZXID, children=children, children_modified=czxid(newest)))
+    return Shown(b"", stat(NODE_CZXID, children=children, modified=czxid(newest)))
 
 
 def listed(*numbers: int, others: Sequence[str] = (), node_czxid: int = NODE_CZXID) -> Listed:
-    return Listed([*(path(number).rpartition("/")[2] for number in numbers), *others], stat(node_czxid))
+    return script.listed(*(path(number).rpartition("/")[2] for number in numbers), *others, czxid=node_czxid)
 
 
 def missing() -> exc.NoNode:
     return exc.NoNode()
 
 
-def there() -> Found:
-    return Found(stat(NODE_CZXID))
-
-
 def checked(result: Any = None) -> protocol.TransactionResponse:
     """The reply to `multi[check]`: carried out, or failed by this error."""
-    reply = protocol.TransactionResponse()
-    reply.responses.append(protocol.CheckVersionResponse() if result is None else result)
-    return reply
-
-
-def results(*each: Any) -> protocol.TransactionResponse:
-    """The reply to a transaction."""
-    reply = protocol.TransactionResponse()
-    reply.responses += each
-    return reply
+    return results(protocol.CheckVersionResponse() if result is None else result)
 
 
 def moved(number: int, conditions: int = 0) -> protocol.TransactionResponse:
@@ -114,7 +82,7 @@ def asks_for(*numbers: int, to: int | None = None, leave: bool = False, version:
     """What an operator asks of the candidates with these numbers."""
     names = tuple(path(number).rpartition("/")[2] for number in numbers)
     appeal = Appeal(names, None if to is None else path(to).rpartition("/")[2], "ops:1", leave, "id")
-    return Shown(appeal.encode(), Stat(700, 700, 0, 0, version, 0, 0, OTHER_SESSION, 0, 0, 0))
+    return script.shown(appeal.encode(), 700, version=version)
 
 
 def deleted() -> protocol.DeleteResponse:
@@ -158,8 +126,8 @@ class Life:
     def asks(self, arrow: str) -> None:
         """Assert what it asks for in one arrow, and waits for."""
         assert isinstance(self.step, Ask), self.step
-        behind = " | " + " + ".join(map(_describe, self.step.behind)) if self.step.behind else ""
-        assert " + ".join(map(_describe, self.step.requests)) + behind == arrow
+        behind = " | " + " + ".join(map(describe, self.step.behind)) if self.step.behind else ""
+        assert " + ".join(map(describe, self.step.requests)) + behind == arrow
 
     def watches(self, arrow: str) -> None:
         """Assert what it has asked, as the next thing, whose answers are news: it does not wait for them."""
@@ -182,6 +150,18 @@ class Life:
             if kind_of_watch(request) is not None:
                 self.me.read(request.path, reply)
         self._resume(list(replies))
+
+    def finds_its_znode(self, number: int) -> None:
+        """See it look whether its znode stands, which it is about to delete; it does."""
+        self._looks(number, checked(), shown(number))
+
+    def misses_its_znode(self, number: int) -> None:
+        """See it look whether its znode stands, which it is about to delete; it has gone."""
+        self._looks(number, checked(missing()), missing())
+
+    def _looks(self, number: int, checked: Any, shown: Any) -> None:
+        self.asks(f"check le_{number} + get le_{number} (w) + exists /election")
+        self.answer(checked, shown, there())
 
     def join(self, created: Any, node: Any = None, done: Any = None) -> None:
         """Answer a nomination, and then what travels behind it: what shows the election node, and `DONE`."""
@@ -328,29 +308,8 @@ class Life:
         others = [each for each in step.behind if each.path != REQUEST]
         self.request_watches += len(step.behind) - len(others)
         if others:
-            self.sent.append(" + ".join(map(_describe, others)))
+            self.sent.append(" + ".join(map(describe, others)))
 
     def _collect(self) -> None:
         self.told += self.me.belief.changes
         self.me.belief.changes.clear()
-
-
-_WORDS = {Get: "get", Exists: "exists", Delete: "delete", CheckVersion: "check", SetData: "set"}
-
-
-def _describe(request: Any) -> str:
-    watch = " (w)" if kind_of_watch(request) is not None else ""
-    match request:
-        case Create():
-            return "create " + request.path.removeprefix(f"{RESOURCE}/")
-        case Children():
-            return "list"
-        case Multi():
-            parts = ", ".join(map(_describe, request.requests))
-            return parts if len(request.requests) == 1 else f"multi[{parts}]"
-    return f"{_WORDS[type(request)]} {_name(request.path)}{watch}"
-
-
-def _name(path: str) -> str:
-    name = path.rpartition("/")[2]
-    return f"le_{int(name[3:])}" if name.startswith("le_0") else path if path == RESOURCE else name

@@ -20,9 +20,6 @@ from .life import (
     DELETED,
     DONE,
     FIRST_CZXID,
-    NODE_CZXID,
-    OTHER_SESSION,
-    RESOURCE,
     Life,
     checked,
     created,
@@ -33,8 +30,8 @@ from .life import (
     node,
     path,
     shown,
-    there,
 )
+from .script import NODE_CZXID, OTHER_SESSION, RESOURCE, there
 
 CANDIDATE, FOLLOWER, LEADER, NONE = Role.CANDIDATE, Role.FOLLOWER, Role.LEADER, Role.NONE
 
@@ -194,8 +191,7 @@ class TestJoining:
         life.resign()
         assert life.ended() == [None]
         life.join(created(0), node(children=1), missing())
-        life.asks("check le_0 + get le_0 (w) + exists /election")
-        life.answer(checked(), shown(0), there())
+        life.finds_its_znode(0)
         life.asks("delete le_0")
         life.answer(deleted())
         life.has_ended()
@@ -320,8 +316,7 @@ class TestResigning:
         life.lose_connection()
         life.waits()
         life.reconnect()
-        life.asks("check le_0 + get le_0 (w) + exists /election")
-        life.answer(checked(), shown(0), there())
+        life.finds_its_znode(0)
         life.asks("delete le_0")
         life.answer(missing())
         life.has_ended()
@@ -342,8 +337,7 @@ class TestResigning:
         life.has_ended()
         assert type(life.me.withdrawal_error).__name__ == "NotAuthorizedError"
         life.withdraw_again()
-        life.asks("check le_0 + get le_0 (w) + exists /election")
-        life.answer(checked(), shown(0), there())
+        life.finds_its_znode(0)
         life.answer(deleted())
         life.has_ended()
         assert life.me.is_withdrawn
@@ -465,8 +459,7 @@ class TestTheSessionIsLost:
         life.reconnect(OTHER_SESSION)
         assert life.ceased() == ["SessionExpiredError"]
         assert life.statuses() == [(CANDIDATE, "SessionExpiredError")]
-        life.asks("check le_0 + get le_0 (w) + exists /election")
-        life.answer(checked(missing()), missing(), there())
+        life.misses_its_znode(0)
         life.asks("create le_ | get /election + exists DONE (w)")
         life.join(created(9, OTHER_SESSION), node(children=1, newest=9), missing())
         assert life.statuses() == [(LEADER, None)]
@@ -495,8 +488,7 @@ class TestTheSessionIsLost:
         life.resign()
         life.me.is_working = False
         life.work_has_stopped()
-        life.asks("check le_0 + get le_0 (w) + exists /election")
-        life.answer(checked(), shown(0), there())
+        life.finds_its_znode(0)
         life.asks("delete le_0")
         life.answer(deleted())
         life.asks("delete le_1")  # its watch is silent, and that is a look
@@ -560,8 +552,7 @@ class TestTheReplyToANominationIsLost:
         self.lose(life)
         life.answer(checked(), listed(4, 5))
         life.answer(shown(4), shown(5))
-        life.asks("check le_5 + get le_5 (w) + exists /election")
-        life.answer(checked(), shown(5), there())
+        life.finds_its_znode(5)
         life.asks("delete le_5")
         life.answer(deleted())
         assert life.me.own is not None
@@ -591,8 +582,7 @@ class TestTheReplyToANominationIsLost:
         life.answer(checked(), listed(2))
         life.asks("get le_2")
         life.answer(shown(2))
-        life.asks("check le_2 + get le_2 (w) + exists /election")
-        life.answer(checked(), shown(2), there())
+        life.finds_its_znode(2)
         life.asks("delete le_2")
         life.answer(deleted())
         life.has_ended()

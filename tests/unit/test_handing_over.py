@@ -19,7 +19,6 @@ from .life import (
     DATA_CHANGED,
     DELETED,
     DONE,
-    OTHER_SESSION,
     REQUEST,
     Life,
     asks_for,
@@ -31,23 +30,20 @@ from .life import (
     missing,
     moved,
     path,
-    results,
     shown,
-    stat,
-    there,
 )
+from .script import OTHER_SESSION, failed, stat, there
 from .test_candidacy import follower, leader
 
 CANDIDATE, FOLLOWER, LEADER = Role.CANDIDATE, Role.FOLLOWER, Role.LEADER
-BY_OPERATOR = "multi[check step_down, check le_5, create le_, delete le_0]"
+
+
+def for_operator(version: int) -> str:
+    return f"multi[check step_down at {version}, check le_5, create le_, delete le_0]"
 
 
 def found(number: int) -> Found:
     return Found(stat(czxid(number), owner=0x10))
-
-
-def rolled_back(place: int, error: Exception, of: int) -> Any:
-    return results(*[exc.RolledBack()] * place, error, *[exc.RuntimeInconsistency()] * (of - place - 1))
 
 
 def stands_behind(life: Life, own: int, before: int) -> None:
@@ -176,7 +172,7 @@ class TestSteppingDown:
     def test_the_number_behind_the_last_one(self) -> None:
         life = leader()
         life.step_down()
-        life.answer(rolled_back(0, exc.NodeExists(), of=2))
+        life.answer(failed(2, 0, exc.NodeExists()))
         assert life.moves() == ["ElectionError"]
         assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
 
@@ -187,8 +183,7 @@ class TestSteppingDown:
         assert life.ended() == [None]
         life.answer(moved(8))
         life.answer(found(8))
-        life.asks("check le_8 + get le_8 (w) + exists /election")
-        life.answer(checked(), shown(8), there())
+        life.finds_its_znode(8)
         life.asks("delete le_8")
         life.answer(deleted())
         life.has_ended()
@@ -198,7 +193,7 @@ class TestZooKeeperRefuses:
     def test_without_permission_it_leads_on(self) -> None:
         life = leader()
         life.step_down()
-        life.answer(rolled_back(0, exc.NoAuth(), of=2))
+        life.answer(failed(2, 0, exc.NoAuth()))
         assert life.moves() == ["NotAuthorizedError"]
         assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
         assert life.status.fencing_token == czxid(0)
@@ -214,7 +209,7 @@ class TestZooKeeperRefuses:
     def test_the_own_znode_is_gone(self) -> None:
         life = leader()
         life.step_down()
-        life.answer(rolled_back(1, missing(), of=2))
+        life.answer(failed(2, 1, missing()))
         life.asks("check le_0 + get le_0 + exists DONE + exists /election")
         life.answer(checked(missing()), missing(), missing(), there())
         assert life.ended() == ["CandidateDeletedError"]
@@ -222,7 +217,7 @@ class TestZooKeeperRefuses:
     def test_the_election_is_gone(self) -> None:
         life = leader()
         life.step_down()
-        life.answer(rolled_back(0, missing(), of=2))
+        life.answer(failed(2, 0, missing()))
         assert life.ended() == ["ElectionOverError"]
 
     def test_an_error_that_leaves_doubt(self) -> None:
@@ -289,13 +284,11 @@ class TestTheReplyIsLost:
         life.lose_connection()
         life.resign()
         life.reconnect()
-        life.asks("check le_0 + get le_0 (w) + exists /election")
-        life.answer(checked(missing()), missing(), there())
+        life.misses_its_znode(0)
         life.asks("check /election + list")
         life.answer(checked(), listed(8))
         life.answer(shown(8))
-        life.asks("check le_8 + get le_8 (w) + exists /election")
-        life.answer(checked(), shown(8), there())
+        life.finds_its_znode(8)
         life.asks("delete le_8")
         life.answer(deleted())
         life.has_ended()
@@ -315,8 +308,7 @@ class TestTheReplyIsLost:
         life.step_down()
         life.cancel()
         life.withdraw_again()
-        life.asks("check le_0 + get le_0 (w) + exists /election")
-        life.answer(checked(missing()), missing(), there())
+        life.misses_its_znode(0)
         life.asks("check /election + list")  # what it may have moved to must not stay
 
 
@@ -326,7 +318,7 @@ class TestAnOperatorAsks:
         life.hear_of_request(asks_for(0, to=5, version=1))
         assert life.ceased() == ["HandedOverError"]
         assert life.statuses() == [(CANDIDATE, "HandedOverError")]
-        life.asks(BY_OPERATOR)
+        life.asks(for_operator(1))
         life.answer(moved(8, conditions=2))
         life.answer(found(8))
         stands_behind(life, 8, 7)
@@ -337,7 +329,7 @@ class TestAnOperatorAsks:
     def test_and_is_gone(self, place: int, error: Exception) -> None:
         life = leader()
         life.hear_of_request(asks_for(0, to=5, version=1))
-        life.answer(rolled_back(place, error, of=4))
+        life.answer(failed(4, place, error))
         assert life.statuses() == [(CANDIDATE, "HandedOverError"), (LEADER, None)]
         assert life.status.fencing_token == czxid(0)
         life.asks("get step_down")
@@ -346,7 +338,7 @@ class TestAnOperatorAsks:
         life.event(DATA_CHANGED, REQUEST)
         life.show(REQUEST, there())
         life.answer(asks_for(0, to=5, version=2))
-        life.asks(BY_OPERATOR)
+        life.asks(for_operator(2))
 
     def test_and_is_gone_while_the_work_stops(self) -> None:
         life = leader()
@@ -404,9 +396,8 @@ class TestAnOperatorAsks:
         life.reconnect()
         life.me.is_working = False
         life.work_has_stopped()
-        life.asks("check le_0 + get le_0 (w) + exists /election")
-        life.answer(checked(), shown(0), there())
-        life.asks(BY_OPERATOR)
+        life.finds_its_znode(0)
+        life.asks(for_operator(1))
         assert life.statuses() == [(CANDIDATE, "HandedOverError")]
 
     def test_no_join_waits_for_the_watch(self) -> None:

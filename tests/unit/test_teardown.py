@@ -3,123 +3,65 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import aiozk
 import pytest
-from aiozk import exc, protocol
+from aiozk import exc
 
 from golea_async import ElectionError, ElectionNotFoundError, NotAuthorizedError
-from golea_async._protocol.steps import Ask, Pause, WorkStopped
-from golea_async._protocol.teardown import MOST_BYTES, MOST_DELETES, NO_VERSION, Teardown, in_batches
+from golea_async._protocol.steps import Pause, WorkStopped
+from golea_async._protocol.teardown import MOST_BYTES, MOST_DELETES, Teardown, in_batches
 from golea_async._zookeeper.requests import Requests
-from golea_async._zookeeper.wire import (
-    CheckVersion,
-    Children,
-    Create,
-    Created,
-    Delete,
-    Exists,
-    Found,
-    Get,
-    Listed,
-    Multi,
-    Shown,
-    Stat,
-)
+from golea_async._zookeeper.wire import Created, Found, Listed, Shown
 from golea_async.exceptions import ElectionOverError
 
+from . import script as script_of
+from .script import (
+    NODE_CZXID,
+    NOT_THERE,
+    SESSION,
+    TAKEN,
+    failed,
+    interrupted,
+    play,
+    refused,
+    results,
+    short,
+    stat,
+    there,
+)
+
 ZK = Requests("", [aiozk.ACL.make("world", "anyone", read=True)])
-NODE, SESSION = 100, 7
-LOOK = ["multi[check /e]", "exists /e", "exists /e/DONE", "list /e", "list /e/DONE"]
-PROBE_END = "multi[create /e/DONE, delete /e/DONE, check /e never]"
-PROBE_DELETE = "multi[create /e/DONE, delete /e/DONE, delete /e, check /e never]"
-MAKE_DONE = ["create /e/DONE"]
-LIST = ["list /e"]
-CLOSE_END = ["multi[delete /e/DONE]"]
-CLOSE_DELETE = ["multi[delete /e/DONE, delete /e]"]
-TAKE_AWAY = ["delete /e/DONE"]
+LOOK = ["check /election", "exists /election", "exists DONE", "list", "list DONE"]
+PROBE_END = "multi[create DONE, delete DONE, check /election never]"
+PROBE_DELETE = "multi[create DONE, delete DONE, delete /election, check /election never]"
+MAKE_DONE = ["create DONE"]
+LIST = ["list"]
+CLOSE_END = ["multi[delete DONE]"]
+CLOSE_DELETE = ["multi[delete DONE, delete /election]"]
+TAKE_AWAY = ["delete DONE"]
 A, B, C = "le_0000000000", "le_0000000001", "le_0000000002"
 
 Line = tuple[list[str], list[object]]
-Script = Iterable[tuple[object, object]]
 
 
-def describe(request: Any) -> str:
-    match request:
-        case Multi():
-            return f"multi[{', '.join(map(describe, request.requests))}]"
-        case Create():
-            assert request.data == b"done"
-            return f"create {request.path}"
-        case Delete():
-            assert request.version == -1
-            return f"delete {request.path}"
-        case CheckVersion():
-            return f"check {request.path}" + {-1: "", NO_VERSION: " never"}[request.version]
-        case Exists() | Children() | Get():
-            verb = {Exists: "exists", Children: "list", Get: "get"}[type(request)]
-            return f"{verb} {request.path}{' (w)' if request.watch else ''}"
-    raise AssertionError(request)
+def listed(*children: str, czxid: int = NODE_CZXID) -> list[object]:
+    return [script_of.listed(*children, czxid=czxid)]
 
 
-def play(steps: Coroutine[Any, Any, None], script: Script) -> None:
-    """Drive an ending through a script, of which each line is what it is to ask for, and what it is told."""
-    told: Any = None
-    for expected, reply in script:
-        step = steps.throw(told) if isinstance(told, BaseException) else steps.send(told)
-        match step:
-            case Ask(requests):
-                assert list(map(describe, requests)) == expected
-            case _:
-                assert step == expected
-        told = reply
-    with pytest.raises(StopIteration):
-        steps.throw(told) if isinstance(told, BaseException) else steps.send(told)
-
-
-def refused(steps: Coroutine[Any, Any, None], script: Script, error: type[ElectionError], match: str) -> ElectionError:
-    with pytest.raises(error, match=match) as caught:
-        play(steps, script)
-    assert caught.value.resource == "/e"
-    return caught.value
-
-
-def stat(czxid: int = NODE, owner: int = 0) -> Stat:
-    return Stat(czxid, czxid, 0, 0, 0, 0, 0, owner, 0, 0, 0)
-
-
-def listed(*children: str, czxid: int = NODE) -> list[object]:
-    return [Listed(list(children), stat(czxid))]
-
-
-def transaction(*results: object) -> Any:
-    reply = protocol.TransactionResponse()
-    reply.responses.extend(results)
-    return reply
-
-
-DONE_IS_THERE = Found(stat())
-HERE = Found(stat())
-STANDS = Found(stat(owner=SESSION))
-NOT_THERE = exc.NoNode()
-TAKEN = protocol.DeleteResponse()
-FINE = transaction(TAKEN)
-CHECKED = transaction(None)
-MADE = [Created("/e/DONE", stat())]
+DONE_IS_THERE = HERE = there()
+STANDS = there(owner=SESSION)
+FINE = results(TAKEN)
+CHECKED = results(None)
+MADE = [Created("/election/DONE", stat())]
 
 
 def look(
-    *children: str, done: object = NOT_THERE, below: object = NOT_THERE, czxid: int = NODE
+    *children: str, done: object = NOT_THERE, below: object = NOT_THERE, czxid: int = NODE_CZXID
 ) -> tuple[object, object]:
     return LOOK, [CHECKED, Found(stat(czxid)), done, *listed(*children, czxid=czxid), below]
-
-
-def failed(count: int, position: int, error: Exception) -> Any:
-    """What ZooKeeper answers to a transaction of so many operations that this one has failed."""
-    after = [exc.RuntimeInconsistency()] * (count - position - 1)
-    return transaction(*[exc.RolledBack()] * position, error, *after)
 
 
 END_ALLOWED = failed(3, 2, exc.BadVersion())
@@ -127,7 +69,7 @@ DELETE_ALLOWED = failed(4, 2, exc.NotEmpty())
 
 
 def probe(*candidates: str, deletes: bool = False, probed: object = None) -> Line:
-    asked = [PROBE_DELETE if deletes else PROBE_END, *(f"exists /e/{name}" for name in candidates)]
+    asked = [PROBE_DELETE if deletes else PROBE_END, *(f"exists {short(name)}" for name in candidates)]
     return asked, [probed or (DELETE_ALLOWED if deletes else END_ALLOWED), *[STANDS] * len(candidates)]
 
 
@@ -137,11 +79,11 @@ def begun(*candidates: str, deletes: bool = False) -> list[tuple[object, object]
 
 
 def wait_for(name: str, pause: float = 10.0, node: object = STANDS) -> list[tuple[object, object]]:
-    return [([f"get /e/{name} (w)", "get /e/DONE (w)"], [node, DONE_IS_THERE]), (Pause(pause), None)]
+    return [([f"get {short(name)} (w)", "get DONE (w)"], [node, DONE_IS_THERE]), (Pause(pause), None)]
 
 
 def ending(**options: Any) -> Teardown:
-    return Teardown("/e", **{"deletes_election": False, **options})
+    return Teardown("/election", **{"deletes_election": False, **options})
 
 
 def deletion(**options: Any) -> Teardown:
@@ -176,7 +118,7 @@ def test_nothing_is_deleted_but_done_and_the_election_node() -> None:
 
 
 def test_one_that_goes_before_it_is_watched_is_not_waited_for() -> None:
-    gone = (["get /e/le_0000000000 (w)", "get /e/DONE (w)"], [NOT_THERE, DONE_IS_THERE])
+    gone = (["get le_0 (w)", "get DONE (w)"], [NOT_THERE, DONE_IS_THERE])
     play(ending().run(ZK), [*begun(A), (LIST, listed("DONE", A)), gone, (LIST, listed("DONE")), (CLOSE_END, [FINE])])
 
 
@@ -215,7 +157,7 @@ class TestBeginning:
 
     def test_children_of_done_that_may_not_be_listed(self) -> None:
         looked = look("DONE", done=exc.NoAuth(), below=exc.NoAuth())
-        probed = (["multi[delete /e/DONE, check /e never]"], [failed(2, 0, exc.NotEmpty())])
+        probed = (["multi[delete DONE, check /election never]"], [failed(2, 0, exc.NotEmpty())])
         refused(ending().run(ZK), [looked, probed], ElectionError, "DONE/")
 
     @pytest.mark.parametrize("deletes", [False, True])
@@ -223,7 +165,7 @@ class TestBeginning:
         asked, (probed, *_) = probe(A, B, deletes=deletes)
         script = [look(A, B), (asked, [probed, STANDS, HERE])]
         error = refused(ending(deletes_election=deletes).run(ZK), script, ElectionError, "persistent")
-        assert error.candidate_id == f"/e/{B}"
+        assert error.candidate_id == f"/election/{B}"
         assert B in str(error)
         assert A not in str(error)
 
@@ -238,13 +180,13 @@ class TestBeginning:
 
     def test_no_permission_to_list(self) -> None:
         looked = (LOOK, [exc.NoAuth(), HERE, NOT_THERE, exc.NoAuth(), NOT_THERE])
-        refused(ending().run(ZK), [looked], NotAuthorizedError, "/e")
+        refused(ending().run(ZK), [looked], NotAuthorizedError, "/election")
 
 
 class TestProbing:
     """A refusal is a refusal before anybody was told."""
 
-    @pytest.mark.parametrize(("position", "path"), [(0, "/e/DONE"), (1, "/e/DONE"), (2, "/e")])
+    @pytest.mark.parametrize(("position", "path"), [(0, "/election/DONE"), (1, "/election/DONE"), (2, "/election")])
     def test_no_permission_to_end(self, position: int, path: str) -> None:
         teardown = ending()
         script = [look(A), probe(A, probed=failed(3, position, exc.NoAuth()))]
@@ -253,7 +195,9 @@ class TestProbing:
         assert error.path == path
         assert not teardown.has_begun
 
-    @pytest.mark.parametrize(("position", "path"), [(0, "/e/DONE"), (1, "/e/DONE"), (2, "/e"), (3, "/e")])
+    @pytest.mark.parametrize(
+        ("position", "path"), [(0, "/election/DONE"), (1, "/election/DONE"), (2, "/election"), (3, "/election")]
+    )
     def test_no_permission_to_delete(self, position: int, path: str) -> None:
         script = [look(A), probe(A, deletes=True, probed=failed(4, position, exc.NoAuth()))]
         error = refused(deletion().run(ZK), script, NotAuthorizedError, path)
@@ -274,18 +218,18 @@ class TestProbing:
     @pytest.mark.parametrize("position", [0, 1])
     def test_where_done_is_there(self, position: int) -> None:
         """It is not made, so the right to make it is not asked for; that to delete it is."""
-        probed = "multi[delete /e/DONE, check /e never]"
+        probed = "multi[delete DONE, check /election never]"
         errors = [exc.NoAuth(), exc.BadVersion()]
         script = [look("DONE", done=DONE_IS_THERE), ([probed], [failed(2, position, errors[position])])]
         if position == 0:
-            refused(ending().run(ZK), script, NotAuthorizedError, "/e/DONE")
+            refused(ending().run(ZK), script, NotAuthorizedError, "/election/DONE")
         else:
             script += [(MAKE_DONE, [exc.NodeExists()]), (LIST, listed("DONE")), (CLOSE_END, [FINE])]
             play(ending().run(ZK), script)
 
     def test_done_is_refused_after_all(self) -> None:
         script = [look(), probe(), (MAKE_DONE, [exc.NoAuth()]), (TAKE_AWAY, [NOT_THERE])]
-        refused(ending().run(ZK), script, NotAuthorizedError, "/e/DONE")
+        refused(ending().run(ZK), script, NotAuthorizedError, "/election/DONE")
 
     def test_the_election_is_deleted_before_done_is_made(self) -> None:
         script = [look(), probe(deletes=True), (MAKE_DONE, [NOT_THERE]), (LOOK, [NOT_THERE] * 5)]
@@ -305,7 +249,7 @@ class TestRefusedHalfWay:
         assert "left as it is" not in str(error)
 
     def test_a_foreign_child_at_the_last_moment(self) -> None:
-        not_empty = transaction(exc.RolledBack(), exc.NotEmpty())
+        not_empty = results(exc.RolledBack(), exc.NotEmpty())
         script = [
             *begun(deletes=True),
             (LIST, listed("DONE")),
@@ -326,7 +270,7 @@ class TestRefusedHalfWay:
 
     def test_a_permission_that_was_taken_away(self) -> None:
         script = [*begun(), (LIST, listed("DONE")), (CLOSE_END, [failed(1, 0, exc.NoAuth())])]
-        error = refused(ending().run(ZK), [*script, (TAKE_AWAY, [exc.NoAuth()])], NotAuthorizedError, "/e/DONE")
+        error = refused(ending().run(ZK), [*script, (TAKE_AWAY, [exc.NoAuth()])], NotAuthorizedError, "/election/DONE")
         assert any("nobody can stand" in note for note in error.__notes__)
 
     def test_a_child_of_done(self) -> None:
@@ -336,7 +280,7 @@ class TestRefusedHalfWay:
 
     def test_no_permission_to_list_any_more(self) -> None:
         script = [*begun(A), (LIST, [exc.NoAuth()]), (TAKE_AWAY, [TAKEN])]
-        refused(ending().run(ZK), script, NotAuthorizedError, "/e")
+        refused(ending().run(ZK), script, NotAuthorizedError, "/election")
 
     def test_given_up_by_the_driver(self) -> None:
         asked, _ = wait_for(A)[0], None
@@ -344,7 +288,7 @@ class TestRefusedHalfWay:
             *begun(A),
             (LIST, listed("DONE", A)),
             asked,
-            (Pause(10.0), ElectionOverError("given up", resource="/e")),
+            (Pause(10.0), ElectionOverError("given up", resource="/election")),
             (TAKE_AWAY, [TAKEN]),
         ]
         refused(ending().run(ZK), script, ElectionOverError, "given up")
@@ -353,17 +297,17 @@ class TestRefusedHalfWay:
 class TestAnotherHasFinished:
     @pytest.mark.parametrize(
         "seen",
-        [listed(), listed(A), listed("DONE", A, czxid=NODE + 1), [NOT_THERE]],
+        [listed(), listed(A), listed("DONE", A, czxid=NODE_CZXID + 1), [NOT_THERE]],
         ids=["ended", "used", "anew", "gone"],
     )
     def test_before_it_lists(self, seen: list[object]) -> None:
         """Who stands there now has joined since, and is not meant."""
-        is_anew, is_gone = seen == listed("DONE", A, czxid=NODE + 1), seen == [NOT_THERE]
-        again = look(A, done=DONE_IS_THERE, czxid=NODE + 1) if is_anew else look(A)
+        is_anew, is_gone = seen == listed("DONE", A, czxid=NODE_CZXID + 1), seen == [NOT_THERE]
+        again = look(A, done=DONE_IS_THERE, czxid=NODE_CZXID + 1) if is_anew else look(A)
         play(ending().run(ZK), [*begun(A), (LIST, seen), (LOOK, [NOT_THERE] * 5) if is_gone else again])
 
     def test_while_it_waits(self) -> None:
-        asked = (["get /e/le_0000000000 (w)", "get /e/DONE (w)"], [STANDS, NOT_THERE])
+        asked = (["get le_0 (w)", "get DONE (w)"], [STANDS, NOT_THERE])
         play(ending().run(ZK), [*begun(A), (LIST, listed("DONE", A)), asked, (LIST, listed(A)), look(A)])
 
     def test_at_the_last_moment(self) -> None:
@@ -375,19 +319,19 @@ class TestAnotherHasFinished:
         play(deletion().run(ZK), [*script, (CLOSE_DELETE, [FINE])])
 
     def test_an_election_that_was_made_anew_is_not_deleted(self) -> None:
-        script = [*begun(A, deletes=True), (LIST, listed(A, czxid=NODE + 1)), look(A, czxid=NODE + 1)]
+        script = [*begun(A, deletes=True), (LIST, listed(A, czxid=NODE_CZXID + 1)), look(A, czxid=NODE_CZXID + 1)]
         play(deletion().run(ZK), script)
 
 
 def test_somebody_comes_late() -> None:
-    late = transaction(exc.RolledBack(), exc.NotEmpty())
+    late = results(exc.RolledBack(), exc.NotEmpty())
     script = [
         *begun(deletes=True),
         (LIST, listed("DONE")),
         (CLOSE_DELETE, [late]),
         look("DONE", A, done=DONE_IS_THERE),
         (
-            ["multi[delete /e/DONE, delete /e, check /e never]", f"exists /e/{A}"],
+            ["multi[delete DONE, delete /election, check /election never]", f"exists {short(A)}"],
             [failed(3, 1, exc.NotEmpty()), STANDS],
         ),
         (MAKE_DONE, [exc.NodeExists()]),
@@ -405,34 +349,24 @@ class TestOnTheNextConnection:
     @pytest.mark.parametrize("steps", range(6))
     def test_it_begins_anew_wherever_it_was(self, steps: int) -> None:
         teardown = deletion()
-        first = teardown.run(ZK)
         script = [*begun(A, deletes=True), (LIST, listed("DONE", A)), *wait_for(A)]
-        told: Any = None
-        for _, reply in script[:steps]:
-            first.send(told)
-            told = reply
-        first.close()
+        interrupted(teardown.run(ZK), script[:steps])
         assert teardown.has_begun == (steps > 2)
         play(teardown.run(ZK), [*begun(A, deletes=True), (LIST, listed("DONE")), (CLOSE_DELETE, [FINE])])
 
-    def test_the_last_reply_was_lost(self) -> None:
-        for teardown, looked in ((ending(), look(A)), (deletion(), (LOOK, [NOT_THERE] * 5))):
-            first = teardown.run(ZK)
-            deletes = looked[1] == [NOT_THERE] * 5
-            told: Any = None
-            for _, reply in [*begun(deletes=deletes), (LIST, listed("DONE"))]:
-                first.send(told)
-                told = reply
-            first.send(told)
-            first.close()
-            play(teardown.run(ZK), [looked])
+    @pytest.mark.parametrize("deletes", [False, True])
+    def test_the_last_reply_was_lost(self, deletes: bool) -> None:
+        teardown = ending(deletes_election=deletes)
+        last = (CLOSE_DELETE if deletes else CLOSE_END, [FINE])
+        interrupted(teardown.run(ZK), [*begun(deletes=deletes), (LIST, listed("DONE")), last])
+        play(teardown.run(ZK), [(LOOK, [NOT_THERE] * 5) if deletes else look(A)])
 
 
 class TestWhoIsLeft:
     def test_they_are_named_every_ten_seconds(self, caplog: pytest.LogCaptureFixture) -> None:
         teardown = ending()
         steps = teardown.run(ZK)
-        named = ([f"get /e/{A}", f"get /e/{B}"], [Shown(b"worker", stat(owner=SESSION)), exc.NoAuth()])
+        named = ([f"get {short(A)}", f"get {short(B)}"], [Shown(b"worker", stat(owner=SESSION)), exc.NoAuth()])
 
         def script() -> Iterable[tuple[object, object]]:
             yield from begun(A, B)
@@ -448,9 +382,9 @@ class TestWhoIsLeft:
         with caplog.at_level(logging.WARNING, "golea_async"):
             play(steps, script())
         assert len(caplog.messages) == 2
-        assert all(
-            f"'worker' (/e/{A}), /e/{B}" in message and "/e is being ended" in message for message in caplog.messages
-        )
+        for message in caplog.messages:
+            assert f"'worker' (/election/{A}), /election/{B}" in message
+            assert "/election is being ended" in message
 
     def test_not_all_of_many(self, caplog: pytest.LogCaptureFixture) -> None:
         teardown = ending()
@@ -460,7 +394,7 @@ class TestWhoIsLeft:
             yield from begun(*names)
             yield LIST, listed("DONE", *names)
             teardown.now = 10.0
-            yield [f"get /e/{name}" for name in names[:5]], [NOT_THERE] * 5
+            yield [f"get {short(name)}" for name in names[:5]], [NOT_THERE] * 5
             yield from wait_for(A)
             yield LIST, listed("DONE")
             yield CLOSE_END, [FINE]
@@ -475,8 +409,8 @@ class TestByForce:
         script = [
             *begun(A, B),
             (LIST, listed("DONE", A, B)),
-            ([f"exists /e/{A}", f"exists /e/{B}"], [STANDS, STANDS]),
-            ([f"multi[check /e/DONE, delete /e/{B}, delete /e/{A}]"], [FINE]),
+            ([f"exists {short(A)}", f"exists {short(B)}"], [STANDS, STANDS]),
+            ([f"multi[check DONE, delete {short(B)}, delete {short(A)}]"], [FINE]),
             (LIST, listed("DONE")),
             (CLOSE_END, [FINE]),
         ]
@@ -492,8 +426,8 @@ class TestByForce:
             yield from wait_for(A, pause=1.5)
             teardown.now = 2.5
             yield LIST, listed("DONE", A)
-            yield [f"exists /e/{A}"], [STANDS]
-            yield [f"multi[check /e/DONE, delete /e/{A}]"], [FINE]
+            yield [f"exists {short(A)}"], [STANDS]
+            yield [f"multi[check DONE, delete {short(A)}]"], [FINE]
             yield LIST, listed("DONE")
             yield CLOSE_END, [FINE]
 
@@ -505,14 +439,14 @@ class TestByForce:
         script = [
             *begun(A),
             (LIST, listed("DONE", A)),
-            ([f"exists /e/{A}"], [STANDS]),
-            ([f"multi[check /e/DONE, delete /e/{A}]"], [failed(2, position, exc.NoNode())]),
+            ([f"exists {short(A)}"], [STANDS]),
+            ([f"multi[check DONE, delete {short(A)}]"], [failed(2, position, exc.NoNode())]),
         ]
         rest = [(LIST, listed(A)), look(A)] if position == 0 else [(LIST, listed("DONE")), (CLOSE_END, [FINE])]
         play(ending(force_after=0).run(ZK), [*script, *rest])
 
     def test_never_a_persistent_one(self) -> None:
-        script = [*begun(), (LIST, listed("DONE", A)), ([f"exists /e/{A}"], [HERE]), (TAKE_AWAY, [NOT_THERE])]
+        script = [*begun(), (LIST, listed("DONE", A)), ([f"exists {short(A)}"], [HERE]), (TAKE_AWAY, [NOT_THERE])]
         refused(ending(force_after=0).run(ZK), script, ElectionError, "persistent")
 
 
@@ -535,8 +469,8 @@ class TestFromTheLeadersOwnWork:
         script = [
             *begun(A, B),
             (LIST, listed("DONE", A, B)),
-            ([f"exists /e/{B}"], [STANDS]),
-            ([f"multi[check /e/DONE, delete /e/{B}]"], [FINE]),
+            ([f"exists {short(B)}"], [STANDS]),
+            ([f"multi[check DONE, delete {short(B)}]"], [FINE]),
             (LIST, listed("DONE", A)),
             (WorkStopped(), None),
             (LIST, listed("DONE")),
@@ -549,7 +483,7 @@ class TestFromTheLeadersOwnWork:
 @pytest.mark.parametrize("count", [0, 1, 500, 501, 1200])
 def test_batches_fit_into_packets(chroot: int, count: int) -> None:
     requests = Requests("/" + "x" * chroot if chroot else "", [])
-    deletions = [requests.delete(f"/e/le_{number:010d}") for number in range(count)]
+    deletions = [requests.delete(f"/election/le_{number:010d}") for number in range(count)]
     batches = in_batches(deletions)
     assert [deletion for batch in batches for deletion in batch] == deletions
     for batch in batches:

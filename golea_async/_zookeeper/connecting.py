@@ -93,6 +93,7 @@ class Connecting:
         self._read_timeout = read_timeout
         self._last_address: Address | None = None
         self._unserved_since = 0.0
+        self._were_silent = False  # all servers that were tried in the latest round
         self.connections: set[Connection] = set()
         self.was_connected = False
 
@@ -127,7 +128,8 @@ class Connecting:
             if not self.was_connected and (refusal := self._waiting.refusal) is not None:
                 raise refusal
             log.log(logging.DEBUG if rounds else logging.INFO, "no server takes us in: %s", self._waiting.describe())
-            rounds += 1
+            # Where nobody answers all may be slow, and there is not much time for finding out how slow.
+            rounds += 2 if self._were_silent else 1
             await backoff.pause(self._credentials.timeout)
         return connection
 
@@ -146,6 +148,7 @@ class Connecting:
     async def _go_round(self, rounds: int, leaving: Connection | None = None) -> Connection | None:
         """Try every address once; when leaving a server that only reads, every other one, and only if it writes."""
         timeout = self._try_timeout(rounds)
+        self._were_silent = True
         self._waiting.begin_round()
         last = None if rounds and leaving is None else self._last_address
         # Closed here and now: else the event loop makes a task to close it.
@@ -154,6 +157,7 @@ class Connecting:
                 if leaving is not None and leaving.failure is not None:
                     return None
                 if not isinstance(address, Address):
+                    self._were_silent = False
                     self._waiting.failed(*address)
                 elif leaving is None or address != self._last_address:
                     connection = await self._attempt(address, timeout, leaving)
@@ -167,16 +171,18 @@ class Connecting:
         try:
             return await self._try(address, timeout, leaving)
         except HungUpError as error:
+            self._were_silent = False
             self._waiting.failed(address.host, error)
             unserved = asyncio.get_running_loop().time() - self._unserved_since
             if leaving is None and self._credentials.session_id and unserved >= self._credentials.timeout:
                 await self._ask_without_past(address, timeout, unserved)
         except _FAILED as error:
+            self._were_silent = self._were_silent and isinstance(error, TimeoutError)
             self._waiting.failed(address.host, error)
         return None
 
     def _try_timeout(self, rounds: int) -> float:
-        """Return seconds for a try: doubled each round, up to half of the session timeout."""
+        """Return seconds for a try: doubled each round (twice where all were silent), up to half of the timeout."""
         timeout = self._credentials.timeout
         cap = self._read_timeout or max(LEAST_TRY_TIMEOUT_CAP, TRY_TIMEOUT_SHARE * timeout)
         first = max(min(FIRST_TRY_TIMEOUT, FIRST_TRY_SHARE * timeout), 2 * min(self._took, default=0.0))

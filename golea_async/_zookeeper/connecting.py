@@ -67,6 +67,8 @@ class Connecting:
         self._allow_read_only = allow_read_only
         self._read_timeout = None if read_timeout is None else check_seconds("read_timeout", read_timeout)
         self._unserved_since = 0.0
+        self._tried = self._silent = 0  # servers, in the present round; which of them did not answer in time
+        self._doublings = 0  # of the time for a try
 
     async def stay_connected(self) -> None:
         """Connect again and again, until cancelled.
@@ -94,7 +96,7 @@ class Connecting:
 
     async def _connect(self, backoff: Backoff) -> Connection:
         """Go round until a server has taken us in."""
-        rounds = 0
+        rounds = self._doublings = 0
         while (connection := await self._go_round(rounds)) is None:
             if not self._opener.was_connected and (refusal := self._waiting.refusal) is not None:
                 raise refusal
@@ -105,7 +107,7 @@ class Connecting:
 
     async def _leave_read_only(self, connection: Connection) -> Connection:
         """Look for a server that writes; return its connection, or this one when it has ended."""
-        backoff, rounds = Backoff(), 0
+        backoff, rounds, self._doublings = Backoff(), 0, 0
         self._waiting.failed(Host(connection.host, connection.port), READS_ONLY)
         while connection.failure is None:
             await backoff.pause(self._record.timeout)
@@ -117,7 +119,8 @@ class Connecting:
 
     async def _go_round(self, rounds: int, leaving: Connection | None = None) -> Connection | None:
         """Try every address once; when leaving a server that only reads, every other one, and only if it writes."""
-        timeout = self._try_timeout(rounds)
+        timeout = self._try_timeout()
+        self._tried = self._silent = 0
         self._waiting.begin_round()
         last = None if rounds and leaving is None else self._opener.last_address
         order = self._hosts.in_random_order(last, timeout)
@@ -125,13 +128,25 @@ class Connecting:
             async for address in addresses:
                 if leaving is not None and leaving.failure is not None:
                     return None
+                self._tried += 1
                 if not isinstance(address, Address):
                     self._waiting.failed(*address)
                 elif leaving is None or address != self._opener.last_address:
                     connection = await self._attempt(address, timeout, leaving)
                     if connection is not None:
                         return connection
+        self._note_silence()
         return None
+
+    def _note_silence(self) -> None:
+        """Give those more time that were silent; twice as much when all were: there is little to find that out in.
+
+        None, where all have refused: one that begins to listen may leave its first connections without an answer.
+        """
+        if self._silent:
+            self._doublings += 2 if self._silent == self._tried else 1
+        else:
+            self._doublings = 0
 
     async def _attempt(self, address: Address, timeout: float, leaving: Connection | None) -> Connection | None:
         """Try one address, and take note of what became of it."""
@@ -145,12 +160,13 @@ class Connecting:
             if leaving is None and self._record.session_id and unserved >= self._record.timeout:
                 await self._opener.ask_without_past(address, timeout, unserved)
         except _FAILED as error:
+            self._silent += isinstance(error, TimeoutError)
             self._waiting.failed(address.host, error)
         return None
 
-    def _try_timeout(self, rounds: int) -> float:
-        """Return seconds for a try: doubled each round, up to half of the session timeout."""
+    def _try_timeout(self) -> float:
+        """Return seconds for a try: doubled while servers are silent, up to half of the session timeout."""
         timeout = self._record.timeout
         cap = self._read_timeout or max(LEAST_TRY_TIMEOUT_CAP, TRY_TIMEOUT_SHARE * timeout)
         first = max(min(FIRST_TRY_TIMEOUT, FIRST_TRY_SHARE * timeout), 2 * min(self._opener.took, default=0.0))
-        return min(first * 2.0 ** min(rounds, 16), cap)
+        return min(first * 2.0 ** min(self._doublings, 16), cap)

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from golea_async._zookeeper.host_list import Address, Host
 from golea_async._zookeeper.hosts import Hosts
 from golea_async.testing import MemoryZooKeeper
 from tests.support.elections import eventually, soon
+from tests.support.proxy import Proxy
 
 RESOURCE = "/election"
 
@@ -121,6 +123,25 @@ async def test_a_slow_connect_succeeds_and_leaves_one_session(zookeeper: MemoryZ
         await eventually(partial(is_connected_anew, zk, former))
     assert [each.session_id for each in zookeeper.sessions()] == [zk.session.session_id]
     await soon(zk.close())
+
+
+async def test_connects_that_become_slow_cost_no_session(zookeeper: MemoryZooKeeper) -> None:
+    """All servers are silent for too long: how slow they are is to be found out while the session lives."""
+    async with AsyncExitStack() as stack:
+        ways = [await stack.enter_async_context(Proxy(server.port)) for server in zookeeper.servers]
+        hosts = ",".join(way.address for way in ways)
+        async with ZKClient(hosts, session_timeout=3) as zk:
+            session_id, former, connections = (
+                zk.session.session_id,
+                zk.session.conn,
+                sum(way.connections for way in ways),
+            )
+            for way in ways:
+                way.delay(0.8 / 2)
+                way.reset()
+            await eventually(partial(is_connected_anew, zk, former))
+            assert zk.session.session_id == session_id
+            assert sum(way.connections for way in ways) <= connections + 4
 
 
 async def test_connections_that_break_before_the_timeout_cost_no_lead(zookeeper: MemoryZooKeeper) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from golea_async._zookeeper import clock
 from golea_async._zookeeper.host_list import Address, Host
 from golea_async._zookeeper.hosts import Hosts
 from golea_async.testing import MemoryZooKeeper
+from tests.ensemble.client.helpers import FakeServer, take_in, until_the_end
 from tests.support.elections import eventually, soon
 from tests.support.proxy import Proxy
 
@@ -142,6 +144,29 @@ async def test_connects_that_become_slow_cost_no_session(zookeeper: MemoryZooKee
             await eventually(partial(is_connected_anew, zk, former))
             assert zk.session.session_id == session_id
             assert sum(way.connections for way in ways) <= connections + 4
+
+
+async def test_a_server_that_begins_to_listen_and_does_not_answer_its_first_connection() -> None:
+    """ZooKeeper does that. After many refusals it is not waited for any longer than at first."""
+    connections, was_silent = itertools.count(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(connections)
+        if number < 8:
+            return
+        if number == 8:
+            was_silent.set()
+        else:
+            await take_in(reader, writer)
+        await until_the_end(reader)
+
+    async with FakeServer(serve) as server:
+        client = ZKClient(server.address, session_timeout=40)
+        start = asyncio.create_task(client.start())
+        await soon(was_silent.wait())
+        async with asyncio.timeout(5):
+            await start
+        await client.close()
 
 
 async def test_connections_that_break_before_the_timeout_cost_no_lead(zookeeper: MemoryZooKeeper) -> None:

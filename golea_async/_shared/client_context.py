@@ -51,8 +51,15 @@ class ClientContext:
         self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
-        self.keep_alive = KeepAlive(lambda: self.channel, lambda: self.lease, self.notify, self.spawn)
-        self._survey = Survey(lambda: self.channel, lambda: self.session_timeout)
+        self._survey = Survey(
+            lambda: self.channel,
+            lambda: self.session_timeout,
+            has_turns=lambda: self.keep_alive.renews,
+            answered=self._survey_answered,
+        )
+        self.keep_alive = KeepAlive(
+            lambda: self.channel, lambda: self.lease, self.notify, self.spawn, self._survey.take_turn
+        )
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> ClientContext:
@@ -231,6 +238,9 @@ class ClientContext:
     def _notice(self, _task: object = None) -> None:
         _ = self.channel  # ends a lost one: its requests and watches
         self.notify()
+
+    def _survey_answered(self) -> None:
+        self.keep_alive.look()
 
     def _notice_lease(self) -> None:
         """Tell that a lease has begun: soon, since whose request began it looks at it anyway, and has more to send."""

@@ -37,7 +37,7 @@ class _Write(NamedTuple):
     """One of them under way."""
 
     channel: Channel
-    path: str
+    path: str | None  # that it checks; None: a survey, which reads its answers itself
     batch: Batch
     sent_at: float
 
@@ -52,6 +52,7 @@ class KeepAlive:
     :param lease: returns the lease of the client's session, or None before the first connection.
     :param lapsed: called when that lapses while somebody here holds it.
     :param spawn: runs the coroutine in the background, under a name.
+    :param survey: sends what of a survey is due and is a quorum write, which then takes the place of one of these.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class KeepAlive:
         lease: Callable[[], Lease | None],
         lapsed: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        survey: Callable[[Channel], Batch | None],
     ) -> None:
         self._current_channel = channel
         self._current_lease = lease
         self._lapsed = lapsed
         self._spawn = spawn
+        self._survey = survey
         self._paths: dict[str, Refused] = {}  # of the candidates that hold the lease, in the order of the checks
         self._elections: list[str] = []  # in which candidates stand, one entry for each
         self._task: asyncio.Task[None] | None = None
@@ -107,6 +110,11 @@ class KeepAlive:
         """Keep it alive for this candidate no longer."""
         self._paths.pop(path, None)
 
+    @property
+    def renews(self) -> bool:
+        """Whether somebody here holds the lease, so that its writes are due."""
+        return bool(self._paths)
+
     def look(self) -> None:
         """Look again: the connection, the lease or who stands has changed."""
         self._changed.set()
@@ -141,6 +149,8 @@ class KeepAlive:
         while self._under_way and self._under_way[0].batch.is_complete:
             write = self._under_way.popleft()
             self._suspected_at = None
+            if write.path is None:
+                continue
             with suppress(ConnectionLostError):
                 (reply,) = write.batch.take(1)
                 self._pace.answered(write.channel.answered_at - write.sent_at)
@@ -170,12 +180,14 @@ class KeepAlive:
             channel.touch(self._elections[0])
 
     def _send(self, channel: Channel) -> None:
-        path = next(iter(self._paths), self._elections[0])
-        batch = channel.ask(channel.check(path))
+        path, batch = None, self._survey(channel) if self._paths else None
+        if batch is None:
+            path = next(iter(self._paths), self._elections[0])
+            batch = channel.ask(channel.check(path))
+            batch.when_answered(1, self.look)
         now = boottime()
         self._pace.sent(now)
         self._under_way.append(_Write(channel, path, batch, now))
-        batch.when_answered(1, self.look)
 
     def _leave_if_silent(self) -> None:
         """Go to another server when this one is too slow."""

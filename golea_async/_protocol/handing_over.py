@@ -72,7 +72,7 @@ async def step_down(me: Candidate) -> None:
     """
     view, own = me.view, me.own
     order = view.order
-    me.belief.give_way(me.identity.handed_over(None if order is None else order.by))
+    me.belief.give_way(me.identity.handed_over(order))
     if not await work_stopped(or_news=True):
         return
     assert own is not None, "the verdict is about it"

@@ -57,9 +57,7 @@ class ClientContext:
             has_turns=lambda: self.keep_alive.renews,
             answered=self._survey_answered,
         )
-        self.keep_alive = KeepAlive(
-            lambda: self.channel, lambda: self.lease, self.notify, self.spawn, self._survey.take_turn
-        )
+        self.keep_alive = KeepAlive(lambda: self.channel, self.notify, self.spawn, self._survey.take_turn)
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> ClientContext:
@@ -87,11 +85,12 @@ class ClientContext:
 
     @staticmethod
     def _check_process(client: aiozk.ZKClient) -> None:
-        context = _contexts.get(client)
+        if not client.session.started:
+            return
         # aiozk's session does not say where it was started; a context that it had there does.
-        known = context._process if context is not None else this_process()
-        process = getattr(client.session, "process", known)
-        if client.session.started and (refusal := other_process("the ZooKeeper client", process)):
+        context = _contexts.get(client)
+        process = getattr(client.session, "process", None if context is None else context._process)
+        if process is not None and (refusal := other_process("the ZooKeeper client", process)):
             raise ElectionError(refusal)
 
     def detach(self) -> None:

@@ -102,22 +102,36 @@ def _parent_and_start(process: int) -> tuple[int, str]:
     return int(fields[1]), fields[19].decode()
 
 
-def kill_all_descendants(on_delay: Callable[[list[int]], None], *, reap: Callable[[int, int], None]) -> None:
+def kill_descendants(ancestor: int) -> list[int]:
+    """Kill each process that is now below this one, and return which. They end in their own time."""
+    found = descendants(ancestor)
+    for process, began in found:
+        _kill(process, began)
+    return [process for process, _ in found]
+
+
+def kill_all_descendants(
+    on_delay: Callable[[list[int]], None],
+    *,
+    reap: Callable[[int, int], None],
+    on_kill: Callable[[], None] = lambda: None,
+) -> None:
     """Kill all processes below this one, again and again, until there are none (ECHILD).
 
     :param on_delay: is called once, with those that have not ended after a second.
     :param reap: is called with the process id and the wait status of each child that has ended.
+    :param on_kill: is called once, when all that were there have been killed, though some may not have ended.
     """
     began, pause, has_told = time.monotonic(), _PAUSE, False
     while True:
-        left = descendants(os.getpid())
-        for process, start in left:
-            _kill(process, start)
+        left = kill_descendants(os.getpid())
         if not reap_children(reap):
             return
+        if pause == _PAUSE:  # the first time
+            on_kill()
         if not has_told and time.monotonic() > began + PATIENCE:
             has_told = True
-            on_delay([process for process, _ in left])
+            on_delay(left)
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -18,7 +18,7 @@ import golea_async
 from golea_async import Leadership
 from golea_async._zookeeper.guardian_process import GUARD_VARIABLE, MESSAGE_SIZE, now
 
-from .descendants import become_subreaper, kill_all_descendants
+from .descendants import become_subreaper, kill_all_descendants, kill_descendants
 from .exits import Exit, Problem
 
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from golea_async.cli.supervisor import main; main()"
@@ -70,6 +70,7 @@ class Supervision:
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[Ending] | None = None
+        self._is_killing = False
         self.broken = asyncio.Event()
         self._number, self._heard = 0, 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
@@ -124,7 +125,7 @@ class Supervision:
         when the election is ended; at once where the znode may be gone.
         """
         ended: asyncio.Future[Ending] = self._loop.create_future()
-        self._ended = ended
+        self._ended, self._is_killing = ended, False
         self._send(
             start=environment,
             deadline=now() + leadership.remaining,
@@ -176,7 +177,10 @@ class Supervision:
             if self._heard != last_heard or self._heard == self._number:
                 last_heard, since = self._heard, now()
             is_late = told > 0 and now() > told - timing.margin / 2
-            if is_late or now() > since + timing.timeout / 4:
+            if self._is_killing:  # what holds much memory takes time to end
+                if is_late:  # the supervisor may have been frozen since: what has come below it meanwhile is killed
+                    await asyncio.to_thread(kill_descendants, self._process.pid)
+            elif is_late or now() > since + timing.timeout / 4:
                 self._broken()
             await asyncio.sleep(timing.timeout / STEPS)
 
@@ -231,6 +235,8 @@ class Supervision:
             for number in [number for number in self._waiting if number <= self._heard]:
                 if not (heard := self._waiting.pop(number)).done():
                     heard.set_result(None)
+        elif "killing" in said:
+            self._is_killing = True
         elif "stuck" in said:
             self._stuck(said["stuck"])
         elif "ended" in said and self._ended is not None and not self._ended.done():

@@ -171,7 +171,9 @@ class Supervisor:
             left += process != self._command
             self._reap(process, status)
 
-        kill_all_descendants(lambda processes: self.say(stuck=processes), reap=reap)
+        kill_all_descendants(
+            lambda processes: self.say(stuck=processes), reap=reap, on_kill=lambda: self.say(killing=True)
+        )
         if self._command:
             code = os.waitstatus_to_exitcode(self._status or 0)
             self._command = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from golea_async.cli.app import make_app
 
 pytestmark = pytest.mark.system
 
@@ -49,3 +52,22 @@ def test_a_field_that_is_none_of_the_schema_s_is_found(kubernetes_validate: Any,
     manifests[0]["spec"]["template"]["spec"]["containers"][0]["comand"] = []
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(manifests[0], KUBERNETES, strict=True)
+
+
+def commands_in(manifest: Any) -> list[list[str]]:
+    """What the containers of a deployment run, and what is run before one is stopped."""
+    containers = manifest["spec"]["template"]["spec"]["containers"]
+    hooks = [container["lifecycle"]["preStop"]["exec"] for container in containers if "lifecycle" in container]
+    return [each["command"] for each in [*containers, *hooks]]
+
+
+def test_golea_takes_each_command_line(manifests: list[Any]) -> None:
+    unit = (DEPLOY / "golea-run.service").read_text()
+    (started,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    commands = [shlex.split(started.partition("=")[2]), *(each for one in manifests for each in commands_in(one))]
+    taken = set()
+    for program, name, *arguments in commands:
+        assert Path(program).name == "golea"
+        make_app(name).parse_args([name, *arguments], exit_on_error=False, print_error=False)
+        taken.add(name)
+    assert taken == {"guard", "run", "transfer"}

@@ -10,9 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from golea_async import ZKClient, transfer_leadership
+from tests.support.ensemble import SharedEnsemble
 from tests.support.ports import LOOPBACK, choose_free_ports
 from tests.support.programs import eventually
-from tests.support.wire import WireClient
 from tests.web.conftest import Line, Run
 from tests.web.test_processes import serve
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.system
 CONFIGURATION = """
 global
     maxconn 200
+    stats socket {directory}/haproxy.sock level admin
 defaults
     mode http
     timeout connect 1s
@@ -41,13 +43,20 @@ listen election
 async def haproxy(directory: Path, port: int, servers: dict[str, int]) -> AsyncIterator[None]:
     file = directory / "haproxy.cfg"
     lines = "".join(f"    server {name} {LOOPBACK}:{each}\n" for name, each in servers.items())
-    file.write_text(CONFIGURATION.format(host=LOOPBACK, port=port, servers=lines))
+    file.write_text(CONFIGURATION.format(directory=directory, host=LOOPBACK, port=port, servers=lines))
     process = await asyncio.create_subprocess_exec("/usr/sbin/haproxy", "-db", "-f", str(file))
     try:
         yield
     finally:
         process.terminate()
         await process.wait()
+
+
+async def tell_haproxy(directory: Path, command: str) -> None:
+    reader, writer = await asyncio.open_unix_connection(directory / "haproxy.sock")
+    writer.write(f"{command}\n".encode())
+    assert (await reader.read()).strip() == b"", command
+    writer.close()
 
 
 class Customer:
@@ -58,6 +67,7 @@ class Customer:
         self._url = url
         self.done: list[tuple[str, int]] = []
         self.declined_by_handlers = 0
+        self.done_in_a_row = 0
 
     async def send(self) -> None:
         while True:
@@ -67,8 +77,10 @@ class Customer:
                     if response.status == 200:
                         name, _, token = text.partition(" ")
                         self.done.append((name, int(token)))
+                        self.done_in_a_row += 1
                     else:
                         assert response.status in (502, 503, 504)
+                        self.done_in_a_row = 0
                         self.declined_by_handlers += text == "another one leads"
             await asyncio.sleep(0.005)
 
@@ -78,9 +90,26 @@ class Customer:
 
         await eventually(look)
 
+    async def until_all_are_done(self) -> None:
+        """Wait until no request is declined any more."""
+
+        async def look() -> bool:
+            return self.done_in_a_row > 50
+
+        await eventually(look)
+
+    async def until_declined(self) -> None:
+        """Wait until a handler declines a request, from now on."""
+        before = self.declined_by_handlers
+
+        async def look() -> bool:
+            return self.declined_by_handlers > before
+
+        await eventually(look)
+
 
 async def test_requests_reach_the_leader_alone(
-    run: Run, line: Line, wire: WireClient, resource: str, tmp_path: Path
+    run: Run, line: Line, ensemble: SharedEnsemble, resource: str, tmp_path: Path
 ) -> None:
     ports = dict(zip("abc", choose_free_ports(3), strict=True))
     (port,) = choose_free_ports(1)
@@ -101,11 +130,16 @@ async def test_requests_reach_the_leader_alone(
                 first.process.kill()  # a failover: the next one leads when its session has expired
                 await customer.until_done_by("b")
 
-                # A hand-over: b goes on serving, and does not lead any more. HAProxy learns that within a second.
-                (leader, *_) = await line.names()
-                await wire.delete(f"{resource}/{leader}")
+                # A hand-over: b goes on serving and standing, and does not lead any more. Until HAProxy asks it again,
+                # which it does each second and here when it may, requests reach b, too.
+                await tell_haproxy(tmp_path, "disable health election/b")
+                async with ZKClient(ensemble.hosts) as zk:
+                    await transfer_leadership(zk, resource)
+                await customer.until_declined()
                 await customer.until_done_by("c")
-                assert customer.declined_by_handlers > 0
+                await tell_haproxy(tmp_path, "enable health election/b")
+                await customer.until_all_are_done()
+                await line.until(2)
                 assert second.process.returncode is None
 
                 sending.cancel()

@@ -1,0 +1,72 @@
+"""golea's side of the supervisor, against supervisors that behave in ways that take luck with a real one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from blockbuster import BlockBuster
+
+from golea_async import Leadership
+from golea_async.cli import supervision
+from golea_async.cli.supervision import Ending, Supervision, Timing
+
+IS_LATE_AFTER = 0.5
+"""Seconds that the command takes to end when it was killed: longer than the margin, shorter than a test."""
+SLOW = f"""
+import json, socket, sys, time
+
+orders = socket.socket(fileno=int(sys.argv[4]))
+
+
+def say(**what):
+    orders.send(json.dumps(what).encode())
+
+
+say(ready=1)
+while "start" not in (order := json.loads(orders.recv(100_000))):
+    pass
+say(heard=order["number"])
+time.sleep(order["deadline"] - order["margin"] - time.clock_gettime(time.CLOCK_BOOTTIME))
+say(killing=True)
+time.sleep({IS_LATE_AFTER})
+say(ended=137, cause="deadline", left=0)
+while orders.recv(100_000):
+    pass
+"""
+
+
+@pytest.fixture
+def may_block(never_blocks: BlockBuster) -> Iterator[None]:
+    """A supervisor is started before anything else goes on in golea's event loop."""
+    never_blocks.deactivate()
+    yield
+    never_blocks.activate()
+
+
+class Lapsing:
+    """A leadership whose lease is not renewed any more."""
+
+    is_valid = True
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        return max(0.0, self._ends_at - time.monotonic())
+
+
+@pytest.mark.usefixtures("may_block")
+async def test_a_command_that_takes_long_to_die_is_no_fault_of_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two gigabytes take longer to give back than the margin: the end is the deadline's, and nothing is broken."""
+    monkeypatch.setattr(supervision, "_PROGRAM", SLOW)
+    supervisor = Supervision(["true"], lambda _: None)
+    await supervisor.ready()
+    timing = Timing(timeout=2.4, grace=0)
+    assert timing.margin < IS_LATE_AFTER
+    ending = await supervisor.run(cast("Leadership", Lapsing(0.3)), {}, timing)
+    assert (ending, supervisor.broken.is_set()) == (Ending(137, "deadline"), False)
+    await supervisor.close()

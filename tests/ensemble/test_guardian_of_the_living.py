@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.elections import children, eventually, is_there, soon, until_gone
+from tests.support.elections import children, eventually, soon, until_gone
 from tests.support.ensemble import SharedEnsemble
 from tests.support.guarded import (
     LATEST,
     ROOT,
-    TIMEOUT,
     Nursery,
     closed_in_time,
     guarded,
@@ -227,85 +226,6 @@ async def test_golea_guard_at_a_terminal() -> None:
     os.close(ours)
     assert await soon(process.wait()) == 0
     assert output.count(b"caught") == 1
-
-
-HOLDS_OUT = "signal.signal(signal.SIGINT, lambda *_: say('', 'caught')); signal.signal(signal.SIGHUP, signal.SIG_IGN)"
-AT_A_TERMINAL = """
-import asyncio, signal, sys
-from tests.support.guarded import program, say
-
-{signals}
-asyncio.run(program(sys.argv[1], sys.argv[2], "wait", float(sys.argv[3]), {{}}))
-"""
-
-
-class AtATerminal:
-    """A guarded program that has the terminal, as one that was started in a shell."""
-
-    def __init__(self, name: str, hosts: str, signals: str = "") -> None:
-        self._terminal, theirs = os.openpty()
-        command = [sys.executable, "-c", AT_A_TERMINAL.format(signals=signals), name, hosts, str(TIMEOUT)]
-
-        def take_terminal() -> None:
-            os.setsid()
-            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
-
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            preexec_fn=take_terminal,  # noqa: PLW1509
-        )
-        os.close(theirs)
-        self.pid = self.process.pid
-        self.path = f"/guarded-{name}"
-
-    async def shows(self, text: bytes) -> None:
-        output = b""
-        while text not in output:
-            output += await soon(asyncio.to_thread(os.read, self._terminal, 1000))
-
-    def press_ctrl_c(self) -> None:
-        os.write(self._terminal, b"\x03")
-
-    def close(self) -> None:
-        os.close(self._terminal)
-
-    async def end(self) -> None:
-        self.process.kill()
-        await asyncio.to_thread(self.process.wait)
-
-
-async def test_a_terminal(ensemble: SharedEnsemble, wire: WireClient) -> None:
-    """Ctrl-C and the terminal's end reach the program, and not its guardian, which is of another session."""
-    holds_out = AtATerminal("holds-out", ensemble.hosts, HOLDS_OUT)
-    ends_by_ctrl_c, ends_with_it = (AtATerminal(name, ensemble.hosts) for name in ("ctrl-c", "hangup"))
-    programs = (holds_out, ends_by_ctrl_c, ends_with_it)
-    try:
-        for program in programs:
-            await program.shows(b'"ready"')
-        await eventually(lambda: all(len(guardians_of(program.pid)) == 1 for program in programs))
-        guardian = guardians_of(holds_out.pid)
-        assert os.getsid(guardian[0]) != os.getsid(holds_out.pid)
-        holds_out.press_ctrl_c()
-        await holds_out.shows(b'"caught"')
-        holds_out.close()
-        await asyncio.sleep(ALIVE)
-        assert await is_there(wire, holds_out.path)
-        assert guardians_of(holds_out.pid) == guardian
-        ends_by_ctrl_c.press_ctrl_c()
-        ends_with_it.close()
-        for program in (ends_by_ctrl_c, ends_with_it):
-            assert await soon(asyncio.to_thread(program.process.wait))
-    finally:
-        for program in programs:
-            await program.end()
-    ends_by_ctrl_c.close()
-    async with asyncio.timeout(LATEST):
-        for program in programs:
-            await until_gone(wire, program.path)
 
 
 async def test_golea_guard_that_is_killed(ensemble: SharedEnsemble, wire: WireClient) -> None:

@@ -46,7 +46,7 @@ def guard_as_parent(command: list[str]) -> int:
     while True:
         has_ended = status is not None
         if has_ended and is_first:  # all processes end with this one: first those that are guarded, so that it sees it
-            for program in guardian.programs:
+            for program in [each for each in guardian.programs if not each.patience]:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(program.pidfd, signal.SIGKILL)
         guardian.watch(came, door.fileno(), limit=0.01 if has_ended else 60)

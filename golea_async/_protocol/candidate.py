@@ -128,7 +128,7 @@ class Candidate:
                 return is_present(reply, path=sight.path, **self.identity.names)
             accept(reply, exc.NoNode, path=sight.path, **self.identity.names)
             return False
-        if reply.stat.ephemeral_owner in OWNERS_OF_LASTING_ZNODES:
+        if sight is self.view.before and reply.stat.ephemeral_owner in OWNERS_OF_LASTING_ZNODES:
             self.belief.notice(lasting_candidate(sight.path, reply.stat.ephemeral_owner))
         meant = self.own if sight is self.view.own else self._to_delete if sight is self.view.to_delete else None
         return meant is None or meant.is_shown_by(reply)

@@ -56,13 +56,17 @@ def now() -> float:
 
 
 class Program:
-    """A program that is guarded: who it is, where it gives its orders, and its sessions by the names it gave them."""
+    """A program that is guarded: who it is, where it gives its orders, and its sessions by the names it gave them.
+
+    :ivar patience: seconds for which it is waited for where all end, since it has sessions of its own to close.
+    """
 
     def __init__(self, pid: int, pidfd: int, orders: socket.socket, seen_alive_at: float) -> None:
         self.pid: int = pid
         self.pidfd: int = pidfd
         self.orders: socket.socket | None = orders
         self.sessions: dict[str, dict[str, Any]] = {}
+        self.patience: float = 0
         self.seen_alive_at: float = seen_alive_at
         self.is_over_at: float = float("inf")  # whatever happens
         orders.setblocking(False)
@@ -97,7 +101,7 @@ class Program:
                 # A program that goes on with its sessions has started another guardian; else they end by themselves.
                 self.orders.close()
                 self.orders = None
-                self.is_over_at = min(self.is_over_at, now() + 1 + max(self.timeouts(), default=0))
+                self.is_over_at = min(self.is_over_at, now() + 1 + max(self.timeouts(), default=self.patience))
             elif sender == self.pid:
                 self._obey(json.loads(data))
 
@@ -105,6 +109,8 @@ class Program:
         if "session" in order:
             self.sessions[order["name"]] = order
             self._prepare_tls(order)
+        elif "patience" in order:
+            self.patience = order["patience"]
         elif "forget" in order:
             self.sessions.pop(order["forget"], None)
         elif "end" in order:

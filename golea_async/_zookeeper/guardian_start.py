@@ -16,14 +16,17 @@ class UnavailableError(Exception):
     """Says why there can be no guardian here."""
 
 
-def inherited_guardian() -> socket.socket | None:
-    """Ask ``golea guard`` to guard this program, where that is an ancestor; return the socket to talk on."""
+def inherited_guardian(program: int | None = None) -> socket.socket | None:
+    """Ask ``golea guard`` to guard this program, where that is an ancestor; return the socket to talk on.
+
+    :param program: process id of another one that is meant, a child of this one.
+    """
     descriptor, _, inode = os.environ.get(guardian_process.GUARD_VARIABLE, "").partition(":")
     try:
         if not descriptor.isdigit() or str(os.fstat(int(descriptor)).st_ino) != inode:
             return None
         ours, theirs = _socketpair()
-        pidfd = os.pidfd_open(os.getpid())
+        pidfd = os.pidfd_open(program or os.getpid())
         with theirs, socket.socket(fileno=os.dup(int(descriptor))) as door:
             handed_over = array.array("i", [pidfd, theirs.fileno()])
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handed_over)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
@@ -21,6 +22,7 @@ from golea_async import (
     ZKClient,
     create_election,
 )
+from golea_async.guardian import main as guard_as_process_1
 
 from .exits import Exit, Problem
 from .options import Json, Resource, ZooKeeperOptions
@@ -71,6 +73,8 @@ def run(
         raise Problem("--wait takes seconds from 0 on", Exit.USAGE)
     timeout = zookeeper.session_timeout or SESSION_TIMEOUT
     _timing(timeout, grace)
+    if os.getpid() == 1:  # its supervisor would end with it: `golea guard` waits for the supervisor
+        guard_as_process_1(["--", sys.executable, *sys.orig_argv[1:]])
 
     async def work() -> int:
         runner = Runner(resource, command, restart=restart, grace=grace, json=json)

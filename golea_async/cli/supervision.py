@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import golea_async
 from golea_async import Leadership
 from golea_async._zookeeper.guardian_process import GUARD_VARIABLE, MESSAGE_SIZE, now
+from golea_async._zookeeper.guardian_start import inherited_guardian
 
 from .descendants import become_subreaper, kill_all_descendants, kill_descendants
 from .exits import Exit, Problem
@@ -78,7 +80,6 @@ class Supervision:
         # On this door the client asks the supervisor to guard its session, as it would ask `golea guard`.
         self._door, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         inside.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        os.environ[GUARD_VARIABLE] = f"{self._door.fileno()}:{os.fstat(self._door.fileno()).st_ino}"
         try:
             become_subreaper()  # of the supervisor's orphans, should that be killed
             pidfd = os.pidfd_open(os.getpid())
@@ -94,6 +95,9 @@ class Supervision:
             os.close(pidfd)
         except (AttributeError, OSError) as error:
             raise Problem(f"golea run needs Linux 5.3 or newer, with /proc: {error}", Exit.CONFIGURATION) from None
+        # `golea guard` as process 1 ends all that runs there: first it has to wait for the supervisor.
+        self._guard = inherited_guardian(self._process.pid)
+        os.environ[GUARD_VARIABLE] = f"{self._door.fileno()}:{os.fstat(self._door.fileno()).st_ino}"
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket.fileno(), self._read)
 
@@ -115,6 +119,8 @@ class Supervision:
         self._door.close()
         os.environ.pop(GUARD_VARIABLE, None)
         await asyncio.to_thread(self._process.wait)
+        if self._guard is not None:
+            self._guard.close()
 
     # ------------------------------------------------------------------ a command
 
@@ -126,6 +132,9 @@ class Supervision:
         """
         ended: asyncio.Future[Ending] = self._loop.create_future()
         self._ended, self._is_killing = ended, False
+        if self._guard is not None:
+            with suppress(OSError):
+                self._guard.send(json.dumps({"patience": timing.timeout}).encode(), socket.MSG_NOSIGNAL)
         self._send(
             start=environment,
             deadline=now() + leadership.remaining,

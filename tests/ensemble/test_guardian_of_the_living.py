@@ -14,8 +14,6 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from tests.support.elections import children, eventually, soon, until_gone
 from tests.support.ensemble import SharedEnsemble
 from tests.support.guarded import (
@@ -28,6 +26,7 @@ from tests.support.guarded import (
     live,
     nursery,
 )
+from tests.support.namespaces import unshare
 from tests.support.ports import choose_free_ports
 from tests.support.proxy import Action, Frame, Proxy
 from tests.support.wire import OpCode, WireClient
@@ -140,18 +139,6 @@ async def test_a_pid_namespace(ensemble: SharedEnsemble, wire: WireClient) -> No
         # Its process id is the namespace's: outside it would be another process's.
         programs.tell(program)
         await closed_in_time(wire, program)
-
-
-def unshare() -> list[str]:
-    """Return the command in front of another one that gives it a pid namespace of its own, as a container has."""
-    command = ["unshare", "--pid", "--fork", "--mount-proc"]
-    done = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(
-            f"no pid namespace can be made ({done.stderr.strip()}): run the tests as root, and where they run in a "
-            "container, with the right to do that (docker run --privileged)"
-        )
-    return command
 
 
 # ---------------------------------------------------------------------- golea guard

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,12 @@ class Golea:
 
 
 @asynccontextmanager
-async def golea(hosts: str, *arguments: str, stdout: int | None = DEVNULL, **more: str) -> AsyncIterator[Golea]:
-    """Start `golea`; it is killed at the end if it still runs."""
+async def golea(
+    hosts: str, *arguments: str, prefix: Sequence[str] = (), stdout: int | None = DEVNULL, **more: str
+) -> AsyncIterator[Golea]:
+    """Start `golea`, by the command in `prefix` if there is one; it is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *GOLEA, *arguments, stdin=DEVNULL, stdout=stdout, stderr=PIPE, env=environment(hosts, **more)
+        *prefix, *GOLEA, *arguments, stdin=DEVNULL, stdout=stdout, stderr=PIPE, env=environment(hosts, **more)
     )
     try:
         yield Golea(process)

@@ -831,6 +831,14 @@ class TestWhatOperatorsAreTold:
         assert life.status.now_following == path(6)
         assert "belongs to no session" in self.notices(life)
 
+    def test_of_nothing_where_only_done_belongs_to_no_session(self) -> None:
+        """It never does: it is no candidate that somebody has left behind."""
+        life = Life()
+        life.begin()
+        life.join(created(7), node(newest=7), there())
+        assert life.ended() == ["ElectionOverError"]
+        assert self.notices(life) == ""
+
     def test_of_a_smaller_token(self) -> None:
         life = Life()
         life.claims.tokens.note(RESOURCE, 10**6)

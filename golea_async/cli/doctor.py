@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from aiozk import exc
 from cyclopts import Parameter
 
-from golea_async import ZKClient
+from golea_async import NotAuthorizedError, ZKClient
 
 from .exits import Exit
 from .options import Json, ZooKeeperOptions
@@ -201,7 +201,11 @@ async def _timed_write(zk: ZKClient) -> float:
 
 
 async def _look_at_election(zk: ZKClient, resource: str, findings: Findings) -> None:
-    snapshot = await take_snapshot(zk, resource)
+    try:
+        snapshot = await take_snapshot(zk, resource)
+    except NotAuthorizedError:
+        findings.wrong(f"this client may not read {resource}: see its access control list, and golea's --auth-file")
+        return
     findings.figures["election"] = snapshot.as_json()
     if snapshot.state is State.NO_ELECTION:
         findings.wrong(f"there is no election {resource}. To make it: golea create {resource}")

@@ -68,7 +68,7 @@ class ZooKeeperOptions:
         tuple[str, ...],
         Parameter(
             env_var="GOLEA_AUTH",
-            env_var_split=lambda _type, value: value.split(","),
+            env_var_split=lambda _type, value, **_: value.split(","),
             negative=(),
             help="SCHEME:CREDENTIAL, such as digest:user:password. On a command line others of this machine can read "
             "it: better in the environment, or in a file.",

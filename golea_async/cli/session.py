@@ -140,7 +140,7 @@ def _what_became_of_the_hosts(error: BaseException | None) -> str | None:
     """Return the client's note on the end of its wait: what became of each host."""
     while error is not None:
         for note in getattr(error, "__notes__", ()):
-            return str(note)
+            return str(note).replace("wants ssl=", "wants --tls")
         error = error.__cause__ or error.__context__
     return None
 
@@ -176,9 +176,13 @@ def _raise_problem(error: Exception, where: str) -> NoReturn:
             way_out = f"Who is left: golea status {error.resource}. To finish it: golea end {error.resource}"
             raise Problem(f"{text}.\n{way_out}", Exit.OVER) from None
         case NotAuthorizedError():
-            raise Problem(f"{error}.\nCredentials: --auth-file, GOLEA_AUTH. See: golea doctor", Exit.REFUSED) from None
-        case AuthenticationError() | ssl.SSLError():
-            raise Problem(f"{error}.\nSee the options --auth-file and --tls-ca", Exit.REFUSED) from None
+            text = f"not authorized on {error.path}{where}: its access control list, or its parent's, says no"
+            way_out = f"Credentials: --auth-file, GOLEA_AUTH. See: golea doctor {error.resource or ''}".rstrip()
+            raise Problem(f"{text}.\n{way_out}", Exit.REFUSED) from None
+        case AuthenticationError():
+            raise Problem(f"{error}.\nCredentials: --auth-file, GOLEA_AUTH", Exit.REFUSED) from None
+        case ssl.SSLError():
+            raise Problem(f"{error}.\nSee the options --tls-ca and --tls-cert", Exit.REFUSED) from None
         case CandidateDeletedError() | ElectionError():
             raise Problem(str(error), Exit.UNFIT) from None
         case ValueError():

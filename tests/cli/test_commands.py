@@ -318,10 +318,23 @@ async def test_what_zookeeper_refuses_has_an_exit_code(
 ) -> None:
     await client.create(f"{election}/notes")
     assert (await ask(memory.hosts, "delete", election, "--yes"))[0] == Exit.UNFIT
-    await client.set_acl(election, [aiozk.ACL.make(scheme="world", id="anyone", read=True)])
+    await client.set_acl(election, [aiozk.ACL.make(scheme="world", id="anyone", read=True, admin=True)])
     code, _, err = await ask(memory.hosts, "end", election, "--yes")
     assert code == Exit.REFUSED
-    assert election in err
+    assert f"golea doctor {election}" in err
+    await client.set_acl(election, [aiozk.ACL.make(scheme="ip", id="10.1.2.3", read=True)], force=True)
+    code, out, _ = await ask(memory.hosts, "doctor", election)
+    assert (code, f"may not read {election}" in out) == (Exit.NO, True)
+
+
+async def test_credentials_of_the_environment(memory: MemoryZooKeeper) -> None:
+    """Several have commas between them, as none of them has one."""
+    async with ZKClient(memory.hosts, auth=[("digest", "ada:pa ss:word")]) as owner:
+        owners = [aiozk.ACL.make("auth", "", create=True, read=True, write=True, delete=True, admin=True)]
+        await create_election(owner, "/cli/of-ada", acl=owners)
+    environments = {"digest:eve:1": Exit.REFUSED, "digest:eve:1,digest:ada:pa ss:word": Exit.NO}
+    for credentials, code in environments.items():
+        assert (await ask(memory.hosts, "status", "/cli/of-ada", GOLEA_AUTH=credentials))[0] == code
 
 
 # ------------------------------------------------------------------ developing

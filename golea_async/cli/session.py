@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -140,7 +141,7 @@ def _what_became_of_the_hosts(error: BaseException | None) -> str | None:
     """Return the client's note on the end of its wait: what became of each host."""
     while error is not None:
         for note in getattr(error, "__notes__", ()):
-            return str(note).replace("wants ssl=", "wants --tls")
+            return re.sub(r", for [\d.]+ s now", "", str(note)).replace("wants ssl=", "wants --tls")
         error = error.__cause__ or error.__context__
     return None
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import cyclopts
 from cyclopts import App, Group, Parameter
@@ -13,6 +14,9 @@ from cyclopts import App, Group, Parameter
 import golea_async
 
 from .exits import Exit, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ABOUT = """\
 Leader election on ZooKeeper: see who leads, hand over, run a program while leading.
@@ -43,6 +47,16 @@ COMMANDS = {
     },
 }
 """By group: the module and function of each, and what it does."""
+
+
+STYLES = {
+    "cyclopts.name": "bold",
+    "cyclopts.choices": "dim",
+    "cyclopts.default": "dim",
+    "cyclopts.env_var": "dim",
+    "markdown.code": "bold",
+}
+"""Of the help. Cyclopts' own cyan, and Rich's black boxes, are hard to read on a light background."""
 
 
 def make_app(wanted: str = "") -> App:
@@ -78,9 +92,10 @@ def make_app(wanted: str = "") -> App:
 def run_app(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code. A message is on standard error, in one place for all commands."""
     try:
-        result = make_app(arguments[0] if arguments else "")(
-            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
-        )
+        app = make_app(arguments[0] if arguments else "")
+        if not arguments or not {"--help", "-h"}.isdisjoint(arguments):
+            app.console = _console_of_help()
+        result = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(result or 0)
     except cyclopts.CycloptsError as error:
@@ -99,6 +114,13 @@ def run_app(arguments: Sequence[str]) -> int:
         return complain(
             f"a bug in golea: {type(error).__name__}: {error}\nGOLEA_DEBUG=1 shows where; please report it.", Exit.BUG
         )
+
+
+def _console_of_help() -> Console:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.theme import Theme  # noqa: PLC0415
+
+    return Console(theme=Theme(STYLES))
 
 
 def complain(text: str, code: int) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -12,10 +14,11 @@ from cyclopts import Parameter
 from golea_async import ZKClient, create_election, delete_election, depose, end_election
 
 from .exits import Exit, Problem
-from .options import Json, Resource, Yes, ZooKeeperOptions
-from .output import printable, remark, say, say_json
+from .options import Json, Resource, Seconds, Yes, ZooKeeperOptions
+from .output import printable, remark, say, say_json, shortened
+from .picture import LONGEST_NAME
 from .session import connected, run_async
-from .snapshot import Snapshot, State, take_snapshot
+from .snapshot import Snapshot, Standing, State, take_snapshot
 
 _DEFAULTS = ZooKeeperOptions()
 _NAMED = 10
@@ -75,7 +78,8 @@ def end(
         await end_election(zk, resource, force_after=force_after)
 
     what = "ends it for everybody: each candidate stops its work and leaves. The election node stays"
-    return _asked(resource, what, "is ended", ending, yes=yes, json=json, zookeeper=zookeeper)
+    change = Change(resource, what, "is ended", f"golea end {resource}", ending)
+    return _ask_and_do(change, yes=yes, json=json, zookeeper=zookeeper)
 
 
 def delete(
@@ -100,14 +104,15 @@ def delete(
         await delete_election(zk, resource, force_after=force_after)
 
     what = "ends it for everybody: each candidate stops its work and leaves. Then the election node is deleted"
-    return _asked(resource, what, "is deleted", deleting, yes=yes, json=json, zookeeper=zookeeper, may_be_missing=True)
+    change = Change(resource, what, "is deleted", f"golea delete {resource}", deleting, may_be_missing=True)
+    return _ask_and_do(change, yes=yes, json=json, zookeeper=zookeeper)
 
 
 def depose_candidate(
     candidate: Annotated[str, Parameter(help="Path of the candidate, such as /my-service/scheduler/le_0000000012.")],
     /,
     *,
-    within: Annotated[float, Parameter(help="Seconds for it to stop its work and leave (30).")] = 30,
+    within: Annotated[float, Seconds, Parameter(help="Seconds for it to stop its work and leave (30).")] = 30,
     force: Annotated[bool, Parameter(negative=(), help="Delete its znode at once.")] = False,
     yes: Yes = False,
     json: Json = False,
@@ -122,57 +127,95 @@ def depose_candidate(
 
     Exit code: 0 it is gone, 1 you said no, 66 no such election or candidate, 69 no ZooKeeper.
     """
-    resource = candidate.rpartition("/")[0] or candidate
+    resource, _, znode = candidate.rpartition("/")
+    if not resource or re.fullmatch(r"le_-?[0-9]+", znode) is None:
+        text = f"{candidate} is no candidate's path, such as /my-service/scheduler/le_0000000012"
+        raise Problem(f"{text}.\nWho stands in an election: golea status /my-service/scheduler", Exit.USAGE)
 
     async def deposing(zk: ZKClient) -> None:
         await depose(zk, candidate, timeout=within, force=force)
 
-    what = "has it stop its work and leave"
+    what, command = "has it stop its work and leave", f"golea depose {candidate}"
     if force:
         what = "deletes its znode. Who is behind it leads at once, while the work of the deposed one may still go on"
-    return _asked(resource, what, "is deposed", deposing, yes=yes, json=json, zookeeper=zookeeper, candidate=candidate)
+        command = f"{command} --force"
+    change = Change(resource, what, "is deposed", command, deposing, candidate=candidate, forces=force)
+    return _ask_and_do(change, yes=yes, json=json, zookeeper=zookeeper)
 
 
-def _asked(
-    resource: str,
-    what: str,
-    outcome: str,
-    work: Callable[[ZKClient], Awaitable[None]],
-    *,
-    yes: bool,
-    json: bool,
-    zookeeper: ZooKeeperOptions,
-    candidate: str | None = None,
-    may_be_missing: bool = False,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done to an election, or to one candidate in it.
+
+    :ivar what: says of the subject "this" what is done.
+    :ivar outcome: what is said when it is done.
+    :ivar command: the command that does it.
+    :ivar forces: whether a candidate that no session takes away may be meant.
+    """
+
+    resource: str
+    what: str
+    outcome: str
+    command: str
+    work: Callable[[ZKClient], Awaitable[None]]
+    candidate: str | None = None
+    may_be_missing: bool = False
+    forces: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The path that is meant."""
+        return self.candidate or self.resource
+
+
+def _ask_and_do(change: Change, *, yes: bool, json: bool, zookeeper: ZooKeeperOptions) -> int:
     """Say what is to be done to whom, ask, do it, and say that it is done."""
 
-    async def asked() -> int:
+    async def work() -> int:
         async with connected(zookeeper) as zk:
-            snapshot = await take_snapshot(zk, resource)
-            if snapshot.state is State.NO_ELECTION and not may_be_missing:
-                raise Problem(f"there is no election {resource}", Exit.NOT_FOUND)
-            if candidate is not None and candidate not in {each.id for each in snapshot.candidates}:
-                text = f"there is no candidate {candidate}. Who stands: golea status {resource}"
-                raise Problem(text, Exit.NOT_FOUND)
+            snapshot = await take_snapshot(zk, change.resource)
+            outcome = change.outcome
             if snapshot.state is not State.NO_ELECTION:
-                await _confirm(f"{candidate or resource}: this {what}.", _who(snapshot, candidate), yes=yes)
-            await work(zk)
-        _done(f"{candidate or resource} {outcome}", json, resource=resource, outcome=outcome.removeprefix("is "))
+                meant = _meant(snapshot, change)
+                await _confirm(f"{change.subject}: this {change.what}.", _who(snapshot, meant), change.command, yes=yes)
+            elif change.may_be_missing:
+                outcome = "was not there"
+            else:
+                text = f"there is no election {change.resource}{zookeeper.where}: is that the path?"
+                raise Problem(text, Exit.NOT_FOUND)
+            await change.work(zk)
+        _done(f"{change.subject} {outcome}", json, resource=change.resource, outcome=outcome.removeprefix("is "))
         return Exit.DONE
 
-    return run_async(asked)
+    return run_async(work)
 
 
-def _who(snapshot: Snapshot, candidate: str | None) -> str:
-    meant = [each for each in snapshot.candidates if candidate in (None, each.id)]
-    names = [f"{each.name} ({'leader' if each is snapshot.leader else 'follower'})" for each in meant[:_NAMED]]
+def _meant(snapshot: Snapshot, change: Change) -> list[Standing]:
+    """Return the candidates that are meant, all where none is named.
+
+    :raises Problem: the one that is named does not stand, or has nobody who could answer for it.
+    """
+    if change.candidate is None:
+        return list(snapshot.candidates)
+    meant = [each for each in snapshot.candidates if each.id == change.candidate]
+    if not meant:
+        text = f"there is no candidate {change.candidate}. Who stands: golea status {snapshot.resource}"
+        raise Problem(text, Exit.NOT_FOUND)
+    if not (meant[0].session or change.forces):
+        text = f"{change.candidate} is persistent: nobody answers for it. To remove it: {change.command} --force"
+        raise Problem(text, Exit.UNFIT)
+    return meant
+
+
+def _who(snapshot: Snapshot, meant: list[Standing]) -> str:
+    named = [(shortened(each.label, LONGEST_NAME), each is snapshot.leader) for each in meant[:_NAMED]]
+    names = [f"{name} ({'leader' if is_leader else 'follower'})" for name, is_leader in named]
     if len(meant) > _NAMED:
         names.append(f"and {len(meant) - _NAMED} more")
     return f"Concerned: {', '.join(names)}." if names else "Nobody stands."
 
 
-async def _confirm(what: str, who: str, *, yes: bool) -> None:
+async def _confirm(what: str, who: str, command: str, *, yes: bool) -> None:
     """Say what is to be done; go on if that is wanted.
 
     :raises Problem: it is not.
@@ -182,7 +225,7 @@ async def _confirm(what: str, who: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Problem("nothing was done: there is no terminal to ask. To do it: --yes", Exit.USAGE)
+        raise Problem(f"nothing was done: there is no terminal to ask. To do it: {command} --yes", Exit.USAGE)
     sys.stderr.write("Do it? [y/N] ")
     sys.stderr.flush()
     if (await _line()).strip().lower() not in {"y", "yes"}:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from golea_async.testing import ZooKeeperNotInstalledError
 
-from .demo_play import Demo, Stage, ensemble_stage, memory_stage
+from .demo_play import Demo, ensemble_stage, memory_stage
 from .demo_terms import ALL_IS_WELL, Chronicle, table, verdict
 from .exits import Exit, Problem
 from .output import console, is_terminal, say
@@ -58,10 +58,11 @@ async def _play(candidates: int, rounds: int, *, real: bool, guardian: bool) -> 
     say(f"Starting {kind}")
     try:
         with (ensemble_stage if real else memory_stage)(guardian=guardian) as stage:
-            say(f"ZooKeeper is at {stage.hosts}; session timeout {stage.session_timeout:g} s")
+            say(f"ZooKeeper is at {stage.hosts}")
+            say(f"Session timeout {stage.session_timeout:g} s")
             chronicle = Chronicle(say)
             if is_terminal():
-                async with _live(chronicle, stage):
+                async with _live(chronicle):
                     await Demo(stage, chronicle).play(candidates, rounds)
             else:
                 await Demo(stage, chronicle).play(candidates, rounds)
@@ -77,7 +78,7 @@ async def _play(candidates: int, rounds: int, *, real: bool, guardian: bool) -> 
 
 
 @asynccontextmanager
-async def _live(chronicle: Chronicle, stage: Stage) -> AsyncIterator[None]:
+async def _live(chronicle: Chronicle) -> AsyncIterator[None]:
     """Show the candidates, and the latest events under them, in place of all events one after the other."""
     from rich.live import Live  # noqa: PLC0415
 
@@ -88,7 +89,7 @@ async def _live(chronicle: Chronicle, stage: Stage) -> AsyncIterator[None]:
 
         async def draw() -> None:
             while True:
-                live.update(_picture(chronicle, stage, events, screen.height), refresh=True)
+                live.update(_picture(chronicle, events, screen.height), refresh=True)
                 await asyncio.sleep(FRAME)
 
         drawing = asyncio.create_task(draw())
@@ -98,7 +99,7 @@ async def _live(chronicle: Chronicle, stage: Stage) -> AsyncIterator[None]:
             drawing.cancel()
 
 
-def _picture(chronicle: Chronicle, stage: Stage, events: deque[str], height: int) -> RenderableType:
+def _picture(chronicle: Chronicle, events: deque[str], height: int) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -106,7 +107,7 @@ def _picture(chronicle: Chronicle, stage: Stage, events: deque[str], height: int
     now = time.monotonic()
     leading = [term for term in chronicle.terms if term.how_it_ended is None]
     if leading:
-        title = Text(f"{leading[-1].leader} leads, for {now - leading[-1].begin:.1f} s", style="bold green")
+        title = Text(f"{leading[-1].leader} leads, for {now - leading[-1].begin:.1f} s", style="bold")
     else:
         last = max((term.end for term in chronicle.terms), default=None)
         title = Text("Nobody leads" + ("" if last is None else f", for {now - last:.1f} s"), style="bold red")
@@ -117,9 +118,11 @@ def _picture(chronicle: Chronicle, stage: Stage, events: deque[str], height: int
     for name, state in list(chronicle.states.items())[-most:]:
         term = next((each for each in reversed(chronicle.terms) if each.leader == name), None)
         ended = not (state == "leads" or state.startswith("follows"))
-        style = "bold green" if state == "leads" else "dim" if ended else ""
+        leads = state == "leads"
         led = f"{(term.end if term.how_it_ended else now) - term.begin:.1f} s" if term else ""
-        shown.add_row(name, state, str(term.token) if term else "", led, style=style)
+        cell = Text(state, style="not bold green" if leads else "")  # a bold green is hard to read on white
+        style = "bold" if leads else "dim" if ended else ""
+        shown.add_row(name, cell, str(term.token) if term else "", led, style=style)
     room = max(1, height - 6 - min(most, len(chronicle.states)))
     latest = [Text(line, no_wrap=True, overflow="ellipsis") for line in list(events)[-room:]]
-    return Group(title, Text(f"session timeout {stage.session_timeout:g} s", style="dim"), shown, Text(), *latest)
+    return Group(title, shown, Text(), *latest)

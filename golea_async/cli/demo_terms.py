@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-ALL_IS_WELL = "At no moment did two lead, and no fencing token was smaller than an earlier leader's."
+ALL_IS_WELL = "At no moment did two lead. No fencing token was smaller than one before it."
 PATIENCE = 60.0
 """Seconds for which nobody may lead before the demo gives up."""
 

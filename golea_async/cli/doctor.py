@@ -15,12 +15,12 @@ from typing import Annotated, Any
 from aiozk import exc
 from cyclopts import Parameter
 
-from golea_async import ZKClient
+from golea_async import NotAuthorizedError, ZKClient
 
 from .exits import Exit
-from .looking import remarks, summary
 from .options import Json, ZooKeeperOptions
-from .output import console, is_terminal, say, say_json
+from .output import console, is_terminal, printable, say, say_json
+from .picture import remarks, summary
 from .session import PATIENCE, connected, run_async
 from .snapshot import State, take_snapshot
 
@@ -28,7 +28,8 @@ _DEFAULTS = ZooKeeperOptions()
 _WRITES = 8
 _NEVER = 2**31 - 1
 """A version that no znode has."""
-SHORTEST = 0.001
+SHORTEST = 1.0
+"""Seconds of a session that servers make longer, as a rule: to two ticks. A shorter one would leave a try no time."""
 PROBE = "golea-doctor-probe"
 
 
@@ -91,11 +92,14 @@ def _print(findings: Findings, *, json: bool) -> None:
         problems = [text for well, text in findings.found if not well]
         say_json({"is_well": findings.is_well, "problems": problems, **findings.figures})
     elif is_terminal():
+        from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for well, text in findings.found:
-            mark = Text("ok     ", style="green") if well else Text("WRONG  ", style="bold red")
-            console().print(mark + Text(text), soft_wrap=True)
+            mark = Text("ok", style="green") if well else Text("WRONG", style="bold red")
+            table.add_row(mark, Text(printable(text), overflow="fold"))
+        console().print(table)
     else:
         for well, text in findings.found:
             say(f"{'ok    ' if well else 'WRONG '} {text}")
@@ -105,12 +109,12 @@ def _print(findings: Findings, *, json: bool) -> None:
 
 
 async def _look_at_host(host: str, zookeeper: ZooKeeperOptions, findings: Findings, limit: float) -> None:
-    """Connect to one host; ask for the shortest session that there is: that tells the tick."""
+    """Connect to one host; ask for a session that is as short as the server has them: that tells the tick."""
     seen: dict[str, Any] = {"answers": False}
     findings.figures.setdefault("hosts", {})[host] = seen
     began = time.monotonic()
     try:
-        async with _client(zookeeper, limit, servers=host, session_timeout=SHORTEST) as zk:
+        async with _client(zookeeper, limit, servers=host, session_timeout=SHORTEST, read_timeout=limit) as zk:
             seen |= {"answers": True, "connected_in": round(time.monotonic() - began, 3)}
             seen["shortest_session"] = zk.session.timeout
     except TimeoutError as error:
@@ -197,7 +201,11 @@ async def _timed_write(zk: ZKClient) -> float:
 
 
 async def _look_at_election(zk: ZKClient, resource: str, findings: Findings) -> None:
-    snapshot = await take_snapshot(zk, resource)
+    try:
+        snapshot = await take_snapshot(zk, resource)
+    except NotAuthorizedError:
+        findings.wrong(f"this client may not read {resource}: see its access control list, and golea's --auth-file")
+        return
     findings.figures["election"] = snapshot.as_json()
     if snapshot.state is State.NO_ELECTION:
         findings.wrong(f"there is no election {resource}. To make it: golea create {resource}")

@@ -12,7 +12,7 @@ from .exits import Exit, Problem
 
 
 def guard(
-    *command: Annotated[str, Parameter(help="The program and its arguments, behind `--`.", allow_leading_hyphen=True)],
+    *command: Annotated[str, Parameter(help="The program and its arguments, behind --.", allow_leading_hyphen=True)],
 ) -> int:
     """Run a program, and close the ZooKeeper sessions of `ZKClient(..., guardian=True)` in it when it is killed.
 

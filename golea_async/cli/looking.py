@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from aiozk import WatchEvent
 
 from golea_async import ZKClient
 from golea_async.client import SessionState
 
-from .exits import Exit, Problem
+from .exits import Exit
 from .options import Json, Resource, ZooKeeperOptions
-from .output import aligned, console, duration, is_terminal, printable, say, say_json
-from .session import connected, run_async
-from .snapshot import Snapshot, Standing, State, take_snapshot
-
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+from .output import console, is_terminal, say, say_json
+from .picture import lines, live_picture, picture, summary
+from .session import connected, no_election, run_async
+from .snapshot import Snapshot, State, take_snapshot
 
 _DEFAULTS = ZooKeeperOptions()
 _EVENTS = (WatchEvent.CREATED, WatchEvent.DELETED, WatchEvent.CHILDREN_CHANGED)
@@ -32,8 +29,6 @@ _CODES = {
 PAUSE = 0.2
 """Seconds between two looks: a hundred candidates that come at once are one change."""
 REFRESH = 1.0
-WIDE = 100
-"""Columns of a terminal in which sessions have room."""
 
 
 def status(resource: Resource, /, *, json: Json = False, zookeeper: ZooKeeperOptions = _DEFAULTS) -> int:
@@ -52,11 +47,9 @@ def status(resource: Resource, /, *, json: Json = False, zookeeper: ZooKeeperOpt
         if json:
             say_json(snapshot.as_json())
         elif snapshot.state is State.NO_ELECTION:
-            raise Problem(
-                f"there is no election {resource}. To make it: golea create {resource}", _CODES[snapshot.state]
-            )
+            raise no_election(resource, zookeeper.where)
         elif is_terminal():
-            (screen := console()).print(picture(snapshot, screen.width))
+            (screen := console()).print(picture(snapshot, screen))
         else:
             for line in lines(snapshot):
                 say(line)
@@ -84,106 +77,6 @@ def watch(resource: Resource, /, *, json: Json = False, zookeeper: ZooKeeperOpti
         return 0
 
     return run_async(work)
-
-
-# ------------------------------------------------------------------ status
-
-
-def summary(snapshot: Snapshot) -> str:
-    """Return the first line."""
-    leader = snapshot.leader
-    match snapshot.state:
-        case State.NO_ELECTION:
-            return f"{snapshot.resource}: no election"
-        case State.NOBODY_STANDS:
-            return f"{snapshot.resource}: nobody stands"
-        case State.BEING_ENDED:
-            left = len(snapshot.candidates)
-            return f"{snapshot.resource}: being ended or deleted; {left} candidate{'s' * (left != 1)} left"
-    assert leader is not None
-    return (
-        f"{snapshot.resource}: {leader.name} leads, fencing token {leader.fencing_token}, "
-        f"standing for {duration(snapshot.age(leader))}"
-    )
-
-
-def remarks(snapshot: Snapshot) -> list[str]:
-    """Return what an operator should know."""
-    found = []
-    if snapshot.state is State.BEING_ENDED:
-        found.append(f"DONE is there: nobody can stand. To finish it: golea end {snapshot.resource}")
-    found += [
-        f"{candidate.id} is persistent: no session takes it away, and who is behind it never leads. "
-        f"To remove it: golea depose {candidate.id}"
-        for candidate in snapshot.candidates
-        if not candidate.session
-    ]
-    if snapshot.foreign:
-        found.append(f"foreign children, which keep golea delete from working: {', '.join(snapshot.foreign)}")
-    return found
-
-
-def _role(snapshot: Snapshot, index: int) -> str:
-    if snapshot.state is State.BEING_ENDED:
-        return "leaving"
-    return "follower" if index else "leader"
-
-
-def _row(snapshot: Snapshot, index: int, candidate: Standing) -> tuple[str, ...]:
-    return (
-        _role(snapshot, index),
-        candidate.id.rpartition("/")[2],
-        str(candidate.fencing_token),
-        duration(snapshot.age(candidate)),
-        f"0x{candidate.session & (2**64 - 1):x}" if candidate.session else "persistent",
-        candidate.name,
-    )
-
-
-HEADER = ("role", "candidate", "token", "standing for", "session", "name")
-
-
-def lines(snapshot: Snapshot) -> list[str]:
-    """Return a snapshot as plain lines."""
-    rows = [_row(snapshot, index, candidate) for index, candidate in enumerate(snapshot.candidates)]
-    table = aligned([HEADER, *rows]) if rows else []
-    return [summary(snapshot), *table, *remarks(snapshot)]
-
-
-def picture(snapshot: Snapshot, width: int, *, height: int | None = None, note: str = "") -> Group:
-    """Return a snapshot for a terminal.
-
-    :param width: the columns that there are: a narrow terminal has none for sessions.
-    :param height: the lines that there are: what does not fit is counted.
-    """
-    from rich.console import Group  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    parts: list[RenderableType] = [Text(printable(summary(snapshot)), style="bold")]
-    if snapshot.candidates:
-        most = len(snapshot.candidates) if height is None else max(1, height - 8)
-        parts.append(_table(snapshot, most, width))
-        if (hidden := len(snapshot.candidates) - most) > 0:
-            parts.append(Text(f"and {hidden} more followers: golea status {printable(snapshot.resource)} | less"))
-    parts += [Text(printable(remark), style="red") for remark in remarks(snapshot)]
-    if note:
-        parts.append(Text(printable(note), style="dim"))
-    return Group(*parts)
-
-
-def _table(snapshot: Snapshot, most: int, width: int) -> RenderableType:
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    shown = [index for index, title in enumerate(HEADER) if title != "session" or width >= WIDE]
-    for index in shown:
-        table.add_column(HEADER[index], no_wrap=HEADER[index] != "name", overflow="fold")
-    for index, candidate in enumerate(snapshot.candidates[:most]):
-        row = _row(snapshot, index, candidate)
-        cells = [Text(printable(row[column])) for column in shown]
-        table.add_row(*cells, style="bold green" if _role(snapshot, index) == "leader" else "")
-    return table
 
 
 # ------------------------------------------------------------------ watch
@@ -230,7 +123,7 @@ async def _show_live(zk: ZKClient, resource: str) -> None:
     with Live(console=(screen := console()), auto_refresh=False, screen=True) as live:
         snapshot: Snapshot | None = None
         in_touch = True
-        logging.getLogger("golea_async").setLevel(logging.CRITICAL)  # the last line of the picture says it
+        logging.getLogger("golea_async").setLevel(logging.CRITICAL)  # the picture says it
 
         async def look() -> None:
             nonlocal snapshot
@@ -247,9 +140,7 @@ async def _show_live(zk: ZKClient, resource: str) -> None:
         async def draw() -> None:
             while True:
                 if snapshot is not None:
-                    touch = "" if in_touch else "OUT OF TOUCH with ZooKeeper. "
-                    note = f"{touch}Ctrl-C ends it. {time.strftime('%H:%M:%S')}"
-                    live.update(picture(snapshot, screen.width, height=screen.height, note=note), refresh=True)
+                    live.update(live_picture(snapshot, screen, in_touch=in_touch), refresh=True)
                 await asyncio.sleep(PAUSE if snapshot is None else REFRESH)
 
         async with asyncio.TaskGroup() as group:

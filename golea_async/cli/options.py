@@ -22,9 +22,20 @@ Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do it w
 
 def _absolute(_type: object, path: str | None) -> None:
     if path is not None and not path.startswith("/"):
-        raise ValueError(f"an election's path must begin with a slash: /{path}")
+        raise ValueError(f"a path must begin with a slash: /{path}")
 
 
+def _positive(_type: object, seconds: float | None) -> None:
+    if seconds is not None and not seconds > 0:
+        raise ValueError("it takes seconds, more than 0")
+
+
+def _not_negative(_type: object, seconds: float | None) -> None:
+    if seconds is not None and not seconds >= 0:
+        raise ValueError("it takes seconds, from 0 on")
+
+
+Seconds = Parameter(validator=_not_negative)
 Resource = Annotated[
     str, Parameter(help="Path of the election node, such as /my-service/scheduler.", validator=_absolute)
 ]
@@ -38,19 +49,26 @@ class ZooKeeperOptions:
     hosts: Annotated[str, Parameter(env_var="GOLEA_HOSTS", help="host:port,host:port,... (127.0.0.1:2181)")] = (
         "127.0.0.1:2181"
     )
-    chroot: Annotated[str | None, Parameter(env_var="GOLEA_CHROOT", help="All paths are below this one.")] = None
+    chroot: Annotated[
+        str | None, Parameter(env_var="GOLEA_CHROOT", help="All paths are below this one.", validator=_absolute)
+    ] = None
     session_timeout: Annotated[
-        float | None, Parameter(env_var="GOLEA_SESSION_TIMEOUT", help="Session timeout to ask for, in seconds.")
+        float | None,
+        Parameter(env_var="GOLEA_SESSION_TIMEOUT", help="Session timeout to ask for, in seconds.", validator=_positive),
     ] = None
     timeout: Annotated[
         float | None,
-        Parameter(env_var="GOLEA_TIMEOUT", help="Seconds to try to reach ZooKeeper (10), 0: for ever."),
+        Parameter(
+            env_var="GOLEA_TIMEOUT",
+            help="Seconds to try to reach ZooKeeper (10), 0: for ever.",
+            validator=_not_negative,
+        ),
     ] = None
     auth: Annotated[
         tuple[str, ...],
         Parameter(
             env_var="GOLEA_AUTH",
-            env_var_split=lambda _type, value: value.split(","),
+            env_var_split=lambda _type, value, **_: value.split(","),
             negative=(),
             help="SCHEME:CREDENTIAL, such as digest:user:password. On a command line others of this machine can read "
             "it: better in the environment, or in a file.",
@@ -69,6 +87,11 @@ class ZooKeeperOptions:
     tls_key: Annotated[
         Path | None, Parameter(env_var="GOLEA_TLS_KEY", help="Its key (PEM), when it is in another file.")
     ] = None
+
+    @property
+    def where(self) -> str:
+        """What to add to an election's path in a message: below which chroot it is."""
+        return f" below the chroot {self.chroot}" if self.chroot not in (None, "/") else ""
 
     def credentials(self) -> list[tuple[str, str]]:
         """Return (scheme, credential) pairs. No error repeats a credential.
@@ -136,5 +159,6 @@ def _passphrase() -> str:
 
 def _why(error: Exception, file: Path | None) -> str:
     """Say what is wrong with a file: of TLS's words only those that are for people."""
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-    return f"{file}: {reason}"
+    reason = getattr(error, "reason", None)  # such as NO_CERTIFICATE_OR_CRL_FOUND
+    words = reason.replace("_", " ").lower() if reason else getattr(error, "strerror", None) or str(error)
+    return f"{file}: {words}"

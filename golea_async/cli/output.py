@@ -27,6 +27,11 @@ def printable(text: str, *, keep: str = "") -> str:
     )
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return a text that may be a megabyte long."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def is_terminal() -> bool:
     """Return whether a person looks at what is printed."""
     return sys.stdout.isatty()

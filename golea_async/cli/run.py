@@ -25,7 +25,7 @@ from golea_async import (
 from golea_async.guardian import main as guard_as_process_1
 
 from .exits import Exit, Problem
-from .options import Json, Resource, ZooKeeperOptions
+from .options import Json, Resource, Seconds, ZooKeeperOptions
 from .output import remark, remark_json
 from .session import configure_logging, connected
 from .signals import ENDING, listen
@@ -41,10 +41,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 def run(
     resource: Resource,
     /,
-    *command: Annotated[str, Parameter(help="The command and its arguments, behind `--`.", allow_leading_hyphen=True)],
+    *command: Annotated[str, Parameter(help="The command and its arguments, behind --.", allow_leading_hyphen=True)],
     name: Annotated[str | None, Parameter(help="Name of this candidate (host:pid).")] = None,
     create: Annotated[bool, Parameter(help="Make the election when there is none.")] = False,
-    wait: Annotated[float | None, Parameter(help="Seconds after which to give up standing.")] = None,
+    wait: Annotated[float | None, Seconds, Parameter(help="Seconds after which to give up standing.")] = None,
     restart: Annotated[bool, Parameter(help="Stand and run again when the command has ended, or was stopped.")] = False,
     grace: Annotated[
         float | None,
@@ -69,8 +69,6 @@ def run(
         raise Problem(f"which command? golea run {resource} -- COMMAND", Exit.USAGE)
     if command[0].startswith("-"):
         raise Problem(f"golea run has no option {command[0]}; see golea run --help", Exit.USAGE)
-    if wait is not None and wait < 0:
-        raise Problem("--wait takes seconds from 0 on", Exit.USAGE)
     timeout = zookeeper.session_timeout or SESSION_TIMEOUT
     _timing(timeout, grace)
     if os.getpid() == 1:  # its supervisor would end with it: `golea guard` waits for the supervisor
@@ -180,7 +178,8 @@ class Runner:
                 return self._ended_by_itself(ended)
             return self._lost(loss.__cause__)
         except TimeoutError:
-            raise Problem(f"{self._resource}: did not lead in time (--wait)", Exit.GAVE_UP) from None
+            text = f"{self._resource}: did not lead in time (--wait). Who leads: golea status {self._resource}"
+            raise Problem(text, Exit.GAVE_UP) from None
         if ending.cause == "itself":
             return self._ended_by_itself(ending)
         if ending.cause == "broken":

@@ -68,4 +68,4 @@ def _serving(ensemble: int | None, port: int, tick: float) -> Iterator[str]:
         text = f"port {port} of 127.0.0.1: {taken.strerror}. Another one: golea server --port 0"
         raise Problem(text, Exit.UNFIT) from None
     except (ValueError, OverflowError) as error:
-        raise Problem(str(error), Exit.USAGE) from None
+        raise Problem(f"--port, --tick: {error}", Exit.USAGE) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,7 +72,11 @@ def configure_logging() -> None:
     logger = logging.getLogger("golea_async")
     logger.addHandler(Remarks())
     logger.propagate = False
-    logger.setLevel(os.environ.get("GOLEA_LOG", "WARNING").upper())
+    level = os.environ.get("GOLEA_LOG") or "WARNING"
+    try:
+        logger.setLevel(level.upper())
+    except ValueError:
+        raise Problem(f"GOLEA_LOG={level}: write DEBUG, INFO, WARNING or ERROR", Exit.USAGE) from None
     logging.getLogger("aiozk").setLevel(logging.CRITICAL)
 
 
@@ -90,7 +95,7 @@ async def connected(
     """
     limit = (options.timeout or None) if options.timeout is not None else patience
     arguments = options.client_arguments(session_timeout, guardian=guardian)
-    with explained():
+    with explained(options.where):
         client = await _started(arguments, limit)
         try:
             yield client
@@ -102,7 +107,10 @@ async def _started(arguments: dict[str, Any], limit: float | None) -> ZKClient:
     """Return a client that is connected; say within 3 seconds why that takes so long."""
     hosts = printable(arguments["servers"])
     first = FIRST_WORD if limit is None else min(FIRST_WORD, limit)
-    client = ZKClient(**arguments)
+    try:
+        client = ZKClient(**arguments)
+    except ValueError as error:
+        raise Problem(f"{error} (--hosts, GOLEA_HOSTS)", Exit.USAGE) from None
     try:
         async with asyncio.timeout(first):
             await client.start()
@@ -133,34 +141,49 @@ def _what_became_of_the_hosts(error: BaseException | None) -> str | None:
     """Return the client's note on the end of its wait: what became of each host."""
     while error is not None:
         for note in getattr(error, "__notes__", ()):
-            return str(note)
+            return re.sub(r", for [\d.]+ s now", "", str(note)).replace("wants ssl=", "wants --tls")
         error = error.__cause__ or error.__context__
     return None
 
 
 class explained:  # noqa: N801  # a context manager, used as a function
-    """Turn the errors of the library into problems."""
+    """Turn the errors of the library into problems.
+
+    :param where: what to add to an election's path.
+    """
+
+    def __init__(self, where: str = "") -> None:
+        self._where = where
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, (Problem, BrokenPipeError)):
-            _raise_problem(error)
+            _raise_problem(error, self._where)
 
 
-def _raise_problem(error: Exception) -> NoReturn:
+def no_election(resource: str | None, where: str) -> Problem:
+    """Say that there is no such election."""
+    return Problem(f"there is no election {resource}{where}. To make it: golea create {resource}", Exit.NOT_FOUND)
+
+
+def _raise_problem(error: Exception, where: str) -> NoReturn:
     match error:
         case ElectionNotFoundError():
-            text = f"there is no election {error.resource}. To make it: golea create {error.resource}"
-            raise Problem(text, Exit.NOT_FOUND) from None
+            raise no_election(error.resource, where) from None
         case ElectionOverError():
-            text = f"{error}.\nWho is left: golea status {error.resource}. To finish it: golea end {error.resource}"
-            raise Problem(text, Exit.OVER) from None
+            text = f"the election {error.resource}{where} is being ended or deleted: nobody can stand there"
+            way_out = f"Who is left: golea status {error.resource}. To finish it: golea end {error.resource}"
+            raise Problem(f"{text}.\n{way_out}", Exit.OVER) from None
         case NotAuthorizedError():
-            raise Problem(f"{error}.\nCredentials: --auth-file, GOLEA_AUTH. See: golea doctor", Exit.REFUSED) from None
-        case AuthenticationError() | ssl.SSLError():
-            raise Problem(f"{error}.\nSee the options --auth-file and --tls-ca", Exit.REFUSED) from None
+            text = f"not authorized on {error.path}{where}: its access control list, or its parent's, says no"
+            way_out = f"Credentials: --auth-file, GOLEA_AUTH. See: golea doctor {error.resource or ''}".rstrip()
+            raise Problem(f"{text}.\n{way_out}", Exit.REFUSED) from None
+        case AuthenticationError():
+            raise Problem(f"{error}.\nCredentials: --auth-file, GOLEA_AUTH", Exit.REFUSED) from None
+        case ssl.SSLError():
+            raise Problem(f"{error}.\nSee the options --tls-ca and --tls-cert", Exit.REFUSED) from None
         case CandidateDeletedError() | ElectionError():
             raise Problem(str(error), Exit.UNFIT) from None
         case ValueError():

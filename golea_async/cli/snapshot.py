@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -38,6 +41,11 @@ class Standing:
     fencing_token: int
     since: float
     session: int
+
+    @property
+    def label(self) -> str:
+        """What to call it: its name, or its znode where it has none."""
+        return self.name or self.id.rpartition("/")[2]
 
     def as_json(self) -> dict[str, Any]:
         """Return it with times that people can read, too."""
@@ -86,7 +94,8 @@ async def take_snapshot(zk: ZKClient, resource: str, *, watch: bool = False) -> 
     :param watch: also have the client told of the next change of the children, or of the election node's creation.
     """
     try:
-        candidates = await list_candidates(zk, resource)
+        with _said_here():
+            candidates = await list_candidates(zk, resource)
         children = await zk.get_children(resource, watch=watch)
     except (ElectionNotFoundError, exc.NoNode):
         if watch:
@@ -101,6 +110,17 @@ async def take_snapshot(zk: ZKClient, resource: str, *, watch: bool = False) -> 
     foreign = tuple(sorted(child for child in children if not _OURS.fullmatch(child)))
     state = State.LED if standing else State.NOBODY_STANDS
     return Snapshot(resource, State.BEING_ENDED if "DONE" in children else state, standing, foreign)
+
+
+@contextmanager
+def _said_here() -> Iterator[None]:
+    """Have the library not warn of foreign children: the snapshot has them."""
+    logger = logging.getLogger("golea_async.election")
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False
 
 
 async def _stat(zk: ZKClient, path: str) -> Any:

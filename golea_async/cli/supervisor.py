@@ -199,9 +199,18 @@ def become(command: list[str], environment: dict[str, str], group: int, ignored:
     try:
         os.execvpe(command[0], command, {**os.environ, **environment})
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        os.write(2, f"golea: cannot run {command[0]}: {reason}\n".encode())
+        os.write(2, f"golea: cannot run {command[0]}: {_why_not(command[0], error)}\n".encode())
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def _why_not(program: str, error: Exception) -> str:
+    """Say why a program cannot be executed: the system's words are about one of two files."""
+    if isinstance(error, FileNotFoundError):
+        is_there = "/" in program and os.path.exists(program)  # noqa: PTH110  # pathlib is heavy
+        if is_there:
+            return "it is there, and the interpreter that its first line names is not"
+        return "there is no such file" if "/" in program else "it is not found in PATH"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from golea_async import TransferError, ZKClient, list_candidates, transfer_leadership
+from golea_async import Candidate, TransferError, list_candidates, transfer_leadership
 
 from .exits import Exit, Problem
-from .options import Json, Resource, ZooKeeperOptions
+from .options import Json, Resource, Seconds, ZooKeeperOptions
 from .output import say, say_json
 from .session import connected, run_async
 
@@ -22,9 +22,9 @@ def transfer(
     /,
     *,
     to: Annotated[
-        str | None, Parameter(help="Name or path of who is to lead, or `youngest`; else the leader's follower.")
+        str | None, Parameter(help="Name or path of who is to lead, or youngest; else the leader's follower.")
     ] = None,
-    within: Annotated[float, Parameter(help="Seconds for those that are asked to answer (30).")] = 30,
+    within: Annotated[float, Seconds, Parameter(help="Seconds for those that are asked to answer (30).")] = 30,
     json: Json = False,
     zookeeper: ZooKeeperOptions = _DEFAULTS,
 ) -> int:
@@ -35,28 +35,27 @@ def transfer(
 
     Example: `golea transfer /my-service/scheduler --to youngest`
 
-    Exit code: 0 it leads, 65 leadership has not moved by this, 66 no election, 69 no ZooKeeper.
+    Exit code: 0 it leads, 65 leadership has not moved by this, 66 no election or no such candidate, 69 no ZooKeeper.
     """
 
     async def work() -> int:
         async with connected(zookeeper) as zk:
-            target = await _youngest(zk, resource) if to == YOUNGEST else to
+            standing = await list_candidates(zk, resource)
+            target = to if to != YOUNGEST else max(standing, key=_number).id if standing else None
             try:
                 leader = await transfer_leadership(zk, resource, target, timeout=within)
             except TransferError as error:
+                is_known = target is None or any(target in (each.id, each.name) for each in standing)
                 text = f"{error}.\nWho stands: golea status {resource}"
-                raise Problem(text, Exit.UNFIT) from None
+                raise Problem(text, Exit.UNFIT if is_known or not standing else Exit.NOT_FOUND) from None
         if json:
             say_json({"id": leader.id, "name": leader.name, "fencing_token": leader.fencing_token})
         else:
-            say(f"{leader.name} leads {resource}, fencing token {leader.fencing_token}")
+            say(f"{leader.name or leader.id} leads {resource}, fencing token {leader.fencing_token}")
         return Exit.DONE
 
     return run_async(work)
 
 
-async def _youngest(zk: ZKClient, resource: str) -> str:
-    candidates = await list_candidates(zk, resource)
-    if not candidates:
-        raise Problem(f"nobody stands in {resource}", Exit.UNFIT)
-    return max(candidates, key=lambda candidate: candidate.fencing_token).id
+def _number(candidate: Candidate) -> int:
+    return candidate.fencing_token

@@ -85,6 +85,12 @@ def test_the_docs_have_every_exit_code() -> None:
         (["guard"], "golea guard -- COMMAND"),
         (["guard", "--when", "--", "true"], "--when"),
         (["demo", "--candidates", "1"], "two candidates"),
+        (["status", "/a", "--timeout", "-1"], "from 0 on"),
+        (["run", "/a", "--session-timeout", "0", "--", "true"], "more than 0"),
+        (["status", "/a", "--chroot", "b"], "must begin with a slash: /b"),
+        (["depose", "/a", "--yes"], "no candidate's path"),
+        (["depose", "ada", "--yes"], "no candidate's path"),
+        (["server", "--port", "99999"], "--port"),
     ],
 )
 async def test_a_wrong_command_line_is_said(arguments: list[str], said: str) -> None:
@@ -93,6 +99,21 @@ async def test_a_wrong_command_line_is_said(arguments: list[str], said: str) -> 
     assert err.startswith("golea: ")
     assert said in err
     assert "Traceback" not in err
+
+
+async def test_a_wrong_level_of_logging_is_said() -> None:
+    code, _, err = await ask("127.0.0.1:1", "status", "/a", GOLEA_LOG="loud")
+    assert (code, err) == (Exit.USAGE, "golea: GOLEA_LOG=loud: write DEBUG, INFO, WARNING or ERROR\n")
+
+
+async def test_tls_to_a_port_without_it_is_said(memory: MemoryZooKeeper) -> None:
+    answers = await asyncio.gather(
+        ask(memory.hosts, "status", "/a", "--tls", "--timeout", "1"),
+        ask(memory.hosts, "doctor", "--tls", "--timeout", "1"),
+    )
+    for code, out, err in answers:
+        assert code == Exit.UNREACHABLE
+        assert "it may not speak TLS on this port" in out + err
 
 
 async def test_secrets_are_never_echoed(memory: MemoryZooKeeper, tmp_path: Path) -> None:
@@ -157,19 +178,20 @@ async def test_completion_installs(tmp_path: Path, shell: str) -> None:
 
 
 async def test_status_of_each_state(memory: MemoryZooKeeper, client: ZKClient, election: str) -> None:
-    assert (await ask(memory.hosts, "status", f"{election}/none"))[0] == Exit.NOT_FOUND
+    code, _, err = await ask(memory.hosts, "status", "/none", "--chroot", election)
+    assert (code, f"no election /none below the chroot {election}" in err) == (Exit.NOT_FOUND, True)
     code, out, _ = await ask(memory.hosts, "status", election)
     assert (code, out) == (Exit.NO, f"{election}: nobody stands\n")
     await client.create(f"{election}/notes")
     async with AsyncElection(client, election, "ada") as ada, AsyncElection(client, election, ESCAPE) as second:
-        code, out, _ = await ask(memory.hosts, "status", election)
-        assert code == Exit.DONE
+        code, out, err = await ask(memory.hosts, "status", election)
+        assert (code, err) == (Exit.DONE, ""), "nothing is said twice"
         summary, header, *rows, remark = out.splitlines()
         token = ada.status.fencing_token
         assert summary.startswith(f"{election}: ada leads, fencing token {token}, standing for ")
         assert header.split() == ["role", "candidate", "token", "standing", "for", "session", "name"]
         assert [row.split()[0] for row in rows] == ["leader", "follower"]
-        assert "notes" in remark
+        assert "foreign children, which keep golea delete from working: notes." in remark
         assert "\x1b" not in out
         assert r"\x1b]0;title\x07\x1b[31m[bold]x" in rows[1]
 
@@ -257,13 +279,13 @@ async def test_an_election_is_made_ended_and_deleted(real_ensemble: Ensemble) ->
         code, out, err = await ask(hosts, "end", path)
         assert (code, out) == (Exit.USAGE, "")
         assert "Concerned: ada (leader)." in err
-        assert "--yes" in err
+        assert f"To do it: golea end {path} --yes" in err
         assert standing.is_leader
         code, out, err = await ask(hosts, "end", path, "--yes")
         assert (code, out) == (Exit.DONE, f"{path} is ended\n"), err
         assert await list_candidates(zk, path) == []
-    assert (await ask(hosts, "delete", path, "--yes"))[0] == Exit.DONE
-    assert (await ask(hosts, "delete", path, "--yes"))[0] == Exit.DONE
+    assert (await ask(hosts, "delete", path, "--yes"))[:2] == (Exit.DONE, f"{path} is deleted\n")
+    assert (await ask(hosts, "delete", path, "--yes"))[:2] == (Exit.DONE, f"{path} was not there\n")
     assert (await ask(hosts, "end", path, "--yes"))[0] == Exit.NOT_FOUND
 
 
@@ -280,15 +302,39 @@ async def test_one_candidate_is_deposed(memory: MemoryZooKeeper, leader: AsyncEl
     assert not leader.is_leader
 
 
+async def test_a_persistent_candidate_is_removed_by_force(
+    memory: MemoryZooKeeper, client: ZKClient, election: str
+) -> None:
+    await client.create(candidate := f"{election}/le_0000000000")
+    code, _, err = await ask(memory.hosts, "depose", candidate, "--yes")
+    assert (code, f"golea depose {candidate} --force" in err) == (Exit.UNFIT, True)
+    code, _, err = await ask(memory.hosts, "depose", candidate, "--force", "--yes")
+    assert (code, "Concerned: le_0000000000 (leader)." in err) == (Exit.DONE, True)
+    assert candidate not in memory.znodes()
+
+
 async def test_what_zookeeper_refuses_has_an_exit_code(
     memory: MemoryZooKeeper, client: ZKClient, election: str
 ) -> None:
     await client.create(f"{election}/notes")
     assert (await ask(memory.hosts, "delete", election, "--yes"))[0] == Exit.UNFIT
-    await client.set_acl(election, [aiozk.ACL.make(scheme="world", id="anyone", read=True)])
+    await client.set_acl(election, [aiozk.ACL.make(scheme="world", id="anyone", read=True, admin=True)])
     code, _, err = await ask(memory.hosts, "end", election, "--yes")
     assert code == Exit.REFUSED
-    assert election in err
+    assert f"golea doctor {election}" in err
+    await client.set_acl(election, [aiozk.ACL.make(scheme="ip", id="10.1.2.3", read=True)], force=True)
+    code, out, _ = await ask(memory.hosts, "doctor", election)
+    assert (code, f"may not read {election}" in out) == (Exit.NO, True)
+
+
+async def test_credentials_of_the_environment(memory: MemoryZooKeeper) -> None:
+    """Several have commas between them, as none of them has one."""
+    async with ZKClient(memory.hosts, auth=[("digest", "ada:pa ss:word")]) as owner:
+        owners = [aiozk.ACL.make("auth", "", create=True, read=True, write=True, delete=True, admin=True)]
+        await create_election(owner, "/cli/of-ada", acl=owners)
+    environments = {"digest:eve:1": Exit.REFUSED, "digest:eve:1,digest:ada:pa ss:word": Exit.NO}
+    for credentials, code in environments.items():
+        assert (await ask(memory.hosts, "status", "/cli/of-ada", GOLEA_AUTH=credentials))[0] == code
 
 
 # ------------------------------------------------------------------ developing

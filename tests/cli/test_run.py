@@ -38,6 +38,16 @@ async def test_the_commands_exit_code_is_golea_s(
     assert await client.get_children(election) == []
 
 
+async def test_it_says_why_a_command_cannot_be_run(memory: MemoryZooKeeper, election: str, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    said = {"nosuch-command": "not found in PATH", "./nosuch": "no such file", str(script): "the interpreter"}
+    answers = await asyncio.gather(*(ask(memory.hosts, "run", election, "--", command) for command in said))
+    for (code, _, err), (command, words) in zip(answers, said.items(), strict=True):
+        assert (code, f"cannot run {command}: " in err, words in err) == (Exit.NO_COMMAND, True, True), err
+
+
 async def test_the_environment_says_what_it_leads(memory: MemoryZooKeeper, election: str) -> None:
     show = "import json,os,sys; json.dump({k: v for k, v in os.environ.items() if k.startswith('GOLEA')}, sys.stdout)"
     code, out, err = await ask(

@@ -31,7 +31,17 @@ async def test_status_fits_the_screen(memory: MemoryZooKeeper, client: ZKClient,
     assert LONG_NAME in names  # nothing of it is cut, however it is folded
     assert r"\x1b[31mred" in text
     assert "\x1b[31mred" not in screen.raw
-    assert "\x1b[1;32m" in screen.raw  # the leader is bold and green
+    assert "\x1b[32mleader" in screen.raw  # that word is green, the row is bold: no bold green, as bright as white
+
+
+async def test_doctor_shows_no_control_either(memory: MemoryZooKeeper, client: ZKClient, election: str) -> None:
+    async with AsyncElection(client, election, "\x1b]0;title\x07"):
+        shown = environment(memory.hosts)
+        async with terminal(*GOLEA, "doctor", election, environment=shown) as screen:
+            assert await screen.ends() == Exit.DONE
+            text = await screen.shows("CREATE, READ and DELETE")
+    assert r"\x1b]0;title\x07 leads" in text
+    assert "\x1b]" not in screen.raw
 
 
 async def test_no_color_is_heeded(memory: MemoryZooKeeper, leader: AsyncElection) -> None:
@@ -51,7 +61,7 @@ async def test_watch_follows_hundreds_of_candidates(
         await screen.shows("ada leads")
         others = [AsyncElection(client, resource, f"other {number}") for number in range(200)]
         await asyncio.gather(*(other.start() for other in others))
-        await screen.shows("more followers")
+        await screen.shows("more: golea status")
         await leader.resign()
         await screen.shows("other 0 leads")
         screen.press(CTRL_C)

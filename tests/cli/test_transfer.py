@@ -31,6 +31,17 @@ async def test_who_stands_alone_keeps_leading(memory: MemoryZooKeeper, leader: A
     assert leader.is_leader
 
 
+async def test_who_is_meant_must_stand(memory: MemoryZooKeeper, leader: AsyncElection, client: ZKClient) -> None:
+    code, _, err = await ask(memory.hosts, "transfer", leader.resource, "--to", "nobody")
+    assert (code, f"golea status {leader.resource}" in err) == (Exit.NOT_FOUND, True)
+    await leader.resign()
+    code, _, err = await ask(memory.hosts, "transfer", leader.resource, "--to", "youngest")
+    assert (code, "nobody stands" in err) == (Exit.UNFIT, True)
+    async with AsyncElection(client, leader.resource, "twin"), AsyncElection(client, leader.resource, "twin") as second:
+        code, _, err = await ask(memory.hosts, "transfer", leader.resource, "--to", "twin")
+        assert (code, str(second.status.candidate_id) in err) == (Exit.USAGE, True)
+
+
 async def test_the_command_of_run_is_stopped_first(memory: MemoryZooKeeper, client: ZKClient, election: str) -> None:
     async with golea(memory.hosts, "run", election, "--", "sleep", "1000") as command:
         await command.says("leads")

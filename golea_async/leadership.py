@@ -59,7 +59,9 @@ class Leadership:
     @property
     def is_valid(self) -> bool:
         """Whether nobody else can lead now. It reads the clock: right also in the first instruction after a freeze."""
-        return not self._is_lost and self.is_leased and self._unnoticed_loss() is None
+        lease = self._lease
+        is_leased = not self._is_lost and lease.stretch == self._stretch and lease.is_valid
+        return is_leased and self._unnoticed_loss() is None
 
     @property
     def is_leased(self) -> bool:

@@ -255,7 +255,12 @@ class KeepAlive:
         now = boottime()
         wakes_at = max(moment, now + _CLOCK_TICK)
         self._delays.sleep(wakes_at)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None if moment == math.inf else wakes_at - now):
-                await self._changed.wait()
+        timer = None
+        if moment < math.inf:
+            timer = asyncio.get_running_loop().call_later(wakes_at - now, self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
         self._delays.wake(self._lease)

@@ -114,14 +114,13 @@ class Lease:
     @property
     def remaining(self) -> float:
         """Seconds until the deadline, 0 when it has passed."""
-        if self._process != this_process():
-            return 0.0
-        return max(0.0, self._deadline - boottime())
+        left = self._deadline - boottime()
+        return left if left > 0 and self._process == this_process() else 0.0
 
     @property
     def is_valid(self) -> bool:
         """Whether the deadline is in the future."""
-        return self._process == this_process() and boottime() < self._deadline
+        return boottime() < self._deadline and self._process == this_process()
 
     @property
     def silent_for(self) -> float:

@@ -17,12 +17,13 @@ from functools import partial
 from typing import Any, Protocol
 
 import aiozk
-from aiozk import WatchEvent, protocol
+from aiozk import WatchEvent, exc, protocol
 from aiozk.recipes.election import LeaderElection
 from kazoo.client import KazooClient
 
 from golea_async import AsyncElection
 from golea_async._protocol.znodes import CANDIDATE_PREFIX, DONE, name_before
+from golea_async._zookeeper.clock import boottime
 from golea_async.testing import Ensemble
 
 from .clients import SESSION_TIMEOUT, kind_of, new_election, opened
@@ -110,16 +111,17 @@ class Answers:
     @classmethod
     def of(cls, connection: Any, *requests: Any) -> list[asyncio.Future[Any]]:
         answers = cls(len(requests))
-        connection.post(requests, answers)
+        connection.post(requests, boottime(), answers.told)
         return answers.futures
 
-    def answered(self, _zxid: int, result: Any) -> None:
-        self.futures[self._next].set_result(result)
+    def told(self, _zxid: int, result: Any) -> None:
+        """Take the next answer, also where that is an error."""
+        future = self.futures[self._next]
         self._next += 1
-
-    def unanswered(self) -> None:
-        for future in self.futures[self._next :]:
-            future.cancel()
+        if isinstance(result, Exception) and not isinstance(result, exc.NoNode):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
 
 
 async def bare_check(zk: aiozk.ZKClient, path: str) -> None:

@@ -141,11 +141,15 @@ class Runner:
         if self._driver is not None and self.task is not None and self.task.done():
             await self._driver.context.closed()
 
+    @property
+    def is_client_closed(self) -> bool:
+        """Whether the application has closed the client, or is about to."""
+        return self._driver is None or self._driver.context.is_closed
+
     def _unnoticed_loss(self) -> ElectionError | None:
         if self.is_leaving:
             return self.identity.error(NotStandingError, "has resigned")
-        is_closed = self._driver is None or self._driver.context.is_closed
-        return self.identity.client_closed() if is_closed else None
+        return self.identity.client_closed() if self.is_client_closed else None
 
     # ------------------------------------------------------------------ the background task
 

@@ -18,9 +18,9 @@ from typing import TypedDict
 import aiozk
 from aiozk import exc
 
+from ._action_driver import carry_through, end
 from ._arguments import check_timeout
 from ._candidates import Candidate, candidate_of, list_ids
-from ._ender import carry_through, end
 from ._observer import LeaderObserver
 from ._own_work import OwnWork
 from ._protocol.asking import Asking, Removal, Transfer

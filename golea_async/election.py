@@ -14,9 +14,9 @@ from typing import Self, TypeVar
 
 import aiozk
 
+from ._action_driver import end
 from ._arguments import check_timeout, check_work
 from ._caller import release_own
-from ._ender import end
 from ._history import History
 from ._leaving import step_down, what_is_left, withdraw
 from ._own_work import OwnWork

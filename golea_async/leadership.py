@@ -1,4 +1,7 @@
-"""Leadership: one uninterrupted stretch of leading, and the bodies that run within it."""
+"""Leadership: one uninterrupted stretch of leading, and the bodies that run within it.
+
+Who leads is decided in :mod:`golea_async._protocol.standing`, and until when in :mod:`golea_async._shared.lease`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """What one candidate believes of itself: what follows from a verdict for its role, its leadership and its statuses.
 
+Who leads is decided in :mod:`.standing`.
+
 Pure: nobody is told here. What changes is noted in :attr:`Belief.changes`, in order, and whoever drives the candidate
 tells it in the same call.
 """

@@ -3,7 +3,7 @@
 An ending must not make two leaders. So it deletes no candidate: each one that hears of `DONE` believes no more, stops
 its work and deletes its own znode; one that is cut off goes with its session; nobody new is nominated. The ending waits
 for that, and then removes `DONE`, and the election node if that is wanted, in one transaction. Only ``force_after``
-deletes candidates.
+deletes candidates. What a candidate does that hears of `DONE` is decided in :mod:`.standing`.
 
 The steps may be interrupted anywhere and begun anew on the next connection: each of them may have been taken by
 somebody else, or by this ending on a connection that was lost.

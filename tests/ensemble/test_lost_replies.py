@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiozk
 import pytest
@@ -195,6 +195,19 @@ def lose_nth(proxy: Proxy, what: str, number: int) -> Rule:
     return (proxy.on_reply if what == "reply" else proxy.on_request)(is_it, Action.RESET)
 
 
+def losses(proxy: Proxy, what: str, *, more_than: int) -> Iterator[int]:
+    """Have the first frame lost, then the second in a next try, and so on; end behind the first try that lost none.
+
+    :param more_than: so many have to have been lost.
+    """
+    for number in itertools.count():
+        loss = lose_nth(proxy, what, number)
+        yield number
+        if not loss.happened.done():
+            assert number > more_than
+            return
+
+
 @pytest.mark.parametrize("what", LOSSES)
 class TestEveryFrame:
     """The first frame is lost, or the second, or the third, and so on until there is none to lose."""
@@ -203,24 +216,19 @@ class TestEveryFrame:
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
     ) -> None:
         await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
-        for number in itertools.count():
-            loss = lose_nth(proxy, what, number)
+        for _ in losses(proxy, what, more_than=3):
             election = AsyncElection(zk, resource, "one")
             assert (await soon(election.start())).role is Role.FOLLOWER
             names = await wire.get_children(resource)
             assert sorted(names)[1:] == [str(election.status.candidate_id).rpartition("/")[2]]
             await soon(election.resign())
             assert await wire.get_children(resource) == ["le_0000000000"]
-            if not loss.happened.done():
-                break
-        assert number > 3
 
     async def test_of_a_cancelled_start(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
     ) -> None:
         """It goes on in the background, which loses a frame, too."""
-        for number in itertools.count():
-            loss = lose_nth(proxy, what, number)
+        for _ in losses(proxy, what, more_than=1):
             starting = asyncio.create_task(AsyncElection(zk, resource, "one").start())
             await asyncio.sleep(0)  # the background task begins
             await asyncio.sleep(0)  # and sends the nomination
@@ -228,49 +236,34 @@ class TestEveryFrame:
             await asyncio.wait({starting})
             await soon(background_to_end())
             assert await wire.get_children(resource) == []
-            if not loss.happened.done():
-                break
-        assert number > 1
 
     @pytest.mark.parametrize("candidates", [0, 3])
     async def test_of_a_deletion(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str, candidates: int
     ) -> None:
-        for number in itertools.count():
+        for _ in losses(proxy, what, more_than=5):
             for _ in range(candidates):
                 await wire.create(f"{resource}/le_", b"told", ephemeral=True, sequential=True)
-            loss = lose_nth(proxy, what, number)
             await soon(delete_election(zk, resource, force_after=0))
             assert await wire.exists(resource) is None
             await wire.create(resource)
-            if not loss.happened.done():
-                break
-        assert number > 5
 
     @pytest.mark.parametrize("candidates", [0, 3])
     async def test_of_an_end(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str, candidates: int
     ) -> None:
-        for number in itertools.count():
+        for _ in losses(proxy, what, more_than=5):
             for _ in range(candidates):
                 await wire.create(f"{resource}/le_", b"told", ephemeral=True, sequential=True)
-            loss = lose_nth(proxy, what, number)
             await soon(end_election(zk, resource, force_after=0))
             assert await wire.get_children(resource) == []
-            if not loss.happened.done():
-                break
-        assert number > 5
 
     async def test_of_a_creation(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
     ) -> None:
-        for number in itertools.count():
-            loss = lose_nth(proxy, what, number)
+        for number in losses(proxy, what, more_than=3):
             await soon(create_election(zk, f"{resource}/{number}/deep/er"))
             assert await wire.get_children(f"{resource}/{number}/deep/er") == []
-            if not loss.happened.done():
-                break
-        assert number > 3
 
     async def test_of_a_step_down(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
@@ -278,29 +271,22 @@ class TestEveryFrame:
         await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
         election = AsyncElection(zk, resource, "one")
         await election.start()
-        for number in itertools.count():
-            before, loss = election.status.candidate_id, lose_nth(proxy, what, number)
+        for _ in losses(proxy, what, more_than=1):
+            before = election.status.candidate_id
             await soon(election.step_down())
             names = sorted(await wire.get_children(resource))
             assert len(names) == 2
             assert f"{resource}/{names[1]}" > str(before)
             assert await is_following(election, f"{resource}/{names[0]}")
-            if not loss.happened.done():
-                break
-        assert number > 1
         await election.resign()
 
     async def test_of_a_deposition(
         self, zk: aiozk.ZKClient, proxy: Proxy, wire: WireClient, resource: str, what: str
     ) -> None:
-        for number in itertools.count():
+        for _ in losses(proxy, what, more_than=0):
             candidate = await wire.create(f"{resource}/le_", b"stuck", ephemeral=True, sequential=True)
-            loss = lose_nth(proxy, what, number)
             await soon(depose(zk, candidate, force=True))
             assert await wire.get_children(resource) == []
-            if not loss.happened.done():
-                break
-        assert number > 0
 
 
 async def test_an_end_that_another_has_finished_meanwhile(

@@ -76,33 +76,33 @@ async def carry_through(
     :param take_back: called when it is cancelled, to have only what was asked for taken back in the background.
     """
     context = ClientContext.attach(zk)
-    ender = Ender(context, action, let_go)
+    driver = ActionDriver(context, action, let_go)
     try:
-        ender.task = context.spawn(
-            ender.run(), f"golea_async {type(action).__name__} {action.resource}", ender.has_ended
+        driver.task = context.spawn(
+            driver.run(), f"golea_async {type(action).__name__} {action.resource}", driver.has_ended
         )
     except BaseException:
         context.detach()
         raise
-    finish_before_close(zk, ender.task, ender.give_up)
+    finish_before_close(zk, driver.task, driver.give_up)
     try:
         with waiting_noted(zk):
-            await asyncio.shield(ender.outcome)
+            await asyncio.shield(driver.outcome)
     except asyncio.CancelledError:
         if not action.has_begun:
-            ender.task.cancel()
-            await completion(ender.task, None)
+            driver.task.cancel()
+            await completion(driver.task, None)
         elif take_back is not None:
             take_back()
-            ender.look_again()
-        ender.outcome.add_done_callback(_log_failure if take_back is None else _forget_failure)
+            driver.look_again()
+        driver.outcome.add_done_callback(_log_failure if take_back is None else _forget_failure)
         raise
     finally:
-        if ender.outcome.done():
+        if driver.outcome.done():
             await context.closed()
 
 
-class Ender:
+class ActionDriver:
     """Steps an action over one connection after the other.
 
     :ivar task: the background task.

@@ -96,8 +96,7 @@ class Driver:
             self._held = None
 
     def leave_client(self) -> None:
-        """Use the client no longer; to be called once, at the end of the background task."""
-        self.stop()
+        """Use the client no longer; to be called once, at the end of the background task, when this was stopped."""
         self.context.keep_alive.stand_no_more(self._me.resource)
         self.context.detach()
 
@@ -155,7 +154,7 @@ class Driver:
         if view.is_closed:
             me.is_closing, me.is_closed_in_order = context.is_closing, context.is_closed_in_order
             me.session_timeout = context.session_timeout
-        me.is_working, view.is_held_back = self._public.has_work, self._public.is_held_back
+        me.is_working, view.is_held_back = self._public.has_work, bool(self._public.unfinished)
 
     def _look_at_lease(self) -> None:
         """Tell the candidate how its lease stands; belief ends here where that, or the view, says so."""
@@ -177,7 +176,8 @@ class Driver:
         elif isinstance(self._step, WorkStopped) and self._step.or_news:
             self._resume(False)
         else:
-            self._look_at_lease()
+            if self._me.belief.stretch is not None:
+                self._look_at_lease()
             self.tell()
 
     def _changed(self) -> None:
@@ -274,7 +274,7 @@ class Driver:
 
     def _unwatch(self, *paths: str) -> None:
         self._watched.difference_update(paths)
-        if self._channel is not None:
+        if paths and self._channel is not None:
             self._channel.unwatch(self._event, *[(path, WatchKind.DATA) for path in paths])
 
     def tell(self) -> None:
@@ -282,7 +282,7 @@ class Driver:
         belief = self._me.belief
         while belief.changes:
             self._public.tell(belief.changes.pop(0), self.context.lease, self.context.keep_alive.stall)
-        self._me.view.is_held_back = self._public.is_held_back
+        self._me.view.is_held_back = bool(self._public.unfinished)
         if self._me.unneeded:
             self._unwatch(*self._me.unneeded)
             self._me.unneeded.clear()

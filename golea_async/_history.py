@@ -42,6 +42,9 @@ _REASONS: dict[type[ElectionError], tuple[Reason, str]] = {
 }
 
 
+_MADE_WAY = "it made way for {}, and stands on at the end of the line"
+
+
 def reason_of(cause: ElectionError | None) -> tuple[Reason, str]:
     """Return why a candidate lost its role, for machines and in words; no cause: it resigned."""
     if cause is None:
@@ -57,7 +60,7 @@ def explanation(cause: ElectionError | None, stall: Stall) -> tuple[Reason, str,
             return reason, f"{words}, the event loop was blocked for {stall.blocked:.1f} s", stall.blocked
         return reason, f"{words}, ZooKeeper's quorum was silent for {stall.silent:.1f} s", None
     if isinstance(cause, HandedOverError) and cause.by is not None:
-        words = f"{words}, as {cause.by} had asked"
+        words = f"{words if cause.to is None else _MADE_WAY.format(cause.to)}, as {cause.by} had asked"
     elif reason is Reason.CRASHED and cause is not None:
         words = f"{words}: {cause.__cause__!r}; please report it"
     elif reason is Reason.REFUSED:

@@ -16,7 +16,7 @@ from ._protocol.identity import Identity
 from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Moved, Notice
 from ._shared.lease import Lease
 from ._shared.said import warn_once
-from ._shared.stall import Stall
+from ._shared.stall import NO_STALL, Stall
 from ._status_board import StatusBoard
 from .exceptions import ElectionError, HandedOverError, LeaseExpiredError, NotStandingError
 from .leadership import Body, Leadership
@@ -31,6 +31,7 @@ class Publication:
 
     :ivar board: the statuses.
     :ivar leadership: the present stretch of leading; it may have ended by the clock.
+    :ivar unfinished: work of leaderships that were given away; while some goes on the candidate does not lead again.
     :ivar on_work_ended: called when the work of leaderships that were given away has ended.
 
     :param history: what became of the candidate, for reports.
@@ -53,7 +54,7 @@ class Publication:
         self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
         self._unexplained: _Loss | None = None  # why it was lost is in doubt
         self._moves: list[asyncio.Future[None]] = []  # of those who wait for it to have stepped down
-        self._unfinished: set[Body] = set()  # work of leaderships that it has given away
+        self.unfinished: set[Body] = set()
         self.on_work_ended: Callable[[], None] = lambda: None
 
     def tell(self, change: Change, lease: Lease | None, stall: Callable[[], Stall]) -> None:
@@ -73,7 +74,8 @@ class Publication:
                 self._explain(cause)
             case Ended(error):
                 self._end(error)
-                self._have_moved(error or self._identity.error(NotStandingError, "has resigned"))
+                if self._moves:
+                    self._have_moved(error or self._identity.error(NotStandingError, "has resigned"))
             case Moved(refusal):
                 self._have_moved(refusal)
             case Notice(text, about):
@@ -91,19 +93,14 @@ class Publication:
         self._hold_back(bodies)
         return moved
 
-    @property
-    def is_held_back(self) -> bool:
-        """Whether work of a leadership that it has given away goes on."""
-        return bool(self._unfinished)
-
     def _hold_back(self, bodies: Iterable[Body]) -> None:
         for body in bodies:
-            self._unfinished.add(body)
+            self.unfinished.add(body)
             body.when_left(self._body_left)
 
     def _body_left(self, body: Body) -> None:
-        self._unfinished.discard(body)
-        if not self._unfinished:
+        self.unfinished.discard(body)
+        if not self.unfinished:
             self.on_work_ended()
 
     def _have_moved(self, error: ElectionError | None) -> None:
@@ -145,7 +142,8 @@ class Publication:
             return
         leadership.lose(cause, is_in_doubt=is_in_doubt)
         is_still_first = isinstance(cause, LeaseExpiredError)  # as far as is known
-        lost = _Loss(leadership, stall(), datetime.now(UTC), self.history.cease(is_still_first=is_still_first))
+        led_for = self.history.cease(is_still_first=is_still_first)
+        lost = _Loss(leadership, stall() if is_still_first else NO_STALL, datetime.now(UTC), led_for)
         if is_in_doubt:
             self._unexplained = lost
         else:

@@ -168,8 +168,8 @@ class Runner:
 
     def _has_ended(self, driver: Driver, task: asyncio.Task[None]) -> None:
         """Take leave of the client; to be called at the end of the background task."""
+        driver.stop()
         if driver is self._driver and self._me is not None:  # else resign() was faster, and withdraws again
-            driver.stop()
             self._me.belief.end(None)
             self._me.belief.explain(None)
             driver.tell()

@@ -126,8 +126,10 @@ class AsyncElection:
 
         :raises ElectionError: when it stands, or is leaving, in another process.
         """
-        task, refusal = self._runner.task, other_process("this election", self._process)
-        if refusal is not None and task is not None and not task.done():
+        task = self._runner.task
+        if task is None or task.done():
+            return
+        if (refusal := other_process("this election", self._process)) is not None:
             raise self._runner.identity.error(ElectionError, f"cannot be used here: {refusal}")
 
     async def start(self) -> Status:
@@ -295,8 +297,9 @@ class AsyncElection:
     def _check_here(self) -> None:
         """Refuse a forked child, and another event loop than that of the start: nothing would be heard there."""
         self._check_process()
-        running_loop()
-        if self._runner.task is not None:
+        if self._runner.task is None:
+            running_loop()
+        else:
             check_loop(self._runner.task.get_loop(), f"the election of {self.name!r} in {self.resource}")
 
     async def _withdraw(self, runner: Runner, timeout: float | None) -> None:

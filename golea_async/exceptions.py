@@ -79,6 +79,7 @@ class HandedOverError(ElectionError):
     """The candidate has given its place away, and stands on, at the end of the line.
 
     :ivar by: the operator who asked for that; None: the application itself, by ``step_down()``.
+    :ivar to: the full path of the candidate that the operator has lead next; None: whoever is next.
     """
 
     def __init__(
@@ -86,11 +87,13 @@ class HandedOverError(ElectionError):
         message: str,
         *,
         by: str | None = None,
+        to: str | None = None,
         resource: str | None = None,
         candidate_id: str | None = None,
     ) -> None:
         super().__init__(message, resource=resource, candidate_id=candidate_id)
         self.by = by
+        self.to = to
 
 
 class TransferError(ElectionError):

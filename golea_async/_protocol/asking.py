@@ -123,10 +123,12 @@ class Asking:
             return
         self._refuse_others(child)
         version, is_ours_now = child.stat.version, child.stat.ephemeral_owner == self.session_id
-        if not is_ours_now or (version > 0 and not asks_leader):
-            await self._write(zk, [zk.delete(self._path, version), *make])
-        elif read_appeal(child.data) != appeal or (version > 0) != asks_leader:
+        if is_ours_now and read_appeal(child.data) == appeal and (version > 0) == asks_leader:
+            return
+        if is_ours_now and asks_leader:
             await self._write(zk, [zk.set_data(self._path, data, version)])
+        else:  # no version but 0 asks anybody else
+            await self._write(zk, [zk.delete(self._path, version), *make])
 
     async def _write(self, zk: Requests, operations: Sequence[Request]) -> None:
         """Change the child. Where it has changed since the look, the next one shows that."""

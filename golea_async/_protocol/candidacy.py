@@ -159,8 +159,7 @@ async def nominate(me: Candidate) -> None:
     claims = me.claims
     assert claims is not None, "join() has them"
     nomination, me.view.awaits_node, seen_token = await claims.nominate(me.data, *me.watching(me.view.done))
-    if nomination.czxid <= seen_token:
-        me.belief.notice(smaller_token(nomination.path, nomination.czxid, seen_token))
+    me.belief.notice(smaller_token(nomination.path, nomination.czxid, seen_token))
     me.stand_at(nomination)
     me.has_moved()  # nobody is behind it
 
@@ -181,7 +180,7 @@ async def look(me: Candidate, at: str | None) -> None:
 async def look_at(me: Candidate, before: str, barrier: list[Request]) -> None:
     """Look at the candidate that may be just before, and behind that at the own znode. The answers are news."""
     view = me.view
-    if view.before is None or view.before.path != before:
+    if view.before is None:
         view.before = Sight(before)
     replies = await ask(*barrier, behind=me.watching(view.done, view.before, view.own))
     if barrier:
@@ -191,8 +190,7 @@ async def look_at(me: Candidate, before: str, barrier: list[Request]) -> None:
 async def look_at_all(me: Candidate, barrier: list[Request]) -> None:
     """List the children. What a lost reply may have left stands before this candidate, and goes first."""
     view, nomination = me.view, own(me)
-    if me.claims is not None and me.data in me.claims.doubtful:
-        await sweep(me)
+    await sweep(me)
     keep_alive = [me.requests.check(nomination.path)] if view.lease is None else []  # the first needs a lease at once
     *replies, listed = await ask(
         *barrier, *keep_alive, me.requests.children(me.resource), behind=me.watching(view.done, view.own)

@@ -171,7 +171,7 @@ class Candidate:
         may_be_missing = (self.view.done, self.view.request)
         exists = [each.path for each in wanted if each in may_be_missing]
         get = [each.path for each in wanted if each not in may_be_missing]
-        return self.requests.watching(exists, get) if wanted else ()
+        return self.requests.watching(exists, get)
 
     def stand_at(self, own: Nomination) -> None:
         """Have a znode, which was just seen on this connection.

@@ -109,7 +109,8 @@ async def make_sure(me: Candidate, nomination: Nomination) -> bool:
         if sight.watch is Watch.ASKED:
             await next_event()  # its answer is on its way
             continue
-        if is_recent and (is_unreadable or (sight.is_there and sight.watch is Watch.SET)):
+        is_seen = is_unreadable or (sight.is_there and sight.watch is Watch.SET)
+        if is_seen and is_recent and not me.view.needs_barrier:  # else what was seen may be old
             return True
         is_unreadable = await _look(me, nomination, sight)
 
@@ -125,6 +126,7 @@ async def _look(me: Candidate, nomination: Nomination, sight: Sight) -> bool:
         requests.check(nomination.path), *me.watching(sight), requests.exists(me.resource)
     )
     require_done(barrier)
+    me.view.needs_barrier = False
     if not shown or not isinstance(shown[0], exc.NoAuth):
         me.raise_refusal()
         return False

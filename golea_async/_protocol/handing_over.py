@@ -72,16 +72,11 @@ async def step_down(me: Candidate) -> None:
     """
     view, own = me.view, me.own
     order = view.order
-    me.belief.give_way(me.identity.handed_over(None if order is None else order.by))
+    me.belief.give_way(me.identity.handed_over(order))
     if not await work_stopped(or_news=True):
         return
     assert own is not None, "the verdict is about it"
-    if (
-        not await make_sure(me, own)
-        or me.own is not own
-        or view.order is not order
-        or decide(view) != Verdict.STEP_DOWN
-    ):
+    if not await make_sure(me, own) or view.order is not order or decide(view) != Verdict.STEP_DOWN:
         return  # there is news
     if view.own is not None and view.own.watch is not Watch.SET:
         me.has_moved(me.identity.error(NotAuthorizedError, "cannot step down: this client may not read its own znodes"))
@@ -96,7 +91,6 @@ async def step_down(me: Candidate) -> None:
     elif leaves_doubt(failure):
         view.is_moving, me.doubtful_refusal = True, _refusal(me, failure)
     else:
-        require_done(failure)
         _stay(me, reply, order, len(conditions))
 
 
@@ -149,7 +143,10 @@ def _stand_behind(me: Candidate, former: Nomination, new: Nomination) -> None:
 
 
 def _stay(me: Candidate, reply: Reply, order: Order | None, create: int) -> None:
-    """Stand where it stood, since ZooKeeper has refused. The create is at this place of the transaction."""
+    """Stand where it stood, since ZooKeeper has refused. The create is at this place of the transaction.
+
+    :raises NotDoneError: when ZooKeeper had no time for it.
+    """
     place, failure = failed_operation(reply) or (create, first_failure(reply))
     if place < create:  # the operator has given up, or asks for something else, or the target is gone
         me.view.order, me.view.is_request_read = None, False
@@ -201,7 +198,6 @@ async def settle(me: Candidate) -> None:
             me.has_moved(refusal)
         return
     found = await me.claims.search(me.data)
-    me.view.is_moving = False
     me.lose_znode()
     if found:
         me.has_moved()

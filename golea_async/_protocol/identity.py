@@ -16,6 +16,8 @@ from golea_async.exceptions import (
     SessionExpiredError,
 )
 
+from .appeal import Order
+
 _Error = TypeVar("_Error", bound=ElectionError)
 
 
@@ -87,10 +89,13 @@ class Identity:
         """Say that an operator has it leave."""
         return self.error(CandidateDeletedError, f"was deposed by {by}: start() it again to stand anew")
 
-    def handed_over(self, by: str | None) -> HandedOverError:
+    def handed_over(self, order: Order | None) -> HandedOverError:
         """Say that it goes to the end of the line. None: its own program wants that."""
-        why = "has stepped down" if by is None else f"was asked by {by} to step down"
-        return HandedOverError(self.about(f"{why}; it stands on at the end of the line"), by=by, **self.names)
+        by, to, why = None, None, "has stepped down"
+        if order is not None:
+            by, to = order.by, order.target
+            why = f"was asked by {by} to " + ("step down" if to is None else f"make way for {to}")
+        return HandedOverError(self.about(f"{why}; it stands on at the end of the line"), by=by, to=to, **self.names)
 
     def not_stepped_down(self, why: str) -> ResignError:
         """Say that it cannot be known that it has gone to the end of the line."""

@@ -169,7 +169,7 @@ class Belief:
         identity, order = self._identity, view.order
         if order is not None and order.leaves:
             return identity.deposed(order.by)
-        return identity.handed_over(None if order is None else order.by)
+        return identity.handed_over(order)
 
     def cease(self, cause: ElectionError | None, *, is_in_doubt: bool = False) -> None:
         """Believe in leading no longer, or say why that ended. Idempotent."""

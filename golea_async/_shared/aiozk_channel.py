@@ -19,6 +19,8 @@ from aiozk import exc
 from aiozk.states import States
 
 from golea_async._zookeeper.acknowledgements import Acknowledgements
+from golea_async._zookeeper.clock import boottime
+from golea_async._zookeeper.process import this_process
 from golea_async._zookeeper.replies import Reply
 from golea_async._zookeeper.requests import Request
 from golea_async._zookeeper.touch import is_touch
@@ -93,6 +95,7 @@ class AiozkChannel(Channel):
 
     def _begin(self) -> None:
         # aiozk matches the replies to its pings last in, first out: of its requests only ours can be timed.
+        self._process = this_process()
         self._connect_sent_at = None
         self._acknowledgements = Acknowledgements(self.lease.timeout)
         self._unanswered: dict[Batch, None] = {}
@@ -101,6 +104,14 @@ class AiozkChannel(Channel):
         if self._reader is not None:
             self._reader.add_done_callback(self._reader_ended)
         self._hear_events()
+
+    @property
+    def is_current(self) -> bool:
+        """The same; never in a forked child, since aiozk's connection knows no processes."""
+        return self._process == this_process() and super().is_current
+
+    def _heard_at(self) -> float:
+        return boottime()
 
     def _has_unread(self) -> bool:
         buffered = getattr(self._wire.reader, "_buffer", b"")  # asyncio's stream has no other way to look at it
@@ -163,8 +174,9 @@ class AiozkChannel(Channel):
         """Send a read: aiozk's own pings cannot be timed."""
         self.ask(self.exists(path))
 
-    def _forget_watch(self, absolute_path: str, kind: WatchKind) -> None:
-        self.ask(RemoveWatches(absolute_path, kind))  # at once: who comes next sets the watch again, behind that
+    def _forget_watches(self, watches: list[tuple[str, WatchKind]]) -> None:
+        for absolute_path, kind in watches:  # at once: who comes next sets the watch again, behind that
+            self.ask(RemoveWatches(absolute_path, kind))
 
 
 def _pass_on(answered: asyncio.Future[Any], batch: Batch) -> None:

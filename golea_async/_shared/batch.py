@@ -9,13 +9,14 @@ from typing import Any
 from aiozk import exc
 
 from golea_async._protocol.steps import ConnectionLostError
-from golea_async._zookeeper.clock import boottime
 from golea_async._zookeeper.replies import Reply
 from golea_async._zookeeper.requests import Request
 
 
 class Batch:
     """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order.
+
+    :ivar sent_at: when they were sent.
 
     :param read: called with each answer as it comes: when the request was sent, the request, the zxid, and the
         response or ZooKeeper's error; returns the reply, or raises :class:`ConnectionLostError`.
@@ -30,20 +31,21 @@ class Batch:
         "_read",
         "_replies",
         "_requests",
-        "_sent_at",
         "_unanswered",
+        "sent_at",
     )
 
     def __init__(
         self,
         requests: Sequence[Request],
+        sent_at: float,
         read: Callable[[float, Request, int, Any], Reply],
         give_up: Callable[[], None],
     ) -> None:
         self._requests = requests
         self._read = read
         self._give_up = give_up
-        self._sent_at = boottime()
+        self.sent_at = sent_at
         self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
         self._unanswered = len(requests)
         self._is_lost = False
@@ -106,7 +108,7 @@ class Batch:
             return
         request = self._requests[-self._unanswered]
         try:
-            reply = self._read(self._sent_at, request, zxid, result)
+            reply = self._read(self.sent_at, request, zxid, result)
         except ConnectionLostError:
             self.unanswered()
             return

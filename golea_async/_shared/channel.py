@@ -20,7 +20,6 @@ from golea_async._protocol.refusals import is_elsewhere
 from golea_async._protocol.steps import ConnectionLostError
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
-from golea_async._zookeeper.process import this_process
 from golea_async._zookeeper.replies import Reply, first_failure, is_quorum_write
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
@@ -70,23 +69,25 @@ class Channel(Requests):
         self._wire = client.session.conn
         self._is_abandoned = False
         self._catching_up: asyncio.Future[bool] | None = None
-        self._process = this_process()
         self._begin()
 
     def _begin(self) -> None:
         self._connect_sent_at: float | None = self._wire.connect_sent_at
         self._acknowledgements: Acknowledgements = self._wire.acknowledgements
         self._wire.hear, self._wire.listens = self.hear, self.watches.listens
-        if boottime() - self._wire.connect_sent_at < self.lease.timeout:  # the leader has answered it, as a write
-            self._writes.record(self._wire.connect_sent_at, boottime())
+        now = boottime()
+        if now - self._wire.connect_sent_at < self.lease.timeout:  # the leader has answered it, as a write
+            self._writes.record(self._wire.connect_sent_at, now)
 
     @property
     def is_current(self) -> bool:
-        """Whether the session is connected, through this connection, and not being closed; never in a forked child."""
+        """Whether the session is connected, through this connection, and not being closed.
+
+        It may be so in a forked child, which has a copy of its parent's: there the client's connection sends nothing.
+        """
         session = self._session
         return bool(
             not self._is_abandoned
-            and self._process == this_process()
             and session.conn is self._wire
             and session.state.current_state == States.CONNECTED
             and session.session_id == self.session_id
@@ -168,14 +169,14 @@ class Channel(Requests):
         """
         if not self.is_current:
             raise ConnectionLostError
-        batch = Batch(requests, self._read_answer, self.abandon)
+        batch = Batch(requests, boottime(), self._read_answer, self.abandon)
         if requests:
             self._post(requests, batch)
             self.watches.sent(requests)
         return batch
 
     def _post(self, requests: Sequence[Request], batch: Batch) -> None:
-        self._wire.post(requests, batch.answered)
+        self._wire.post(requests, batch.sent_at, batch.answered)
 
     def _read_answer(self, sent_at: float, request: Request, _zxid: int, result: Any) -> Reply:
         """Read an answer; renew the lease when it says that a quorum write has succeeded.
@@ -183,7 +184,7 @@ class Channel(Requests):
         :raises ConnectionLostError: when it says that the session is not served on this connection any more.
         """
         reply = self.reply(result)
-        self.answered_at, self.answered_sent_at = boottime(), sent_at
+        self.answered_at, self.answered_sent_at = self._heard_at(), sent_at
         if is_quorum_write(reply):
             self.written_at = max(self.written_at, sent_at)
             self.write_took = self.answered_at - sent_at
@@ -195,6 +196,10 @@ class Channel(Requests):
                 self.lease.renew(touched_at)
         self.watches.answered(request, reply)
         return reply
+
+    def _heard_at(self) -> float:
+        """Return when the answer came that is being read."""
+        return float(self._wire.heard_at)
 
     def reply(self, reply: Reply) -> Reply:
         """Read an outcome.
@@ -244,15 +249,13 @@ class Channel(Requests):
         They would stay on the server as long as the connection. For ZooKeeper it is one watch with the application's
         own, which therefore stays.
         """
-        for path, kind in watches:
-            row = self.watches.leave(path, kind, listener)
-            if row is not None and row.is_on_server and self.is_current:  # else it has gone with the connection
-                absolute_path = self._absolute(path)
-                if not self._application_watches(absolute_path, kind):
-                    self._forget_watch(absolute_path, kind)
+        left = [self.watches.leave(path, kind, listener) for path, kind in watches]
+        unneeded = [(self._absolute(row.path), row.kind) for row in left if row is not None and row.is_on_server]
+        if unneeded and self.is_current:  # else they have gone with the connection
+            self._forget_watches([watch for watch in unneeded if not self._application_watches(*watch)])
 
-    def _forget_watch(self, absolute_path: str, kind: WatchKind) -> None:
-        self._wire.remove_watch(absolute_path, kind)
+    def _forget_watches(self, watches: list[tuple[str, WatchKind]]) -> None:
+        self._wire.remove_watches(watches)
 
     def _application_watches(self, absolute_path: str, kind: WatchKind) -> bool:
         """Whether a callback of the application's waits for an event of this watch, by its calls to the client."""

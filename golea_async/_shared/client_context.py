@@ -51,8 +51,13 @@ class ClientContext:
         self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
-        self.keep_alive = KeepAlive(lambda: self.channel, lambda: self.lease, self.notify, self.spawn)
-        self._survey = Survey(lambda: self.channel, lambda: self.session_timeout)
+        self._survey = Survey(
+            lambda: self.channel,
+            lambda: self.session_timeout,
+            has_turns=lambda: self.keep_alive.renews,
+            answered=self._survey_answered,
+        )
+        self.keep_alive = KeepAlive(lambda: self.channel, self.notify, self.spawn, self._survey.take_turn)
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> ClientContext:
@@ -80,11 +85,12 @@ class ClientContext:
 
     @staticmethod
     def _check_process(client: aiozk.ZKClient) -> None:
-        context = _contexts.get(client)
+        if not client.session.started:
+            return
         # aiozk's session does not say where it was started; a context that it had there does.
-        known = context._process if context is not None else this_process()
-        process = getattr(client.session, "process", known)
-        if client.session.started and (refusal := other_process("the ZooKeeper client", process)):
+        context = _contexts.get(client)
+        process = getattr(client.session, "process", None if context is None else context._process)
+        if process is not None and (refusal := other_process("the ZooKeeper client", process)):
             raise ElectionError(refusal)
 
     def detach(self) -> None:
@@ -231,6 +237,9 @@ class ClientContext:
     def _notice(self, _task: object = None) -> None:
         _ = self.channel  # ends a lost one: its requests and watches
         self.notify()
+
+    def _survey_answered(self) -> None:
+        self.keep_alive.look()
 
     def _notice_lease(self) -> None:
         """Tell that a lease has begun: soon, since whose request began it looks at it anyway, and has more to send."""

@@ -37,9 +37,8 @@ class _Write(NamedTuple):
     """One of them under way."""
 
     channel: Channel
-    path: str
+    path: str | None  # that it checks; None: a survey, which reads its answers itself
     batch: Batch
-    sent_at: float
 
 
 class KeepAlive:
@@ -49,27 +48,28 @@ class KeepAlive:
     next moment at which something is due, or until something has changed.
 
     :param channel: returns the client's present channel, or None while there is none.
-    :param lease: returns the lease of the client's session, or None before the first connection.
-    :param lapsed: called when that lapses while somebody here holds it.
+    :param lapsed: called when the lease lapses while somebody here holds it.
     :param spawn: runs the coroutine in the background, under a name.
+    :param survey: sends what of a survey is due and is a quorum write, which then takes the place of one of these.
     """
 
     def __init__(
         self,
         channel: Callable[[], Channel | None],
-        lease: Callable[[], Lease | None],
         lapsed: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        survey: Callable[[Channel], Batch | None],
     ) -> None:
         self._current_channel = channel
-        self._current_lease = lease
         self._lapsed = lapsed
         self._spawn = spawn
+        self._survey = survey
         self._paths: dict[str, Refused] = {}  # of the candidates that hold the lease, in the order of the checks
         self._elections: list[str] = []  # in which candidates stand, one entry for each
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._channel: Channel | None = None  # what that was when it was looked at
+        self._lease: Lease | None = None  # of the latest channel
         self._pace = Pace()
         self._under_way: deque[_Write] = deque()  # on that channel, oldest first
         self._suspected_at: float | None = None  # when the oldest was found to be unanswered for too long
@@ -83,7 +83,7 @@ class KeepAlive:
         self._elections.append(resource)
         if len(self._elections) == 1:
             self._pace.begin(boottime())
-            self._channel = self._current_channel()
+            self._look_at_channel()
             if self._task is None or self._task.done():
                 self._task = self._spawn(self._run(), "golea_async keep-alive")
             self.look()
@@ -107,6 +107,11 @@ class KeepAlive:
         """Keep it alive for this candidate no longer."""
         self._paths.pop(path, None)
 
+    @property
+    def renews(self) -> bool:
+        """Whether somebody here holds the lease, so that its writes are due."""
+        return bool(self._paths)
+
     def look(self) -> None:
         """Look again: the connection, the lease or who stands has changed."""
         self._changed.set()
@@ -114,7 +119,7 @@ class KeepAlive:
 
     def stall(self) -> Stall:
         """Return what has held up the renewal of the lease, which has just lapsed."""
-        return self._delays.stall(self._current_lease())
+        return self._delays.stall(self._lease)
 
     # ------------------------------------------------------------------ the loop
 
@@ -123,17 +128,22 @@ class KeepAlive:
             self._changed.clear()
             self._notice_connection()
             self._notice_answers()
-            self._notice_lapse()
-            if self._channel is not None:
-                self._send_what_is_due(self._channel)
-            self._leave_if_silent()
-            await self._sleep_until(self._next_moment())
+            now, left = boottime(), 0.0 if self._lease is None else self._lease.remaining
+            self._notice_lapse(is_valid=left > 0)
+            due = math.inf if self._channel is None else self._send_what_is_due(self._channel, now, left)
+            await self._sleep_until(min(due, self._leave_if_silent(now), self._lapse_due(now, left)))
         self._under_way.clear()
         self._channel = None
 
+    def _look_at_channel(self) -> None:
+        self._channel = self._current_channel()
+        if self._channel is not None:
+            self._lease = self._channel.lease
+
     def _notice_connection(self) -> None:
         """On a new connection, whoever leads sends at once."""
-        former, self._channel = self._channel, self._current_channel()
+        former = self._channel
+        self._look_at_channel()
         if self._channel is not None and self._channel is not former and self._paths:
             self._pace.restart()
 
@@ -141,9 +151,11 @@ class KeepAlive:
         while self._under_way and self._under_way[0].batch.is_complete:
             write = self._under_way.popleft()
             self._suspected_at = None
+            if write.path is None:
+                continue
             with suppress(ConnectionLostError):
                 (reply,) = write.batch.take(1)
-                self._pace.answered(write.channel.answered_at - write.sent_at)
+                self._pace.answered(write.channel.answered_at - write.batch.sent_at)
                 self._notice_refusal(write.path, reply)
 
     def _notice_refusal(self, path: str, reply: Reply) -> None:
@@ -155,84 +167,89 @@ class KeepAlive:
         self._paths[path] = refused
         refused(reply)
 
-    def _notice_lapse(self) -> None:
-        lease = self._current_lease()
-        was_valid, self._was_valid = self._was_valid, lease is not None and lease.is_valid
-        if was_valid and not self._was_valid and self._paths:
+    def _notice_lapse(self, *, is_valid: bool) -> None:
+        was_valid, self._was_valid = self._was_valid, is_valid
+        if was_valid and not is_valid and self._paths:
             self._lapsed()
 
-    def _send_what_is_due(self, channel: Channel) -> None:
-        now = boottime()
-        if len(self._under_way) < UNDER_WAY and self._write_due(channel) <= now:
+    def _send_what_is_due(self, channel: Channel, now: float, left: float) -> float:
+        """Send what is due on this channel; return when something is due next.
+
+        :param left: seconds for which the lease is valid.
+        """
+        last = self._pace.latest(channel.written_at)
+        write_due = self._write_due(channel, last, now, left)
+        if write_due <= now:
             self._send(channel)
-        if self._touch_due(channel) <= now:
+            last = self._pace.latest(channel.written_at)
+            write_due = self._write_due(channel, last, now, left)
+        touch_due = self._touch_due(channel, last, now)
+        if touch_due <= now:
             self._pace.touched(now)
             channel.touch(self._elections[0])
+            touch_due = self._touch_due(channel, last, now)
+        return min(write_due, touch_due)
 
     def _send(self, channel: Channel) -> None:
-        path = next(iter(self._paths), self._elections[0])
-        batch = channel.ask(channel.check(path))
-        now = boottime()
-        self._pace.sent(now)
-        self._under_way.append(_Write(channel, path, batch, now))
-        batch.when_answered(1, self.look)
+        path, batch = None, self._survey(channel) if self._paths else None
+        if batch is None:
+            path = next(iter(self._paths), self._elections[0])
+            batch = channel.ask(channel.check(path))
+            batch.when_answered(1, self.look)
+        self._pace.sent(batch.sent_at)
+        self._under_way.append(_Write(channel, path, batch))
 
-    def _leave_if_silent(self) -> None:
-        """Go to another server when this one is too slow."""
+    def _leave_if_silent(self, now: float) -> float:
+        """Go to another server when this one is too slow; return when to look at that again."""
         if not self._under_way:
-            return
-        now, channel = boottime(), self._under_way[0].channel
-        if now < self._silent_from():
+            return math.inf
+        channel, silent_from = self._under_way[0].channel, self._silent_from()
+        reading = _READING_SHARE * channel.lease.timeout
+        if now < silent_from:
             self._suspected_at = None
-        elif self._suspected_at is None:
+            return silent_from
+        if self._suspected_at is None:
             self._suspected_at = now  # let the event loop read once more
-        elif now >= self._suspected_at + _READING_SHARE * channel.lease.timeout:
+        elif now >= self._suspected_at + reading:
             self._suspected_at = None
             self._pace.moved(now)
             channel.abandon()
+            return self._silent_from()
+        return self._suspected_at + reading
 
     # ------------------------------------------------------------------ when
 
-    def _write_due(self, channel: Channel) -> float:
-        now, lease, last = boottime(), channel.lease, self._pace.latest(channel.written_at)
-        remaining = now + lease.remaining - last if lease.is_valid else -math.inf
+    def _write_due(self, channel: Channel, last: float, now: float, left: float) -> float:
+        """Return when the next write is due; infinity while as many as may be are under way."""
+        if len(self._under_way) >= UNDER_WAY:
+            return math.inf
+        leads = bool(self._paths)
         return self._pace.write_due(
-            lease.timeout,
+            channel.lease.timeout,
             now=now,
-            leads=bool(self._paths),
+            leads=leads,
             last=last,
-            proves_from=channel.proves_from(last),
-            remaining=remaining,
+            proves_from=channel.proves_from(last) if leads else math.inf,
+            remaining=now + left - last if left > 0 else -math.inf,
             was_limited=channel.was_limited and not self._under_way,
         )
 
-    def _touch_due(self, channel: Channel) -> float:
-        last, took = self._pace.latest(channel.written_at), channel.write_took
+    def _touch_due(self, channel: Channel, last: float, now: float) -> float:
+        took = channel.write_took
         if self._under_way:
-            took = max(took, boottime() - self._under_way[0].sent_at)
+            took = max(took, now - self._under_way[0].batch.sent_at)
         return self._pace.touch_due(channel.lease.timeout, leads=bool(self._paths), last=last, took=took)
 
     def _silent_from(self) -> float:
         oldest = self._under_way[0]
-        channel, answered_at = oldest.channel, oldest.channel.answered_at
-        if channel.answered_sent_at > oldest.sent_at:  # its turn has passed, so it is lost; aiozk does not mind
-            answered_at = oldest.sent_at
-        return self._pace.silent_from(channel.lease.timeout, oldest.sent_at, answered_at)
+        channel, sent_at, answered_at = oldest.channel, oldest.batch.sent_at, oldest.channel.answered_at
+        if channel.answered_sent_at > sent_at:  # its turn has passed, so it is lost; aiozk does not mind
+            answered_at = sent_at
+        return self._pace.silent_from(channel.lease.timeout, sent_at, answered_at)
 
-    def _next_moment(self) -> float:
-        """Return when something is due if nothing changes until then."""
-        lease, channel, moments = self._current_lease(), self._channel, [math.inf]
-        if self._paths and lease is not None and lease.is_valid:
-            moments += [boottime() + lease.remaining, boottime() + _LONGEST_SLEEP]
-        if channel is not None and len(self._under_way) < UNDER_WAY:
-            moments.append(self._write_due(channel))
-        if channel is not None:
-            moments.append(self._touch_due(channel))
-        if self._suspected_at is not None:
-            moments.append(self._suspected_at + _READING_SHARE * self._under_way[0].channel.lease.timeout)
-        elif self._under_way:
-            moments.append(self._silent_from())
-        return min(moments)
+    def _lapse_due(self, now: float, left: float) -> float:
+        """Return when to look whether the lease has lapsed."""
+        return now + min(left, _LONGEST_SLEEP) if self._paths and left > 0 else math.inf
 
     async def _sleep_until(self, moment: float) -> None:
         now = boottime()
@@ -241,4 +258,4 @@ class KeepAlive:
         with suppress(TimeoutError):
             async with asyncio.timeout(None if moment == math.inf else wakes_at - now):
                 await self._changed.wait()
-        self._delays.wake(self._current_lease())
+        self._delays.wake(self._lease)

@@ -26,6 +26,9 @@ class Stall(NamedTuple):
         return self.blocked >= self.silent / 2
 
 
+NO_STALL = Stall(0.0, 0.0)
+
+
 class Delays:
     """By how much the keep-alive was late since the lease was last renewed."""
 
@@ -52,6 +55,6 @@ class Delays:
     def stall(self, lease: Lease | None) -> Stall:
         """Return what has held up the renewal of a lease that has just lapsed."""
         if lease is None:
-            return Stall(0.0, 0.0)
+            return NO_STALL
         is_counted = lease.is_valid or not lease.was_renewed_since(self._woke_at)
         return Stall((self._late if is_counted else 0.0) + max(0.0, boottime() - self._wakes_at), lease.silent_for)

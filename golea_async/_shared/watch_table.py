@@ -155,9 +155,12 @@ class WatchTable:
         row = self._row_of(request)
         if row is None:
             return
+        if not is_refused(reply):
+            row.state, row.shows = WatchState.SET, True
+            return
         asks_exists = isinstance(request, protocol.ExistsRequest)
-        if not is_refused(reply) or (asks_exists and is_missing(reply)):
-            row.state, row.shows = WatchState.SET, not is_refused(reply)
+        if asks_exists and is_missing(reply):
+            row.state, row.shows = WatchState.SET, False
         else:  # `get` and `getChildren` set no watch where nothing is; `exists` says NoAuth of what cannot be read
             row.state = WatchState.UNASKED
             row.shows = True if asks_exists and isinstance(reply, exc.NoAuth) else None

@@ -148,22 +148,23 @@ class Connection(Framing):
         (xid,) = self._record.next_xids(1)
         return self._transmit_one(self._pending, request, xid)
 
-    def post(self, requests: Sequence[Any], tell: Tell) -> None:
+    def post(self, requests: Sequence[Any], now: float, tell: Tell) -> None:
         """Send requests in this order, in one write; ``tell`` is called with their answers, in this order.
 
         A future would tell them one turn of the event loop later.
+
+        :param now: the present time (:func:`boottime`).
         """
         if self.is_over:
             tell(0, self._not_sent())
             return
-        sent_at, payloads, posted = boottime(), [], []
+        payloads, posted = [], []
         for request, xid in zip(requests, self._record.next_xids(len(requests)), strict=True):
             payloads.append(request.serialize(xid))
-            posted.append(Pending(request, xid, sent_at, tell, is_posted=True))
+            posted.append(Pending(request, xid, now, tell, is_posted=True))
         # Only now: a request that cannot be written must not leave a trace.
         self._pending.extend(posted)
-        for request in requests:
-            self._unneeded.sent(request)
+        self._unneeded.sent(requests)
         self._write(*payloads)
 
     def give_up_posted(self) -> None:
@@ -174,7 +175,7 @@ class Connection(Framing):
 
     def _transmit_one(self, queue: deque[Pending], request: Any, xid: int) -> asyncio.Future[tuple[int, Any]]:
         payload = request.serialize(xid)
-        self._unneeded.sent(request)
+        self._unneeded.sent([request])
         future: asyncio.Future[Answer] = self._loop.create_future()
         queue.append(Pending(request, xid, boottime(), partial(resolve, future)))
         self._write(payload)
@@ -225,7 +226,7 @@ class Connection(Framing):
         if watches.callbacks:
             self._call_soon(watches.fire(event_type, path), path)
             if watches.set_again_after(event_type, path):
-                self.post([Exists(path, watch=True)], nobody)
+                self.post([Exists(path, watch=True)], self.heard_at, nobody)
 
     def _call_soon(self, callbacks: list[WatchCallback], path: str) -> None:
         for callback in callbacks:
@@ -243,12 +244,13 @@ class Connection(Framing):
         self._last_heard = self._loop.time()
         self.has_answered = self.has_answered or queue is not self._auths
         if is_touch(request.opcode, error_code):
-            self.acknowledgements.record(answered.sent_at, self._heard_at)
+            self.acknowledgements.record(answered.sent_at, self.heard_at)
         if queue is self._pending and not self._is_abandoned:
             self._call_soon(self._record.answered(request, zxid, result), getattr(request, "path", ""))
-            watch = self._unneeded.answered(request, result)
-            if watch is not None and not self._is_awaited(*watch):
-                self.remove_watch(*watch)
+            if self._unneeded.replaced_by:
+                watch = self._unneeded.answered(request, result)
+                if watch is not None and not self._is_awaited(*watch):
+                    self.remove_watches([watch])
         answered.tell(zxid, result)
         if isinstance(result, AuthenticationRequiredError):
             # The server does not look at what is behind it, and closes the connection.
@@ -274,7 +276,7 @@ class Connection(Framing):
             return  # in a forked child: a ping from here would keep the parent's session alive
         now = self._loop.time()
         if now >= self._next_removal - _CLOCK_TICK:
-            self.post(self._unneeded.take(), nobody)
+            self.post(self._unneeded.take(), boottime(), nobody)
         if now >= self._last_sent + self._session_timeout / 3:
             self.touch()
         if now >= self._last_heard + self._session_timeout * 2 / 3:
@@ -298,11 +300,11 @@ class Connection(Framing):
 
     # --- watches that nobody needs ---------------------------------------------------------------------------------
 
-    def remove_watch(self, path: str, kind: WatchKind) -> None:
-        """Have the server forget a watch: soon, when the connection is quiet, unless it is set again before."""
+    def remove_watches(self, watches: Sequence[tuple[str, WatchKind]]) -> None:
+        """Have the server forget watches: soon, when the connection is quiet, unless they are set again before."""
         if self.is_over:
-            return  # it has gone with the connection
-        self._unneeded.add(path, kind, self._loop.time())
+            return  # they have gone with the connection
+        self._unneeded.add(watches, self._loop.time())
         if self._timer is not None and self._timer_due > self._next_removal:
             self._timer.cancel()
             self._set_timer()

@@ -28,6 +28,7 @@ class Framing(asyncio.Protocol):
     """A connection to ``host:port`` as a stream of frames.
 
     :ivar closed: a future that is done once the socket is closed.
+    :ivar heard_at: when something came in last (:func:`boottime`).
     :ivar failure: why the connection is over, or None while it is not.
     :ivar was_hung_up: whether the other side closed it.
     """
@@ -42,7 +43,7 @@ class Framing(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._last_sent = self._last_byte = self._loop.time()
-        self._heard_at = boottime()
+        self.heard_at = boottime()
 
     def __repr__(self) -> str:
         return f"<Connection to {self.host}:{self.port}{f', over: {self.failure}' if self.failure else ''}>"
@@ -80,7 +81,7 @@ class Framing(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._last_byte, self._heard_at = self._loop.time(), boottime()
+        self._last_byte, self.heard_at = self._loop.time(), boottime()
         try:
             if self._buffer:
                 self._buffer += data

@@ -5,7 +5,8 @@
 - Only a server's word ends the session: a reply to the ConnectRequest with timeout 0, or with another session.
 - A server that is behind what this client has seen closes the connection; so does one without a quorum. When nobody has
   served the session for as long as it can live, such a server is asked again without that past. One that serves
-  answers: the session is gone, or (an older snapshot was restored) is there and is closed. Then a new one begins.
+  answers: the session is gone, or it is there. Then the server takes that past, too, if it has just begun to serve; or
+  it goes on refusing it (an older snapshot was restored). Then the session is closed, and a new one begins.
 """
 
 from __future__ import annotations
@@ -101,20 +102,42 @@ class Opener:
     async def ask_without_past(self, address: Address, timeout: float, unserved: float) -> None:
         """Ask a server that hung up what became of the session, as if nothing had been seen in it.
 
-        One that answers ends it: it has refused the session, and so has every other one for ``unserved`` seconds.
+        The session ends when the server says so, or refuses what was seen in it between two answers without that: it
+        serves then, and all others have refused the session for ``unserved`` seconds.
+        """
+        try:
+            if not (await self._ask(address, timeout, last_zxid=0)).session_is_gone:
+                if await self._takes_past(address, timeout):
+                    return  # It has begun to serve in this very moment.
+                await self._ask(address, timeout, last_zxid=0, closes=True)
+        except (OSError, GarbageError, exc.ZKError):
+            return  # It has no quorum: the session may live.
+        log.warning(OUTLIVED, hexadecimal(self._record.session_id), unserved, self._record.last_zxid)
+        self._lose_session()
+
+    async def _takes_past(self, address: Address, timeout: float) -> bool:
+        try:
+            await self._ask(address, timeout)
+        except HungUpError:
+            return False
+        return True
+
+    async def _ask(
+        self, address: Address, timeout: float, *, last_zxid: int | None = None, closes: bool = False
+    ) -> ConnectReply:
+        """Return what a server answers to the ConnectRequest; the connection is for nothing else.
+
+        :param closes: whether the session is closed on it, if the server knows it.
         """
         connection = Connection(address.host.name, address.host.port, self._record)
         try:
             async with asyncio.timeout(timeout):
-                reply = await self._handshake(connection, address, self._connect_request(last_zxid=0))
-                if not reply.session_is_gone:
+                reply = await self._handshake(connection, address, self._connect_request(last_zxid=last_zxid))
+                if closes and not reply.session_is_gone:
                     await connection.send(protocol.CloseRequest())
-        except (OSError, GarbageError, exc.ZKError):
-            return  # It has no quorum: the session may live.
+                return reply
         finally:
             connection.fail("only asked about the session")
-        log.warning(OUTLIVED, hexadecimal(self._record.session_id), unserved, self._record.last_zxid)
-        self._lose_session()
 
     async def _handshake(self, connection: Connection, address: Address, request: Any) -> ConnectReply:
         """Open a connection and have a server answer the ConnectRequest.

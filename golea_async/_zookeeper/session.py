@@ -55,6 +55,7 @@ class Session(SessionRecord):
     :ivar state: the state machine: ``state == States.CONNECTED``, ``await state.wait_for(...)``.
     :ivar conn: the latest connection, a new object for each; set before the state becomes CONNECTED. None at first.
     :ivar loop: the event loop in which it was started; None before.
+    :ivar watch_callbacks: who waits, by (event type, absolute path); no entry is empty.
     :ivar has_ended: ZooKeeper has said so when the client was closed, or before: its znodes are gone.
     :ivar process: that has started it; in another one, forked from it, nothing is sent.
     :ivar waiting: what the client waits for while no server serves it.
@@ -82,6 +83,7 @@ class Session(SessionRecord):
         self.loop: asyncio.AbstractEventLoop | None = None
         self.started = self.closing = self.has_ended = False
         self.events: SessionEventPublisher = SessionEventPublisher()
+        self.watch_callbacks: dict[tuple[int, str], set[WatchCallback]] = self.watches.callbacks
         self.waiting: Waiting = Waiting(self._hosts, tls=ssl is not None)
         self.process: ProcessId = this_process()
         self._guard = guard
@@ -108,11 +110,6 @@ class Session(SessionRecord):
     @hosts.setter
     def hosts(self, hosts: Sequence[Host]) -> None:
         self._hosts[:] = hosts  # the one list, which the tries and what is said of them go by
-
-    @property
-    def watch_callbacks(self) -> dict[tuple[int, str], set[WatchCallback]]:
-        """Who waits, by (event type, absolute path). No entry is empty."""
-        return self.watches.callbacks
 
     def add_watch_callback(self, event_type: int, path: str, callback: WatchCallback) -> None:
         """Call ``callback(path)`` at every such event of the absolute ``path``, until it is removed."""

@@ -11,6 +11,7 @@ so is the former one if the request sets none, as `get` does for a missing znode
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from aiozk import protocol
@@ -30,38 +31,45 @@ REMOVED_AT_ONCE = 500
 
 
 class UnneededWatches:
-    """Those of one connection. Moments are the event loop's."""
+    """Those of one connection. Moments are the event loop's.
+
+    :ivar replaced_by: by watch: the request that sets it again, or removes it, until it is answered.
+    """
 
     def __init__(self) -> None:
+        self.replaced_by: dict[Watch, Any] = {}
         self._watches: dict[Watch, None] = {}  # in order
         self._latest = 0.0
-        self._replaced_by: dict[Watch, Any] = {}  # the request that sets it again, or removes it, until it is answered
         self._fired: set[Watch] = set()  # of these
 
     def __bool__(self) -> bool:
         return bool(self._watches)
 
-    def add(self, path: str, kind: WatchKind, now: float) -> None:
-        """Have a watch removed, unless it is set again before."""
+    def add(self, watches: Iterable[Watch], now: float) -> None:
+        """Have watches removed, unless they are set again before."""
         if not self._watches:
             self._latest = now + REMOVED_WITHIN
-        self._watches[path, kind] = None
+        self._watches.update(dict.fromkeys(watches))
 
-    def sent(self, request: Any) -> None:
-        """Keep what a request sets again, whosever it is: the server has one watch for a path and a kind."""
-        if not self._watches and not self._replaced_by:
+    def sent(self, requests: Iterable[Any]) -> None:
+        """Keep what requests set again, whosever they are: the server has one watch for a path and a kind."""
+        if not self._watches and not self.replaced_by:
             return
-        kind = kind_of_watch(request)
-        if kind is not None and ((request.path, kind) in self._watches or (request.path, kind) in self._replaced_by):
-            self._watches.pop((request.path, kind), None)
-            self._replaced_by[request.path, kind] = request
+        for request in requests:
+            kind = kind_of_watch(request)
+            if kind is None:
+                continue
+            watch = (request.path, kind)
+            if watch in self._watches or watch in self.replaced_by:
+                self._watches.pop(watch, None)
+                self.replaced_by[watch] = request
 
     def heard(self, event_type: int, path: str) -> None:
         """Take note that a watch has fired."""
-        if self._watches or self._replaced_by:
+        if self._watches or self.replaced_by:
             for kind in KINDS_USED_UP.get(event_type, ()):
                 self._watches.pop((path, kind), None)
-                if (path, kind) in self._replaced_by:
+                if (path, kind) in self.replaced_by:
                     self._fired.add((path, kind))
 
     def answered(self, request: Any, result: Any) -> Watch | None:
@@ -69,16 +77,14 @@ class UnneededWatches:
 
         It is the one that the request has set after the former one has fired, or the former one, if it has set none.
         """
-        if not self._replaced_by:
-            return None
         removes = isinstance(request, RemoveWatches)
         kind = request.type if removes else kind_of_watch(request)
         if kind is None:
             return None
         watch = (request.path, kind)
-        if self._replaced_by.get(watch) is not request:
+        if self.replaced_by.get(watch) is not request:
             return None
-        del self._replaced_by[watch]
+        del self.replaced_by[watch]
         has_fired = watch in self._fired
         self._fired.discard(watch)
         has_set_one = not isinstance(result, Exception) or isinstance(request, protocol.ExistsRequest)
@@ -93,11 +99,11 @@ class UnneededWatches:
         removals = []
         for path, kind in list(self._watches)[:REMOVED_AT_ONCE]:
             del self._watches[path, kind]
-            self._replaced_by[path, kind] = removal = RemoveWatches(path, kind)
+            self.replaced_by[path, kind] = removal = RemoveWatches(path, kind)
             removals.append(removal)
         return removals
 
     def clear(self) -> None:
         """They have gone with the connection."""
-        for each in (self._watches, self._replaced_by, self._fired):
+        for each in (self._watches, self.replaced_by, self._fired):
             each.clear()

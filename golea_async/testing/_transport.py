@@ -11,6 +11,7 @@ from . import _wire
 from ._engine import Engine
 from ._faults import Faults
 from ._four_letters import answer
+from ._frame_buffer import FrameBuffer
 from ._model import Multi, OpCode, Write
 from ._replica import Connection
 
@@ -30,7 +31,7 @@ class ClientProtocol(asyncio.Protocol):
         self._server = server
         self._faults = faults
         self._open_protocols = open_protocols
-        self._incoming = _wire.FrameBuffer()
+        self._incoming = FrameBuffer()
         self._outgoing: deque[tuple[float, bytes]] = deque()
         self._outgoing_size = 0
         self._is_closing = False

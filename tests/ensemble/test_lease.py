@@ -11,6 +11,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,30 @@ async def test_one_stream_of_keep_alives_however_many_lead(ensemble: Ensemble, w
         assert all(election.is_leader for election in first)
         await asyncio.gather(*(election.resign() for election in [*second, *first]))
         await soon(background_to_end())
+
+
+@both_kinds
+async def test_a_survey_takes_the_place_of_a_keep_alive(
+    ensemble: Ensemble, resource: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two of them it would put off the next one, and what that proves would be older: the lease shorter."""
+    writes = list[tuple[float, bool]]()
+    ask = Channel.ask
+
+    def note(channel: Channel, *requests: Request) -> Batch:
+        if requests[0].opcode == OpCode.MULTI:
+            writes.append((boottime(), len(requests) > 1))
+        return ask(channel, *requests)
+
+    monkeypatch.setattr(Channel, "ask", note)
+    async with client_of(kind, ensemble.hosts, SHORT) as zk:
+        election = AsyncElection(zk, resource)
+        await leading(election)
+        await eventually(lambda: sum(is_survey for _, is_survey in writes) == 3)
+        sent = [at for at, _ in writes]
+        await election.resign()
+    from_the_first_survey = sent[[is_survey for _, is_survey in writes].index(True) :]  # before, it may be in haste
+    assert min(later - earlier for earlier, later in pairwise(from_the_first_survey)) > 0.99 * SHORT / 8
 
 
 @both_kinds

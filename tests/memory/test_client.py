@@ -152,6 +152,33 @@ async def test_an_ensemble_without_a_quorum_keeps_its_sessions() -> None:
         assert client.session.session_id == 0x99
 
 
+async def test_an_ensemble_that_begins_to_serve_just_after_it_hung_up_keeps_its_sessions() -> None:
+    """Being asked without what was seen, it answers; that alone says nothing of what was seen."""
+    hangs_up, opcodes = False, list[int]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal hangs_up
+        (zxid,) = struct.unpack_from("!q", await read_frame(reader), 4)
+        hangs_up = hangs_up and zxid != 0
+        if hangs_up:
+            return
+        writer.write(connect_reply(0.4, 0x99))
+        while request := await read_frame(reader):
+            xid, opcode = struct.unpack_from("!ii", request)
+            opcodes.append(opcode)
+            writer.write(answer(xid))
+
+    async with FakeServer(serve) as server, ZKClient(server.address, session_timeout=0.4) as client:
+        events = client.session_events()
+        client.session.last_zxid = 7
+        hangs_up = True
+        client.session.state.transition_to(States.SUSPENDED)
+        assert [(await anext(events)).state for _ in range(2)] == ["suspended", "connected"]
+        assert not hangs_up
+        assert client.session.session_id == 0x99
+        assert OpCode.CLOSE_SESSION not in opcodes
+
+
 async def test_a_client_that_is_started_again_has_seen_nothing(zookeeper: MemoryZooKeeper) -> None:
     client = ZKClient(zookeeper.hosts, session_timeout=2)
     async with client:

@@ -21,10 +21,10 @@ from golea_async._protocol.candidate import Candidate
 from golea_async._protocol.claims import ClientClaims
 from golea_async._protocol.departure import withdraw
 from golea_async._protocol.identity import Identity
-from golea_async._protocol.role import Ceased, Ended, Moved
+from golea_async._protocol.role import Ceased, Ended, Moved, Notice
 from golea_async._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Step, WorkStopped
 from golea_async._zookeeper.requests import Requests
-from golea_async._zookeeper.wire import Created, Listed, Shown, kind_of_watch
+from golea_async._zookeeper.wire import Create, Created, Listed, Shown, kind_of_watch
 
 from . import script
 from .script import NODE_CZXID, RESOURCE, SESSION, describe, results, stat, there
@@ -128,10 +128,16 @@ class Life:
         assert isinstance(self.step, Ask), self.step
         behind = " | " + " + ".join(map(describe, self.step.behind)) if self.step.behind else ""
         assert " + ".join(map(describe, self.step.requests)) + behind == arrow
+        created = [each for one in self.step.requests for each in getattr(one, "requests", [one])]
+        assert all(each.data == self.me.data for each in created if isinstance(each, Create)), "its name, and no more"
 
     def watches(self, arrow: str) -> None:
         """Assert what it has asked, as the next thing, whose answers are news: it does not wait for them."""
         assert self.sent.pop(0) == arrow
+
+    def notices(self) -> list[str]:
+        """Return what operators are told."""
+        return [each.text for each in self.told if isinstance(each, Notice)]
 
     def waits(self) -> None:
         """Assert that it waits for news."""

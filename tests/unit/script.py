@@ -19,7 +19,7 @@ from golea_async import ElectionError
 from golea_async._protocol.appeal import read_appeal
 from golea_async._protocol.steps import Ask
 from golea_async._protocol.teardown import NO_VERSION
-from golea_async._protocol.znodes import DONE, DONE_DATA
+from golea_async._protocol.znodes import CANDIDATE_PREFIX, DONE, DONE_DATA, STEP_DOWN
 from golea_async._zookeeper.wire import (
     CheckVersion,
     Children,
@@ -77,13 +77,22 @@ def _place(path: str) -> str:
 
 def _asked(request: Any) -> str:
     """Return what an operator's request says."""
-    if isinstance(request, Create) and request.path == f"{RESOURCE}/{DONE}":
-        assert request.data == DONE_DATA
+    if isinstance(request, Create):
+        _check_created(request)
     appeal = read_appeal(request.data) if isinstance(request, Create | SetData) else None
     if appeal is None:
         return ""
     names, to = " ".join(map(short, appeal.candidates)), short(appeal.to or "")
     return f": {names} leaves" if appeal.leave else f": {names} -> {to}"
+
+
+def _check_created(request: Create) -> None:
+    """Assert what is the same in all elections: what goes with its session, what gets a number, what `DONE` says."""
+    name = request.path.rpartition("/")[2]
+    flags = {CANDIDATE_PREFIX: Create.EPHEMERAL_FLAG | Create.SEQUENTIAL_FLAG, STEP_DOWN: Create.EPHEMERAL_FLAG}
+    assert request.flags == flags.get(name, 0)
+    if name == DONE:
+        assert request.data == DONE_DATA
 
 
 def short(name: str) -> str:
@@ -107,6 +116,13 @@ def interrupted(steps: Coroutine[Any, Any, None], script: Script) -> None:
     steps.close()
 
 
+def behind(steps: Coroutine[Any, Any, None], script: Script) -> Any:
+    """Drive it through a script, and return the step behind that, which is the last one."""
+    step = _resume(steps, _play_on(steps, script))
+    steps.close()
+    return step
+
+
 def _play_on(steps: Coroutine[Any, Any, None], script: Script) -> Any:
     """Return what it is to be told next."""
     told: Any = None
@@ -122,7 +138,9 @@ def _resume(steps: Coroutine[Any, Any, None], told: Any) -> Any:
     return steps.throw(told) if isinstance(told, BaseException) else steps.send(told)
 
 
-def refused(steps: Coroutine[Any, Any, None], script: Script, error: type[ElectionError], match: str) -> ElectionError:
+def refused(
+    steps: Coroutine[Any, Any, None], script: Script, error: type[ElectionError], match: str | None = None
+) -> ElectionError:
     """Play a script behind whose last line the coroutine raises this error; return that."""
     with pytest.raises(error, match=match) as caught:
         play(steps, script)

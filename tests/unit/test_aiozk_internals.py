@@ -212,10 +212,11 @@ OWN_SESSION = {
     "give_up_posted",
     "has_unread",
     "hear",
+    "heard_at",
     "listens",
     "post",
     "process",
-    "remove_watch",
+    "remove_watches",
     "suspects",
     "touch",
 }

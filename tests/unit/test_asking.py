@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from aiozk import exc
 
-from golea_async import ElectionNotFoundError, ElectionOverError, NotAuthorizedError, TransferError
+from golea_async import ElectionError, ElectionNotFoundError, ElectionOverError, NotAuthorizedError, TransferError
+from golea_async._protocol.asking import Asking
 from golea_async._protocol.refusals import THROTTLED, NotDoneError
 from golea_async._protocol.steps import Pause
 from golea_async._zookeeper.wire import response_error
@@ -27,6 +28,7 @@ from .operator_script import (
     A,
     B,
     C,
+    D,
     Line,
     asked,
     look,
@@ -46,6 +48,8 @@ from .script import (
     OTHER_SESSION,
     RESOURCE,
     SESSION,
+    TAKEN,
+    behind,
     failed,
     interrupted,
     listed,
@@ -53,6 +57,8 @@ from .script import (
     refused,
     shown,
 )
+
+BAD = exc.BadArguments()
 
 
 class TestSomethingHasChangedBeforeItWasWatched:
@@ -208,13 +214,16 @@ class TestZooKeeperHasNoTime:
         with pytest.raises(NotDoneError):
             play(transfer().run(ZK), [(LOOK, replies)])
 
-    def test_when_it_takes_the_child_back(self) -> None:
+    @pytest.mark.parametrize("place", range(2))
+    def test_when_it_takes_the_child_back(self, place: int) -> None:
         """It is still to be taken back by the next run."""
         asking = transfer()
         back = (["check /election", "get step_down"], [CHECKED, says(FOR_B, version=1)])
+        replies = [TAKEN, listed(B)]
+        replies[place] = response_error(THROTTLED)
         script = [
             *[look(A, B), reads(A, B), writes(ASKS_A), watches(A, B), pauses(), look(B), back],
-            (["delete step_down at 1", "list"], [response_error(THROTTLED), listed(B)]),
+            (["delete step_down at 1", "list"], replies),
         ]
         with pytest.raises(NotDoneError):
             play(asking.run(ZK), script)
@@ -281,3 +290,100 @@ class TestOnTheNextConnection:
         script = [look(A, B), reads(A, B), writes(ASKS_A), watches(A, B), pauses(), look(B), *takes_back(child)]
         interrupted(asking.run(ZK), script)
         play(asking.run(ZK), [look(B), *nothing_to_delete(B)])
+
+
+class TestWhatTheChildSays:
+    """A test of the bytes: candidates of other versions read them, too."""
+
+    @pytest.mark.parametrize(
+        ("asking", "script", "data"),
+        [
+            (
+                transfer,
+                [look(A, B), reads(A, B)],
+                b'{"candidates": ["le_0000000000"], "to": "le_0000000001", "by": "ops:1", "id": "5f3a"}',
+            ),
+            (
+                removal,
+                [look(A, B), reads(B)],
+                b'{"candidates": ["le_0000000001"], "leave": true, "by": "ops:1", "id": "5f3a"}',
+            ),
+        ],
+        ids=["transfer", "removal"],
+    )
+    def test_in_json(self, asking: Callable[[], Asking], script: list[Line], data: bytes) -> None:
+        (multi,) = behind(asking().run(ZK), script).requests
+        assert [each.data for each in multi.requests] == [data] * len(multi.requests)
+
+
+class TestTheFirstFollowersHaveMoved:
+    """Version 0 asks followers, and no other version does: what a leader was asked before is not done for that."""
+
+    def test_the_others_are_asked_by_a_new_child(self) -> None:
+        again = "le_0000000004"  # where B stands then
+        child = says(asked(B, C, to=D))
+        script = [
+            look(A, B, C, D),
+            reads(A, B, C, D),
+            writes("create step_down: le_1 le_2 -> le_3"),
+            *[watches(B, D), pauses()],
+            look(A, C, D, again, child=child),
+            writes("delete step_down at 0, create step_down: le_2 -> le_3"),
+            *[watches(C, D), pauses()],
+            look(A, C, D, again, child=says(asked(C, to=D))),
+            *[watches(C, D), pauses()],  # it says so already
+            look(D, child=says(asked(C, to=D))),
+            *takes_back(says(asked(C, to=D))),
+        ]
+        play(transfer("dora").run(ZK), script)
+
+
+class TestWhatIsSaid:
+    """Each text, whole: what is the matter, where, and the way out."""
+
+    def test_of_somebody_elses_request(self) -> None:
+        others = says(asked(A, to=B, by="ops:2"), owner=OTHER_SESSION)
+        error = refused(transfer().run(ZK), [look(A, B, child=others), reads(A, B)], TransferError)
+        assert str(error) == (
+            "ops:2 asks candidates of /election for something already (/election/step_down): wait until that is "
+            "through; a child that an operator has left behind goes with its session"
+        )
+
+    def test_of_an_ending(self) -> None:
+        error = refused(transfer().run(ZK), [look("DONE", A, B)], ElectionOverError)
+        assert str(error) == "the election /election is being ended, or was: nobody is asked any more"
+
+    def test_of_one_that_was_given_up(self) -> None:
+        assert str(transfer().given_up()) == (
+            "a request to candidates of /election was taken back: its client was closed, or it was cancelled"
+        )
+        assert transfer().given_up().resource == RESOURCE
+
+
+class TestARequestIsRefused:
+    """With an error that says nothing of the candidates, such as a quota's."""
+
+    @pytest.mark.parametrize(
+        ("asking", "script", "path"),
+        [
+            (transfer, [(LOOK, [CHECKED, BAD, NOT_THERE])], RESOURCE),
+            (transfer, [look(A, B), reads(A, B, shows=BAD)], f"{RESOURCE}/{B}"),
+            (transfer, [look(A, B), reads(A, B), writes(ASKS_A, BAD), *nothing_to_delete()], f"{RESOURCE}/step_down"),
+            (removal, [look(A, B), reads(B, shows=BAD)], f"{RESOURCE}/{B}"),
+        ],
+        ids=["list", "candidate", "child", "candidate to remove"],
+    )
+    def test_the_error_names_the_znode(self, asking: Callable[[], Asking], script: list[Line], path: str) -> None:
+        error = refused(asking().run(ZK), script, ElectionError)
+        assert str(error).startswith(f"ZooKeeper refused a request on {path}: ")
+
+    def test_not_done_is_tried_again(self) -> None:
+        with pytest.raises(NotDoneError):
+            play(removal().run(ZK), [look(A, B), reads(B, shows=response_error(THROTTLED))])
+
+
+def test_it_waits_no_longer_than_there_is_time() -> None:
+    asking = transfer()
+    asking.now = DEADLINE - 0.25
+    script = [look(A, B), reads(A, B), writes(ASKS_A), watches(A, B), pauses(0.25), look(B), *nothing_to_delete()]
+    play(asking.run(ZK), script)

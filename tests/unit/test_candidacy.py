@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 from aiozk import exc
 
-from golea_async import Role
+from golea_async import NotAuthorizedError, Role
+from golea_async._protocol.oddities import (
+    lasting_candidate,
+    other_recipes,
+    scarce_numbers,
+    smaller_token,
+    used_up_numbers,
+)
 from golea_async._protocol.refusals import THROTTLED
 from golea_async._protocol.role import Notice
 from golea_async._protocol.steps import Known, Pause, WorkStopped
@@ -20,6 +28,7 @@ from .life import (
     DELETED,
     DONE,
     FIRST_CZXID,
+    REQUEST,
     Life,
     checked,
     created,
@@ -31,8 +40,10 @@ from .life import (
     path,
     shown,
 )
-from .script import NODE_CZXID, OTHER_SESSION, RESOURCE, there
+from .script import NODE_CZXID, OTHER_SESSION, RESOURCE, SESSION, there
 
+LOST = "lost its ZooKeeper session, and its znode with it"
+AS_SOON = "as soon as ZooKeeper is back"
 CANDIDATE, FOLLOWER, LEADER, NONE = Role.CANDIDATE, Role.FOLLOWER, Role.LEADER, Role.NONE
 
 
@@ -140,13 +151,39 @@ class TestJoining:
         life.begin()
         life.join(missing(), missing(), missing())
         assert life.ended() == ["ElectionNotFoundError"]
+        assert life.me.withdrawal_error is None
         life.has_ended()
 
-    def test_without_permission(self) -> None:
+    @pytest.mark.parametrize(
+        ("refusal", "error", "says"),
+        [
+            (missing(), "ElectionNotFoundError", f"there is no election node {RESOURCE}: make it with "),
+            (exc.NoAuth(), "NotAuthorizedError", f"ZooKeeper does not let this client work on {RESOURCE}: "),
+            (exc.NodeExists(), "ElectionError", used_up_numbers(RESOURCE)),
+            (
+                exc.NoChildrenForEphemerals(),
+                "ElectionError",
+                f"{RESOURCE} is an ephemeral znode, which cannot have candidates: use a persistent one",
+            ),
+            (exc.BadArguments(), "ElectionError", f"ZooKeeper refused a request on {RESOURCE}: "),
+        ],
+    )
+    def test_where_nobody_can(self, refusal: Exception, error: str, says: str) -> None:
         life = Life()
         life.begin()
-        life.answer(exc.NoAuth())
-        assert life.ended() == ["NotAuthorizedError"]
+        life.answer(refusal)
+        assert life.ended() == [error]
+        assert str(life.status.error).startswith(says)
+        assert life.status.error is not None
+        assert (life.status.error.resource, life.status.error.candidate_id) == (RESOURCE, None)
+        assert life.me.is_withdrawn
+
+    def test_where_the_election_node_may_not_be_read(self) -> None:
+        """Whether it is alone it does not know then: that takes a list."""
+        life = Life()
+        life.begin()
+        life.join(created(0), exc.NoAuth(), missing())
+        life.asks("list | get le_0 (w)")
 
     def test_at_the_end_of_an_election(self) -> None:
         life = Life()
@@ -236,6 +273,23 @@ class TestManyOnOneClient:
         second.begin()
         second.asks("create le_ | exists DONE (w)")
 
+    def test_one_that_was_deleted_leaves_nobody_behind(self) -> None:
+        first = leader()
+        first.event(DELETED, path(0))
+        first.answer(checked(missing()), missing(), missing(), there())
+        second = Life("two", claims=first.claims)
+        second.begin()
+        second.asks("create le_ | get /election + exists DONE (w)")
+
+    def test_while_others_are_nominated_nobody_is_alone(self) -> None:
+        first = Life()
+        second, third = Life("two", claims=first.claims), Life("three", claims=first.claims)
+        first.begin()
+        second.begin()
+        first.answer(exc.NoAuth())  # one nomination has ended, and one goes on
+        third.begin()
+        third.asks("create le_ | exists DONE (w)")
+
 
 class TestThePredecessorGoes:
     def test_and_it_was_the_last(self) -> None:
@@ -268,6 +322,14 @@ class TestThePredecessorGoes:
         life.answer(listed(6, 7))
         assert life.statuses() == []
         life.watches("get le_6 (w)")
+
+    def test_and_the_election_with_it(self) -> None:
+        life = follower()
+        life.event(DELETED, path(6))
+        life.answer(missing())
+        life.asks("check le_7 + get le_7 + exists DONE + exists /election")
+        life.answer(checked(missing()), missing(), missing(), missing())
+        assert life.ended() == ["ElectionOverError"]
 
     def test_before_the_reply_that_shows_it(self) -> None:
         """An event can come before the reply, which then says nothing any more."""
@@ -441,6 +503,23 @@ class TestReconnecting:
         assert life.ended() == ["CandidateDeletedError"]
         life.has_ended()
 
+    def test_a_follower_whose_path_is_another_candidates(self) -> None:
+        life = follower()
+        life.lose_connection()
+        life.reconnect()
+        life.answer(checked())
+        life.show(DONE, missing())
+        life.show(path(6), shown(6, session=OTHER_SESSION))
+        life.show(path(7), shown(7, session=OTHER_SESSION))
+        life.asks("check le_7 + get le_7 + exists DONE + exists /election")
+
+    def test_a_line_for_who_debugs_it(self, caplog: pytest.LogCaptureFixture) -> None:
+        life = follower()
+        life.event(DELETED, path(6))
+        with caplog.at_level(logging.DEBUG, "golea_async.election"):
+            life.lose_connection()
+        assert caplog.messages == [f"candidate 'one' ({path(7)}) lost its connection"]
+
     def test_again_and_again(self) -> None:
         life = follower()
         for _ in range(3):
@@ -458,6 +537,7 @@ class TestTheSessionIsLost:
         life.lose_connection()
         life.reconnect(OTHER_SESSION)
         assert life.ceased() == ["SessionExpiredError"]
+        assert str(life.status.error) == f"candidate 'one' ({path(0)}) {LOST}; it stands again {AS_SOON}"
         assert life.statuses() == [(CANDIDATE, "SessionExpiredError")]
         life.misses_its_znode(0)
         life.asks("create le_ | get /election + exists DONE (w)")
@@ -473,6 +553,31 @@ class TestTheSessionIsLost:
         life.asks("delete le_7")
         life.answer(deleted())
         life.asks("create le_ | get /election + exists DONE (w)")
+        life.join(created(9, OTHER_SESSION), node(children=1, newest=9), missing())
+        life.show(path(9), shown(9, session=OTHER_SESSION))
+        life.resign()
+        life.asks("delete le_9")  # the former one has gone
+        life.answer(deleted())
+        life.has_ended()
+
+    def test_at_the_former_path_another_candidate_stands(self) -> None:
+        life = follower()
+        life.lose_connection()
+        life.reconnect(OTHER_SESSION)
+        assert str(life.status.error) == f"candidate 'one' ({path(7)}) {LOST}; it stands again {AS_SOON}"
+        life.answer(checked(), shown(7, session=OTHER_SESSION + 1), there())
+        life.asks("create le_ | get /election + exists DONE (w)")
+
+    def test_and_it_must_not_stand_again(self) -> None:
+        """Of the znode that is gone the error says nothing: the candidate has none."""
+        life = follower()
+        life.lose_connection()
+        life.reconnect(OTHER_SESSION)
+        life.answer(checked(missing()), missing(), there())
+        life.answer(exc.NoAuth())
+        assert life.ended() == ["NotAuthorizedError"]
+        assert life.status.error is not None
+        assert life.me.identity.candidate_id is None
 
     def test_the_former_znode_stays_while_work_is_stopping(self) -> None:
         life = leader()
@@ -538,6 +643,38 @@ class TestTheReplyToANominationIsLost:
         life.answer(listed(3, 4))
         assert life.status.candidate_id == path(4)
         assert life.status.now_following == path(3)
+        life.show(DONE, missing())
+        life.show(path(4), shown(4))
+        life.watches("get le_3 (w)")
+        life.show(path(3), shown(3, b"other", OTHER_SESSION))
+        life.resign()
+        life.asks("delete le_4")
+
+    def test_others_have_gone_or_must_not_be_read(self) -> None:
+        life = Life()
+        self.lose(life)
+        life.answer(checked(), listed(2, 3, 4))
+        life.answer(missing(), exc.NoAuth(), shown(4))
+        assert life.me.own is not None
+        assert life.me.own.path == path(4)
+
+    def test_the_election_has_gone(self) -> None:
+        """Then it was not carried out, or its znode has gone, too. The next nomination says what is the matter."""
+        life = Life()
+        self.lose(life)
+        life.answer(checked(missing()), missing())
+        life.asks("create le_ | get /election + exists DONE (w)")
+
+    def test_or_it_says_that_it_may_have_worked(self) -> None:
+        life = Life()
+        life.begin()
+        life.answer(exc.MarshallingError())
+        assert life.ended() == ["ElectionError"]
+        life.asks("check /election + list")
+        life.answer(checked(), listed(4))
+        life.answer(shown(4))
+        life.finds_its_znode(4)
+        life.asks("delete le_4")
 
     def test_it_was_never_carried_out(self) -> None:
         life = Life()
@@ -620,9 +757,19 @@ class TestTheReplyToANominationIsLost:
         life = Life("same")
         life.begin()
         life.cancel()
-        second = Life("same", claims=life.claims)
+        claims = life.claims
+        del life
+        claims.of(SESSION, "/another")  # whoever stands there has nothing to do with it
+        second = Life("same", claims=claims)
         second.begin()
         second.asks("check /election + list")
+
+    def test_a_doubt_goes_with_its_session(self) -> None:
+        life = Life()
+        life.begin()
+        life.cancel()
+        life.claims.of(OTHER_SESSION, RESOURCE)
+        assert not life.claims.in_doubt
 
     def test_what_was_seen_of_others_is_not_kept_for_ever(self) -> None:
         life = Life()
@@ -663,6 +810,12 @@ class TestTheOwnZnodeIsDeleted:
         assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]  # two stretches are never read as one
         life.watches("get le_0 (w)")
 
+    def test_the_quorum_says_so_and_not_what_is_shown(self) -> None:
+        life = leader()
+        life.event(DELETED, path(0))
+        life.answer(checked(missing()), shown(0), missing(), there())
+        assert life.ended() == ["CandidateDeletedError"]
+
     def test_before_its_watch_was_set(self) -> None:
         life = Life()
         life.begin()
@@ -680,6 +833,15 @@ class TestTheOwnZnodeIsDeleted:
         life.answer(listed(0))
         assert life.statuses() == []
 
+    def test_its_data_are_changed_while_it_follows(self) -> None:
+        """The one before it is watched already."""
+        life = follower()
+        life.event(DATA_CHANGED, path(7))
+        life.watches("get le_7 (w)")
+        life.show(path(7), shown(7))
+        life.waits()
+        assert life.statuses() == []
+
     def test_it_may_not_be_read(self) -> None:
         life = Life()
         life.begin()
@@ -687,6 +849,21 @@ class TestTheOwnZnodeIsDeleted:
         life.watches("get le_0 (w)")
         life.show(path(0), exc.NoAuth())
         assert life.ended() == ["NotAuthorizedError"]
+        self.tells(life, path(0), path(0))
+
+    def test_a_watch_is_refused(self) -> None:
+        life = Life()
+        life.begin()
+        life.join(created(7), node(newest=7), exc.BadArguments())
+        assert life.ended() == ["ElectionError"]
+        assert str(life.status.error).startswith(f"ZooKeeper refused a request on {DONE}: ")
+        assert life.status.error is not None
+        assert (life.status.error.resource, life.status.error.candidate_id) == (RESOURCE, path(7))
+
+    def tells(self, life: Life, about: str, candidate_id: str) -> None:
+        error = life.status.error
+        assert isinstance(error, NotAuthorizedError)
+        assert (error.path, error.resource, error.candidate_id) == (about, RESOURCE, candidate_id)
 
 
 class TestTheElectionIsEnded:
@@ -744,6 +921,7 @@ class TestZooKeeperHasNoTime:
         life = Life()
         life.begin()
         life.join(response_error(THROTTLED), node(), missing())
+        assert life.step == Pause(0.02)
         life.time_is_over()
         life.asks("create le_ | get /election")  # the watch is set
         assert life.me.claims is not None
@@ -765,6 +943,24 @@ class TestZooKeeperHasNoTime:
         assert life.me.belief.stretch is not None
         life.time_is_over()
         life.watches("get le_0 (w)")
+
+    def test_for_the_watch_of_done(self) -> None:
+        life = Life()
+        life.begin()
+        life.join(created(0), node(children=1), response_error(THROTTLED))
+        assert life.status.role is LEADER  # the election node has no other child
+        life.watches("get le_0 (w)")
+        life.show(path(0), shown(0))
+        life.time_is_over()
+        life.watches("exists DONE (w)")
+
+    def test_for_the_watch_of_what_operators_ask(self) -> None:
+        life = follower()
+        life.show(REQUEST, response_error(THROTTLED))
+        assert isinstance(life.step, Pause)
+        life.time_is_over()
+        assert life.request_watches == 2
+        life.waits()
 
     def test_for_a_barrier(self) -> None:
         """Sent again alone, it would come too late for the list that it precedes."""
@@ -793,8 +989,19 @@ class TestZooKeeperHasNoTime:
             assert isinstance(life.step, Pause)
             pauses.append(life.step.seconds)
             life.time_is_over()
-        assert pauses == sorted(pauses)
-        assert pauses[0] < 0.1 < pauses[-1] <= 1
+        assert pauses == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1, 1, 1]
+
+    def test_and_has_time_again(self) -> None:
+        """The next time, much later, it is not waited for as long."""
+        life = follower()
+        for event in (DELETED, DATA_CHANGED):
+            life.event(event, path(6))
+            life.answer(response_error(THROTTLED))
+            assert life.step == Pause(0.02)
+            life.time_is_over()
+            life.answer(listed(6, 7))
+            life.watches("get le_6 (w)")
+            life.show(path(6), shown(6, session=OTHER_SESSION))
 
 
 class TestAKeepAliveIsRefused:
@@ -810,18 +1017,19 @@ class TestAKeepAliveIsRefused:
         life.me.hear_refusal(checked(exc.NoAuth()))
         life._news()
         assert life.ended() == ["NotAuthorizedError"]
+        error = life.status.error
+        assert isinstance(error, NotAuthorizedError)
+        assert (error.path, error.resource, error.candidate_id) == (path(0), RESOURCE, path(0))
         life.asks("delete le_0")
 
 
 class TestWhatOperatorsAreTold:
-    def notices(self, life: Life) -> str:
-        return " ".join(each.text for each in life.told if isinstance(each, Notice))
-
     def test_of_other_recipes(self) -> None:
         life = follower()
         life.event(DELETED, path(6))
         life.answer(listed(7, others=["lock-0000000001"]))
-        assert "lock-0000000001" in self.notices(life)
+        (notice,) = [each for each in life.told if isinstance(each, Notice)]
+        assert notice == Notice(other_recipes(RESOURCE, ["lock-0000000001"]) or "", f"others in {RESOURCE}")
 
     def test_of_a_candidate_without_a_session(self) -> None:
         life = Life()
@@ -829,7 +1037,7 @@ class TestWhatOperatorsAreTold:
         life.join(created(7), node(newest=7), missing())
         life.show(path(6), shown(6, session=0))
         assert life.status.now_following == path(6)
-        assert "belongs to no session" in self.notices(life)
+        assert life.notices() == [lasting_candidate(path(6), 0)]
 
     def test_of_nothing_where_only_done_belongs_to_no_session(self) -> None:
         """It never does: it is no candidate that somebody has left behind."""
@@ -841,16 +1049,27 @@ class TestWhatOperatorsAreTold:
 
     def test_of_a_smaller_token(self) -> None:
         life = Life()
+        life.claims.tokens.note("/another", 10**7)  # which says nothing of this one
         life.claims.tokens.note(RESOURCE, 10**6)
         life.begin()
         life.join(created(0), node(children=1), missing())
-        assert "history went back" in self.notices(life)
+        assert life.notices() == [smaller_token(path(0), czxid(0), 10**6)]
+
+    def test_of_a_token_that_is_smaller_than_its_own_former_one(self) -> None:
+        first = Life()
+        first.begin()
+        first.join(created(9), node(children=1, newest=9), missing())
+        second = Life("two", claims=first.claims)
+        second.begin()
+        second.join(created(1))
+        assert second.notices() == [smaller_token(path(1), czxid(1), czxid(9))]
 
     def test_of_scarce_numbers(self) -> None:
         life = Life()
         life.begin()
         life.join(created(WARNED_FROM), node(children=1, newest=WARNED_FROM), missing())
-        assert "running out of numbers" in self.notices(life)
+        (notice,) = [each for each in life.told if isinstance(each, Notice)]
+        assert notice == Notice(scarce_numbers(path(WARNED_FROM)) or "", f"numbers of {RESOURCE}")
         assert life.statuses()[-1] == (LEADER, None)
 
     def test_with_the_last_numbers_nobody_stands(self) -> None:
@@ -858,22 +1077,18 @@ class TestWhatOperatorsAreTold:
         life.begin()
         life.join(created(REFUSED_FROM), node(children=1, newest=REFUSED_FROM), missing())
         assert life.ended() == ["ElectionError"]
+        me = f"candidate 'one' ({path(REFUSED_FROM)})"
+        assert str(life.status.error) == f"{me} must not stand: {used_up_numbers(RESOURCE)}"
         assert (LEADER, None) not in life.statuses()
-
-    def test_where_there_are_no_numbers_left(self) -> None:
-        life = Life()
-        life.begin()
-        life.answer(exc.NodeExists())
-        assert life.ended() == ["ElectionError"]
-        assert "no numbers left" in str(life.status.error)
 
 
 class TestTheClientIsClosed:
     def test_in_order(self) -> None:
         life = leader()
+        life.me.session_timeout = 4.0
         life.close_client()
         assert (life.ceased(), life.ended()) == (["ClientClosedError"], ["ClientClosedError"])
-        assert isinstance(life.step, Pause)
+        assert life.step == Pause(4.0)
         life.client_is_closed()
         life.has_ended()
         assert life.me.is_withdrawn
@@ -891,8 +1106,15 @@ def test_a_crash_is_the_last_status_and_the_znode_goes(caplog: pytest.LogCapture
     life.event(DELETED, path(6))
     life.answer(None)  # nothing that ZooKeeper could answer
     assert life.ended() == ["CrashedError"]
-    assert "please report it" in str(life.status.error)
-    assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
+    error = life.status.error
+    assert error is not None
+    assert str(error) == f"candidate 'one' ({path(7)}) has crashed: {error.__cause__!r}; please report it"
+    assert isinstance(error.__cause__, AttributeError)
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.levelname == "ERROR"
+    assert record.getMessage() == f"candidate 'one' ({path(7)}) has crashed: this is a bug in golea_async"
+    carried = {key: vars(record)[key] for key in ("election", "candidate", "role", "reason", "fencing_token")}
+    assert carried == life.me.identity.fields(FOLLOWER, "crashed", None)
     life.asks("delete le_7")
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from aiozk import exc
 
-from golea_async import CandidateDeletedError, Role
+from golea_async import CandidateDeletedError, NotAuthorizedError, Role
 from golea_async._protocol.appeal import read_appeal
+from golea_async._protocol.oddities import strange_request, used_up_numbers
 from golea_async._protocol.refusals import THROTTLED
+from golea_async._protocol.role import Moved
 from golea_async._protocol.steps import Pause, WorkStopped
 from golea_async._protocol.znodes import REFUSED_FROM
 from golea_async._zookeeper.wire import Found, response_error
@@ -32,7 +34,7 @@ from .life import (
     path,
     shown,
 )
-from .script import OTHER_SESSION, failed, stat, there
+from .script import OTHER_SESSION, RESOURCE, failed, stat, there
 from .test_candidacy import follower, leader
 
 CANDIDATE, FOLLOWER, LEADER = Role.CANDIDATE, Role.FOLLOWER, Role.LEADER
@@ -73,6 +75,17 @@ class TestSteppingDown:
         assert life.statuses() == [(FOLLOWER, None)]
         assert life.me.unneeded == [path(0)]
 
+    def test_again(self) -> None:
+        life = follower()
+        life.step_down()
+        life.answer(moved(9))
+        life.answer(found(9))
+        stands_behind(life, 9, 8)
+        life.step_down()
+        life.answer(moved(11))
+        life.answer(found(11))
+        assert life.me.unneeded == [path(7), path(6), path(9), path(8)]
+
     def test_alone_it_leads_again_with_a_new_token(self) -> None:
         life = leader()
         life.step_down()
@@ -110,6 +123,16 @@ class TestSteppingDown:
         life.me.is_working = False
         life.work_has_stopped()
         life.asks("multi[create le_, delete le_0]")
+
+    def test_what_comes_before_it_is_sent_is_heard_first(self) -> None:
+        life = leader()
+        life.is_blocked = True
+        life.step_down()
+        life.resign()
+        life.has_caught_up(is_recent=True)
+        assert life.ended() == [None]
+        life.has_caught_up(is_recent=True)
+        life.asks("delete le_0")
 
     @pytest.mark.parametrize("news", ["deleted", "over", "resigned", "lost"])
     def test_what_comes_while_the_work_stops(self, news: str) -> None:
@@ -173,7 +196,9 @@ class TestSteppingDown:
         life = leader()
         life.step_down()
         life.answer(failed(2, 0, exc.NodeExists()))
-        assert life.moves() == ["ElectionError"]
+        assert [str(each.refusal) for each in life.told if isinstance(each, Moved)] == [
+            f"candidate 'one' ({path(0)}) cannot step down: {used_up_numbers(RESOURCE)}"
+        ]
         assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
 
     def test_resigning_while_it_moves(self) -> None:
@@ -189,14 +214,76 @@ class TestSteppingDown:
         life.has_ended()
 
 
+class TestTheNewZnodeIsDeletedAtOnce:
+    """Nothing shows it any more."""
+
+    def test_before_it_was_looked_at(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(moved(8))
+        life.answer(missing())
+        assert life.moves() == [None]
+        life.watches("get le_7 (w) + get le_8 (w)")
+        life.show(path(7), shown(7, session=OTHER_SESSION))
+        life.show(path(8), missing())
+        life.answer(checked(missing()), missing(), missing(), there())
+        assert life.ended() == ["CandidateDeletedError"]
+        assert life.me.is_withdrawn
+
+    def test_who_stands_anew_is_not_alone_where_others_were_before_it(self) -> None:
+        life = follower()
+        life.step_down()
+        life.answer(moved(9))
+        life.answer(found(9))
+        self.deleted(life, 9)
+        anew = Life("two", claims=life.claims)
+        anew.begin()
+        anew.asks("create le_ | exists DONE (w)")
+
+    def test_who_stands_anew_may_be_alone_where_nobody_was(self) -> None:
+        life = leader()
+        life.step_down()
+        life.answer(moved(1))
+        life.answer(found(1))
+        life.answer(listed(1))
+        self.deleted(life, 1)
+        anew = Life("two", claims=life.claims)
+        anew.begin()
+        anew.asks("create le_ | get /election + exists DONE (w)")
+
+    def deleted(self, life: Life, number: int) -> None:
+        life.event(DELETED, path(number))
+        life.answer(checked(missing()), missing(), missing(), there())
+        assert life.ended() == ["CandidateDeletedError"]
+
+
 class TestZooKeeperRefuses:
     def test_without_permission_it_leads_on(self) -> None:
         life = leader()
         life.step_down()
         life.answer(failed(2, 0, exc.NoAuth()))
         assert life.moves() == ["NotAuthorizedError"]
+        (told,) = [each for each in life.told if isinstance(each, Moved)]
         assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
         assert life.status.fencing_token == czxid(0)
+        assert isinstance(told.refusal, NotAuthorizedError)
+        assert told.refusal.path == RESOURCE
+        assert (told.refusal.resource, told.refusal.candidate_id) == (RESOURCE, path(0))
+
+    def test_of_its_own_znode_nothing_is_shown(self) -> None:
+        """Nothing would tell then whether it is still there, so it does not move, nor stand."""
+        life = follower()
+        life.lose_connection()
+        life.step_down()
+        life.reconnect()
+        life.asks("check le_7 + get le_7 (w) + exists /election")
+        life.answer(checked(), exc.NoAuth(), there())
+        (told,) = [each for each in life.told if isinstance(each, Moved)]
+        assert isinstance(told.refusal, NotAuthorizedError)
+        assert str(told.refusal) == (
+            f"candidate 'one' ({path(7)}) cannot step down: this client may not read its own znodes"
+        )
+        assert life.ended() == ["NotAuthorizedError"]
 
     def test_what_was_not_done_is_done_later(self) -> None:
         life = leader()
@@ -227,6 +314,17 @@ class TestZooKeeperRefuses:
         life.asks("check /election + get le_0 + exists DONE + exists /election")
         life.answer(checked(), shown(0), missing(), there())
         assert life.moves() == ["ElectionError"]
+        assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
+
+    def test_an_error_that_leaves_doubt_and_it_seemed_to_be_gone(self) -> None:
+        """Behind a barrier it was seen: that counts."""
+        life = leader()
+        life.step_down()
+        life.event(DELETED, path(0))
+        life.answer(exc.MarshallingError())
+        life.answer(checked(), shown(0), missing(), there())
+        assert life.statuses() == [(CANDIDATE, None), (LEADER, None)]
+        life.watches("get le_0 (w)")
 
 
 class TestTheReplyIsLost:
@@ -270,10 +368,17 @@ class TestTheReplyIsLost:
         assert life.me.own is not None
         assert life.me.own.path == path(8)
 
-    @pytest.mark.parametrize(("done", "error"), [(missing(), "CandidateDeletedError"), (there(), "ElectionOverError")])
-    def test_it_was_deleted(self, done: Any, error: str) -> None:
+    @pytest.mark.parametrize(
+        ("done", "parent", "error"),
+        [
+            (missing(), there(), "CandidateDeletedError"),
+            (there(), there(), "ElectionOverError"),
+            (missing(), missing(), "ElectionOverError"),
+        ],
+    )
+    def test_it_was_deleted(self, done: Any, parent: Any, error: str) -> None:
         life = self.moving()
-        life.answer(checked(), missing(), done, there())
+        life.answer(checked(), missing(), done, parent)
         life.answer(checked(), listed(7))
         life.answer(shown(7, session=OTHER_SESSION))
         assert life.ended() == [error]
@@ -324,6 +429,41 @@ class TestAnOperatorAsks:
         stands_behind(life, 8, 7)
         assert not life.moves()  # nobody waits for that
 
+    def test_for_nobody_in_particular(self) -> None:
+        life = leader()
+        life.hear_of_request(asks_for(0, version=1))
+        life.asks("multi[check step_down at 1, create le_, delete le_0]")
+        life.answer(moved(8, conditions=1))
+        life.answer(found(8))
+        stands_behind(life, 8, 7)
+
+    def test_a_follower(self) -> None:
+        life = follower()
+        life.hear_of_request(asks_for(7, to=8))
+        assert life.statuses() == [(CANDIDATE, "HandedOverError")]
+        life.asks("multi[check step_down at 0, check le_8, create le_, delete le_7]")
+
+    def test_and_zookeeper_does_not_let_it(self) -> None:
+        life = leader()
+        life.hear_of_request(asks_for(0, to=5, version=1))
+        life.answer(failed(4, 2, exc.NoAuth()))
+        (notice,) = life.notices()
+        assert notice.startswith(
+            f"candidate 'one' ({path(0)}) was asked by ops:1 to step down, and cannot: ZooKeeper does not let this "
+            f"client work on {RESOURCE}: "
+        )
+        assert life.statuses()[-1] == (LEADER, None)
+
+    def test_and_takes_it_back_when_its_application_wants_the_same(self) -> None:
+        life = leader()
+        life.is_blocked = True
+        life.hear_of_request(asks_for(0, to=5, version=1))
+        life.step_down()
+        life.event(DELETED, REQUEST)
+        life.has_caught_up(is_recent=True)
+        life.has_caught_up(is_recent=True)
+        life.asks("multi[create le_, delete le_0]")
+
     @pytest.mark.parametrize("place", [0, 1], ids=["the operator", "the target"])
     @pytest.mark.parametrize("error", [exc.NoNode(), exc.BadVersion()])
     def test_and_is_gone(self, place: int, error: Exception) -> None:
@@ -361,13 +501,21 @@ class TestAnOperatorAsks:
         life.hear_of_request(asks_for(0)._replace(data=says))
         life.waits()
         assert life.status.role is LEADER
+        assert life.notices() == [strange_request(REQUEST, "it says nothing that is understood")]
 
-    @pytest.mark.parametrize("refusal", [exc.NoAuth(), missing()])
-    def test_what_cannot_be_read(self, refusal: Exception) -> None:
+    def test_what_cannot_be_read(self) -> None:
         life = leader()
-        life.hear_of_request(refusal)
+        life.hear_of_request(exc.NoAuth())
         life.waits()
         assert life.status.role is LEADER
+        assert life.notices() == [strange_request(REQUEST, f"it cannot be read ({exc.NoAuth()})")]
+
+    def test_what_has_gone_by_then(self) -> None:
+        life = leader()
+        life.hear_of_request(missing())
+        life.waits()
+        assert life.status.role is LEADER
+        assert life.notices() == []
 
     def test_when_zookeeper_has_no_time(self) -> None:
         life = leader()

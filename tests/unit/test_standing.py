@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golea_async._protocol.paths import MAXIMUM_NAME_BYTES, check_candidate_id, check_name, check_resource
 from golea_async._protocol.standing import Decision, Follow, Lead, Look, Loss, Verdict, decide, loss
 from golea_async._protocol.view import Sight, View
 from golea_async._protocol.znodes import (
@@ -279,73 +278,3 @@ def test_on_a_new_connection_nothing_counts_but_that_the_election_is_over(view: 
 )
 def test_what_ends_a_leaders_belief(view: View, reason: Loss | None) -> None:
     assert loss(view, STRETCH) is reason
-
-
-@pytest.mark.parametrize("path", ["/election", "/a/b/c", "/le_0000000001", "/Stra\u00dfe", "/a b", "/..."])
-def test_a_path_that_can_be_an_election_node(path: str) -> None:
-    assert check_resource(path) == path
-
-
-@pytest.mark.parametrize(
-    ("path", "problem"),
-    [
-        ("", "empty"),
-        ("election", "relative"),
-        ("/", "root"),
-        ("/election/", "slash"),
-        ("//election", "empty segment"),
-        ("/a//b", "empty segment"),
-        ("/a/../b", "relative segment"),
-        ("/a/.", "relative segment"),
-        ("/..", "relative segment"),
-        ("/a\x00b", "character"),
-        ("/a\nb", "character"),
-        ("/a\ud800b", "character"),
-    ],
-)
-def test_a_path_that_cannot_is_refused_and_says_why(path: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        check_resource(path)
-
-
-@pytest.mark.parametrize("path", [None, b"/election", 7])
-def test_a_path_is_a_string(path: object) -> None:
-    with pytest.raises(TypeError, match="must be a str, not"):
-        check_resource(path)
-
-
-def test_a_name_is_the_data_of_the_znode() -> None:
-    assert check_name("caf\u00e9:1") == "caf\u00e9:1".encode()
-    assert len(check_name("x" * MAXIMUM_NAME_BYTES)) == MAXIMUM_NAME_BYTES
-
-
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [("", "empty"), ("\u00e9" * (MAXIMUM_NAME_BYTES // 2 + 1), "too large"), ("\ud800", "UTF-8")],
-)
-def test_a_name_that_cannot_be_one_is_refused(name: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        check_name(name)
-
-
-@pytest.mark.parametrize("name", [None, b"name", 7])
-def test_a_name_is_a_string(name: object) -> None:
-    with pytest.raises(TypeError, match="must be a str, not"):
-        check_name(name)
-
-
-def test_a_candidates_id_is_its_path() -> None:
-    assert check_candidate_id("/a/b/le_0000000012") == ("/a/b", "le_0000000012")
-
-
-@pytest.mark.parametrize(
-    "candidate_id", ["", "le_0000000012", "/le_0000000012", "/a/le_x", "/a/DONE", "/a//le_0000000012"]
-)
-def test_another_path_is_no_candidates_id(candidate_id: str) -> None:
-    with pytest.raises(ValueError, match="not a candidate's id"):
-        check_candidate_id(candidate_id)
-
-
-def test_a_candidates_id_is_a_string() -> None:
-    with pytest.raises(TypeError, match="must be a str, not"):
-        check_candidate_id(12)

@@ -14,7 +14,7 @@ from golea_async import ElectionError, ElectionNotFoundError, NotAuthorizedError
 from golea_async._protocol.steps import Pause, WorkStopped
 from golea_async._protocol.teardown import MOST_BYTES, MOST_DELETES, Teardown, in_batches
 from golea_async._zookeeper.requests import Requests
-from golea_async._zookeeper.wire import Created, Found, Listed, Shown
+from golea_async._zookeeper.wire import Created, Found, Listed, Shown, response_error
 from golea_async.exceptions import ElectionOverError
 
 from . import script as script_of
@@ -82,6 +82,12 @@ def wait_for(name: str, pause: float = 10.0, node: object = STANDS) -> list[tupl
     return [([f"get {short(name)} (w)", "get DONE (w)"], [node, DONE_IS_THERE]), (Pause(pause), None)]
 
 
+def path_of(error: ElectionError) -> str:
+    """Return which znode a refusal is about."""
+    assert isinstance(error, NotAuthorizedError)
+    return error.path
+
+
 def ending(**options: Any) -> Teardown:
     return Teardown("/election", **{"deletes_election": False, **options})
 
@@ -130,6 +136,20 @@ def test_one_that_may_not_be_read_is_looked_for_in_the_list() -> None:
     )
 
 
+def test_done_may_not_be_read() -> None:
+    """It is there, or the list would not show it; that it goes is seen in the next list."""
+    asked = (["get le_0 (w)", "get DONE (w)"], [STANDS, exc.NoAuth()])
+    script = [*begun(A), (LIST, listed("DONE", A)), asked, (Pause(10.0), None), (LIST, listed("DONE"))]
+    play(ending().run(ZK), [*script, (CLOSE_END, [FINE])])
+
+
+def test_an_operators_request_goes_with_the_election_node_and_is_left_by_an_end() -> None:
+    last = (LIST, listed("DONE", "step_down"))
+    close = ["multi[delete DONE, delete step_down, delete /election]"]
+    play(deletion().run(ZK), [*begun(A, deletes=True), last, (close, [FINE])])
+    play(ending().run(ZK), [*begun(A), last, (CLOSE_END, [FINE])])
+
+
 class TestBeginning:
     def test_a_missing_election_cannot_be_ended(self) -> None:
         missing = (LOOK, [NOT_THERE] * 5)
@@ -144,7 +164,14 @@ class TestBeginning:
 
     def test_foreign_children_keep_it_from_being_deleted(self) -> None:
         error = refused(deletion().run(ZK), [look(A, "x", "config")], ElectionError, "config, x")
-        assert "is left as it is" in str(error)
+        assert str(error) == (
+            "/election has children that are not an election's (config, x) and is left as it is: remove them first, if "
+            "they may be removed"
+        )
+
+    def test_of_many_foreign_children_five_are_named(self) -> None:
+        children = [f"x{number}" for number in range(7)]
+        refused(deletion().run(ZK), [look(*children)], ElectionError, r"\(x0, x1, x2, x3, x4 and 2 more\) and is left")
 
     def test_foreign_children_do_not_keep_it_from_being_ended(self) -> None:
         script = [look("x"), probe(), (MAKE_DONE, MADE), (LIST, listed("DONE", "x")), (CLOSE_END, [FINE])]
@@ -166,12 +193,15 @@ class TestBeginning:
         script = [look(A, B), (asked, [probed, STANDS, HERE])]
         error = refused(ending(deletes_election=deletes).run(ZK), script, ElectionError, "persistent")
         assert error.candidate_id == f"/election/{B}"
-        assert B in str(error)
-        assert A not in str(error)
+        assert str(error) == (
+            f"/election has persistent children with a candidate's name ({B}), which no session takes away, and is "
+            f"left as it is: remove them first, if they may be removed (`delete /election/{B}` in zkCli.sh)"
+        )
 
     def test_a_candidate_that_may_not_be_read(self) -> None:
         asked, (probed, *_) = probe(A)
-        refused(ending().run(ZK), [look(A), (asked, [probed, exc.NoAuth()])], NotAuthorizedError, A)
+        error = refused(ending().run(ZK), [look(A), (asked, [probed, exc.NoAuth()])], NotAuthorizedError, A)
+        assert (error.candidate_id, path_of(error)) == (f"/election/{A}", f"/election/{A}")
 
     def test_a_candidate_that_has_left(self) -> None:
         asked, (probed, *_) = probe(A)
@@ -211,6 +241,12 @@ class TestProbing:
         script = [look(A), probe(A, deletes=True, probed=probed), (MAKE_DONE, MADE), (LIST, listed("DONE"))]
         play(deletion().run(ZK), [*script, (CLOSE_DELETE, [FINE])])
 
+    @pytest.mark.parametrize("refusal", [exc.NoAuth(), response_error(-124)])
+    def test_the_transaction_is_refused_as_a_whole(self, refusal: exc.ResponseError) -> None:
+        """Then nothing tells which operation it was: the first one is named."""
+        script = [look("DONE", done=DONE_IS_THERE), (["multi[delete DONE, check /election never]"], [refusal])]
+        assert path_of(refused(ending().run(ZK), script, NotAuthorizedError, "/election/DONE")) == "/election/DONE"
+
     @pytest.mark.parametrize("probed", [failed(3, 0, exc.NodeExists()), failed(3, 0, exc.NoNode())])
     def test_the_election_has_changed_meanwhile(self, probed: object) -> None:
         play(ending().run(ZK), [look(), probe(probed=probed), *begun(), (LIST, listed("DONE")), (CLOSE_END, [FINE])])
@@ -246,7 +282,16 @@ class TestRefusedHalfWay:
             (TAKE_AWAY, [TAKEN]),
         ]
         error = refused(deletion().run(ZK), script, ElectionError, "config")
-        assert "left as it is" not in str(error)
+        assert str(error) == (
+            "/election has children that are not an election's (config) and is not ended, though candidates may have "
+            "left; DONE is taken away again: remove them first, if they may be removed"
+        )
+        assert not hasattr(error, "__notes__")
+
+    def test_somebody_else_has_taken_done_away(self) -> None:
+        script = [*begun(A, deletes=True), (LIST, listed("DONE", A, "config")), (TAKE_AWAY, [NOT_THERE])]
+        error = refused(deletion().run(ZK), script, ElectionError, "config")
+        assert not hasattr(error, "__notes__")
 
     def test_a_foreign_child_at_the_last_moment(self) -> None:
         not_empty = results(exc.RolledBack(), exc.NotEmpty())
@@ -271,7 +316,26 @@ class TestRefusedHalfWay:
     def test_a_permission_that_was_taken_away(self) -> None:
         script = [*begun(), (LIST, listed("DONE")), (CLOSE_END, [failed(1, 0, exc.NoAuth())])]
         error = refused(ending().run(ZK), [*script, (TAKE_AWAY, [exc.NoAuth()])], NotAuthorizedError, "/election/DONE")
-        assert any("nobody can stand" in note for note in error.__notes__)
+        assert path_of(error) == "/election/DONE"
+        assert error.__notes__ == [
+            f"/election/DONE could not be taken away ({exc.NoAuth()}): nobody can stand in /election until it is"
+        ]
+
+    @pytest.mark.parametrize(("position", "path"), [(0, "/election/DONE"), (1, "/election")])
+    def test_a_permission_to_delete_that_was_taken_away(self, position: int, path: str) -> None:
+        script = [*begun(deletes=True), (LIST, listed("DONE")), (CLOSE_DELETE, [failed(2, position, exc.NoAuth())])]
+        error = refused(deletion().run(ZK), [*script, (TAKE_AWAY, [TAKEN])], NotAuthorizedError, path)
+        assert path_of(error) == path
+
+    def test_the_last_transaction_is_refused_as_a_whole(self) -> None:
+        script = [*begun(deletes=True), (LIST, listed("DONE")), (CLOSE_DELETE, [response_error(-124)])]
+        error = refused(deletion().run(ZK), [*script, (TAKE_AWAY, [TAKEN])], NotAuthorizedError, "/election/DONE")
+        assert path_of(error) == "/election/DONE"
+
+    def test_done_cannot_be_watched(self) -> None:
+        asked = (["get le_0 (w)", "get DONE (w)"], [STANDS, exc.BadArguments()])
+        script = [*begun(A), (LIST, listed("DONE", A)), asked, (TAKE_AWAY, [TAKEN])]
+        refused(ending().run(ZK), script, ElectionError, "refused a request on /election/DONE:")
 
     def test_a_child_of_done(self) -> None:
         script = [*begun(), (LIST, listed("DONE")), (CLOSE_END, [failed(1, 0, exc.NotEmpty())])]
@@ -292,6 +356,14 @@ class TestRefusedHalfWay:
             (TAKE_AWAY, [TAKEN]),
         ]
         refused(ending().run(ZK), script, ElectionOverError, "given up")
+
+    def test_what_is_said_when_its_client_is_closed(self) -> None:
+        error = ending().given_up()
+        assert str(error) == (
+            "the ending of /election was given up, since its client was closed before all candidates had left: those "
+            "that are left stand on; end it again"
+        )
+        assert error.resource == "/election"
 
 
 class TestAnotherHasFinished:
@@ -376,6 +448,9 @@ class TestWhoIsLeft:
                 if seconds:
                     yield named
                 yield from wait_for(A)
+                teardown.now = seconds + 9.5  # an event comes just before the next warning
+                yield LIST, listed("DONE", A, B)
+                yield from wait_for(A, pause=0.5)
             yield LIST, listed("DONE")
             yield CLOSE_END, [FINE]
 
@@ -383,8 +458,26 @@ class TestWhoIsLeft:
             play(steps, script())
         assert len(caplog.messages) == 2
         for message in caplog.messages:
-            assert f"'worker' (/election/{A}), /election/{B}" in message
+            assert f"have not left yet: 'worker' (/election/{A}), /election/{B}; each" in message
             assert "/election is being ended" in message
+
+    @pytest.mark.parametrize(("data", "name"), [(None, "''"), (b"\xff", "'\ufffd'"), (b"100%s", "'100%s'")])
+    def test_a_name_that_somebody_else_has_written(
+        self, data: bytes | None, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        teardown = ending()
+
+        def script() -> Iterable[tuple[object, object]]:
+            yield from begun(A)
+            yield LIST, listed("DONE", A)
+            teardown.now = 10.0
+            yield [f"get {short(A)}"], [Shown(data, stat(owner=SESSION))]
+            yield from wait_for(A)
+            yield LIST, listed("DONE")
+            yield CLOSE_END, [FINE]
+
+        play(teardown.run(ZK), script())
+        assert f"have not left yet: {name} (/election/{A}); each" in caplog.messages[0]
 
     def test_not_all_of_many(self, caplog: pytest.LogCaptureFixture) -> None:
         teardown = ending()
@@ -400,8 +493,15 @@ class TestWhoIsLeft:
             yield CLOSE_END, [FINE]
 
         play(teardown.run(ZK), script())
-        assert caplog.messages[0].count("le_") == 5
-        assert "and 4995 more" in caplog.messages[0]
+        named = ", ".join(f"/election/{name}" for name in names[:5])
+        (message,) = caplog.messages
+        assert message == (
+            f"the election /election is being ended, and these candidates have not left yet: {named} and 4995 more; "
+            "each leaves when its work has stopped, at the latest with its session (force_after= deletes who is "
+            "left, and tells for how long two may lead then)"
+        )
+        assert caplog.records[0].name == "golea_async.admin"
+        assert caplog.records[0].msg == "%s", "a name may have a per cent sign"
 
 
 class TestByForce:
@@ -432,6 +532,18 @@ class TestByForce:
             yield CLOSE_END, [FINE]
 
         play(teardown.run(ZK), script())
+
+    @pytest.mark.parametrize("refusal", [exc.NoAuth(), failed(2, 1, exc.NoAuth())])
+    def test_no_permission(self, refusal: object) -> None:
+        script = [
+            *begun(A, B),
+            (LIST, listed("DONE", A, B)),
+            ([f"exists {short(A)}", f"exists {short(B)}"], [STANDS, STANDS]),
+            ([f"multi[check DONE, delete {short(B)}, delete {short(A)}]"], [refusal]),
+            (TAKE_AWAY, [TAKEN]),
+        ]
+        error = refused(ending(force_after=0).run(ZK), script, NotAuthorizedError, A)
+        assert path_of(error) == f"/election/{A}"
 
     @pytest.mark.parametrize("position", [0, 1])
     def test_one_that_is_gone_is_looked_at_again(self, position: int) -> None:
@@ -479,7 +591,7 @@ class TestFromTheLeadersOwnWork:
         play(ending(own=[A], force_after=0).run(ZK), script)
 
 
-@pytest.mark.parametrize("chroot", [0, 5_000, 39_000])
+@pytest.mark.parametrize("chroot", [0, 975, 5_000, 39_000])
 @pytest.mark.parametrize("count", [0, 1, 500, 501, 1200])
 def test_batches_fit_into_packets(chroot: int, count: int) -> None:
     requests = Requests("/" + "x" * chroot if chroot else "", [])
@@ -489,3 +601,10 @@ def test_batches_fit_into_packets(chroot: int, count: int) -> None:
     for batch in batches:
         assert 0 < len(batch) <= MOST_DELETES
         assert len(requests.multi(*batch).serialize(1)) < MOST_BYTES + 100 or len(batch) == 1
+
+
+def test_a_batch_is_as_large_as_it_may_be() -> None:
+    """A deletion takes 17 bytes beside its path."""
+    requests = Requests("/" + "x" * (2000 - 17 - len(f"//election/{A}")), [])
+    batches = in_batches([requests.delete(f"/election/{A}")] * 600)
+    assert [len(batch) for batch in batches] == [MOST_BYTES // 2000, MOST_BYTES // 2000, 100]

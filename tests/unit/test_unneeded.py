@@ -19,7 +19,7 @@ DATA, CHILDREN = WatchKind.DATA, WatchKind.CHILDREN
 @pytest.fixture
 def unneeded() -> UnneededWatches:
     unneeded = UnneededWatches()
-    unneeded.add("/a", DATA, NOW)
+    unneeded.add([("/a", DATA)], NOW)
     return unneeded
 
 
@@ -34,7 +34,7 @@ def test_when_it_is_quiet(unneeded: UnneededWatches) -> None:
 
 def test_or_within_a_bound(unneeded: UnneededWatches) -> None:
     """Of the first one: those that come later go with it."""
-    unneeded.add("/b", DATA, NOW + REMOVED_WITHIN / 2)
+    unneeded.add([("/b", DATA)], NOW + REMOVED_WITHIN / 2)
     assert unneeded.due(last_traffic=NOW + REMOVED_WITHIN) == NOW + REMOVED_WITHIN
     assert taken(unneeded) == [("/a", 2), ("/b", 2)]
     assert unneeded.due(last_traffic=NOW) == math.inf
@@ -43,7 +43,7 @@ def test_or_within_a_bound(unneeded: UnneededWatches) -> None:
 
 def test_the_bound_begins_anew(unneeded: UnneededWatches) -> None:
     unneeded.take()
-    unneeded.add("/b", DATA, NOW + 1)
+    unneeded.add([("/b", DATA)], NOW + 1)
     assert unneeded.due(last_traffic=NOW + 5) == NOW + 1 + REMOVED_WITHIN
 
 
@@ -60,9 +60,9 @@ SETS_AGAIN = [
 
 @pytest.mark.parametrize(("request_again", "kind"), SETS_AGAIN)
 def test_set_again(unneeded: UnneededWatches, request_again: object, kind: WatchKind) -> None:
-    unneeded.add("/a", CHILDREN, NOW)
-    unneeded.add("/b", kind, NOW)
-    unneeded.sent(request_again)
+    unneeded.add([("/a", CHILDREN)], NOW)
+    unneeded.add([("/b", kind)], NOW)
+    unneeded.sent([request_again])
     assert ("/a", kind) not in taken(unneeded)
 
 
@@ -85,7 +85,7 @@ AGAIN = [
 def test_what_is_there_when_it_was_set_again(
     unneeded: UnneededWatches, again: object, event: int | None, answer: object, is_left: bool
 ) -> None:
-    unneeded.sent(again)
+    unneeded.sent([again])
     assert not unneeded
     if event is not None:
         unneeded.heard(event, "/a")
@@ -97,7 +97,7 @@ def test_set_again_behind_the_removal(unneeded: UnneededWatches) -> None:
     """The event comes before both answers: it is that of the former watch."""
     (removal,) = unneeded.take()
     again = _requests.Exists("/a", watch=True)
-    unneeded.sent(again)
+    unneeded.sent([again])
     unneeded.heard(CHANGED, "/a")
     assert unneeded.answered(removal, exc.NoNode()) is None
     assert unneeded.answered(again, None) == ("/a", DATA)
@@ -108,27 +108,27 @@ def test_removed(unneeded: UnneededWatches) -> None:
     assert unneeded.answered(removal, None) is None
     unneeded.heard(CHANGED, "/a")
     again = _requests.Exists("/a", watch=True)
-    unneeded.sent(again)
+    unneeded.sent([again])
     assert unneeded.answered(again, None) is None
 
 
 def test_an_event_uses_it_up(unneeded: UnneededWatches) -> None:
-    unneeded.add("/a", CHILDREN, NOW)
+    unneeded.add([("/a", CHILDREN)], NOW)
     unneeded.heard(CHANGED, "/a")
     assert taken(unneeded) == [("/a", CHILDREN)]
 
 
 @pytest.mark.parametrize("other", [*(type(again) for again, _ in SETS_AGAIN)])
 def test_looked_at_without_a_watch(unneeded: UnneededWatches, other: type) -> None:
-    unneeded.sent(other(path="/a", watch=False))
-    unneeded.sent(other(path="/b", watch=True))
-    unneeded.sent(_requests.Create("/a", b"", [aiozk.ACL.make("world", "anyone")], 0))
+    unneeded.sent([other(path="/a", watch=False)])
+    unneeded.sent([other(path="/b", watch=True)])
+    unneeded.sent([_requests.Create("/a", b"", [aiozk.ACL.make("world", "anyone")], 0)])
     assert taken(unneeded) == [("/a", DATA)]
 
 
 def test_many_go_in_parts(unneeded: UnneededWatches) -> None:
     for number in range(2 * REMOVED_AT_ONCE):
-        unneeded.add(f"/{number}", DATA, NOW)
+        unneeded.add([(f"/{number}", DATA)], NOW)
     sizes = [len(unneeded.take()) for _ in range(3)]
     assert sizes == [REMOVED_AT_ONCE, REMOVED_AT_ONCE, 1]
     assert not unneeded

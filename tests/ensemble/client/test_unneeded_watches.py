@@ -58,7 +58,7 @@ async def test_in_a_quiet_moment(
     async with ZKClient(server.hosts) as client:
         await getattr(client, arming)(path, watch=True)
         assert count() == 1
-        connection_of(client).remove_watch(path, CHANGES[arming][0])
+        connection_of(client).remove_watches([(path, CHANGES[arming][0])])
         await until(lambda: count() == 0)
         assert await client.exists(path)
 
@@ -74,7 +74,7 @@ async def test_set_again_meanwhile(
         fired = Fired(client, path)
         for each in (path, other):
             await getattr(client, arming)(each, watch=True)
-            connection_of(client).remove_watch(each, kind)
+            connection_of(client).remove_watches([(each, kind)])
         await getattr(client, arming)(path, watch=True)
         await until(lambda: count() == 1)
         await change(wire_to_server, path, event)
@@ -90,7 +90,7 @@ async def test_a_watch_of_the_other_kind_is_another_one(
     async with ZKClient(server.hosts) as client:
         fired = Fired(client, path)
         await getattr(client, arming)(path, watch=True)
-        connection_of(client).remove_watch(path, kind)
+        connection_of(client).remove_watches([(path, kind)])
         await getattr(client, OTHER[kind])(path, watch=True)
         await until(lambda: count() == 1)
         await change(wire_to_server, path, event)
@@ -106,14 +106,14 @@ async def test_several_where_it_has_been_quiet_for_long(server: Ensemble, count:
             await client.exists(path, watch=True)
         await asyncio.sleep(4 * QUIET)  # no event: to be quiet for so long is what the test is about
         for path in paths:
-            connection_of(client).remove_watch(path, WatchKind.DATA)
+            connection_of(client).remove_watches([(path, WatchKind.DATA)])
         await until(lambda: count() == 0)
 
 
 async def fire_while_it_is_set_again(proxy: Proxy, client: ZKClient, wire: WireClient, path: str) -> None:
     """Then the request sets another one behind that."""
     await client.exists(path, watch=True)
-    connection_of(client).remove_watch(path, WatchKind.DATA)
+    connection_of(client).remove_watches([(path, WatchKind.DATA)])
     again = proxy.on_request(lambda frame: frame.opcode == OpCode.EXISTS, Action.HOLD)
     exists = asyncio.ensure_future(client.exists(path, watch=True))
     await again
@@ -141,7 +141,7 @@ async def test_it_fires_while_it_is_being_set_again_for_somebody(
         fired = Fired(client, path)
         await fire_while_it_is_set_again(proxy, client, wire_to_server, path)
         await client.exists("/unneeded/other", watch=True)
-        connection_of(client).remove_watch("/unneeded/other", WatchKind.DATA)
+        connection_of(client).remove_watches([("/unneeded/other", WatchKind.DATA)])
         await until(lambda: count() == 1)  # so what was to be removed was removed
         await change(wire_to_server, path, WatchEvent.DELETED)
         await until(lambda: fired == [WatchEvent.DATA_CHANGED, WatchEvent.DELETED])
@@ -151,7 +151,7 @@ async def test_a_request_that_sets_none_keeps_none(server: Ensemble, count: Call
     """`get` sets none where there is no znode, but the one that `exists` has set is there."""
     async with ZKClient(server.hosts) as client:
         await client.exists("/unneeded/missing", watch=True)
-        connection_of(client).remove_watch("/unneeded/missing", WatchKind.DATA)
+        connection_of(client).remove_watches([("/unneeded/missing", WatchKind.DATA)])
         with pytest.raises(NoNode):
             await client.get_data("/unneeded/missing", watch=True)
         await until(lambda: count() == 0)
@@ -161,7 +161,7 @@ async def test_where_it_is_never_quiet(server: Ensemble, wire_to_server: WireCli
     path = await wire_to_server.create("/unneeded-", sequential=True)
     async with ZKClient(server.hosts) as client:
         await client.exists(path, watch=True)
-        connection_of(client).remove_watch(path, WatchKind.DATA)
+        connection_of(client).remove_watches([(path, WatchKind.DATA)])
         async with asyncio.timeout(HANGING):
             while count():
                 await client.exists("/")
@@ -174,7 +174,7 @@ async def test_many_in_few_packets(server: Ensemble, count: Callable[[], int]) -
         await asyncio.gather(*(client.exists(path, watch=True) for path in paths))
         connection = connection_of(client)
         for path in (*paths, "/unneeded/which-was-never-set"):
-            connection.remove_watch(path, WatchKind.DATA)
+            connection.remove_watches([(path, WatchKind.DATA)])
         await until(lambda: proxy.requests[OpCode.REMOVE_WATCHES] == len(paths) + 1)
         await until(lambda: count() == 0)
         assert await client.exists("/")
@@ -186,10 +186,10 @@ async def test_they_go_with_the_connection(server: Ensemble, wire_to_server: Wir
     async with Proxy(server.servers[0].port) as proxy, ZKClient(proxy.address, session_timeout=6) as client:
         await client.exists(path, watch=True)
         connection = connection_of(client)
-        connection.remove_watch(path, WatchKind.DATA)
+        connection.remove_watches([(path, WatchKind.DATA)])
         proxy.reset()
         await until(lambda: connection.failure is not None)
-        connection.remove_watch(path, WatchKind.DATA)
+        connection.remove_watches([(path, WatchKind.DATA)])
         await connected_anew(client, connection)
         fired = Fired(client, path)
         await client.exists(path, watch=True)

@@ -1045,7 +1045,7 @@ class TestWhatOperatorsAreTold:
         life.begin()
         life.join(created(7), node(newest=7), there())
         assert life.ended() == ["ElectionOverError"]
-        assert self.notices(life) == ""
+        assert life.notices() == []
 
     def test_of_a_smaller_token(self) -> None:
         life = Life()

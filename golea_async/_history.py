@@ -33,7 +33,7 @@ _REASONS: dict[type[ElectionError], tuple[Reason, str]] = {
     ClientClosedError: (Reason.CLIENT_CLOSED, "the ZooKeeper client was closed; resign before closing it"),
     SessionExpiredError: (Reason.SESSION_LOST, "the ZooKeeper session is lost, and the znode with it"),
     LeaseExpiredError: (Reason.LEASE_LAPSED, "lease expired"),
-    CandidateDeletedError: (Reason.DEPOSED, "it was deposed, somebody deleted its znode; start() it to stand anew"),
+    CandidateDeletedError: (Reason.DEPOSED, "somebody deleted its znode; start() it to stand anew"),
     HandedOverError: (Reason.HANDED_OVER, "it stepped down, and stands on at the end of the line"),
     ElectionOverError: (Reason.ENDED, "the election was ended or deleted"),
     CrashedError: (Reason.CRASHED, "it crashed"),
@@ -41,8 +41,8 @@ _REASONS: dict[type[ElectionError], tuple[Reason, str]] = {
     ElectionError: (Reason.REFUSED, "ZooKeeper refused what it needs"),
 }
 
-
 _MADE_WAY = "it made way for {}, and stands on at the end of the line"
+_WAS_DEPOSED = "it was deposed by {}; start() it to stand anew"
 
 
 def reason_of(cause: ElectionError | None) -> tuple[Reason, str]:
@@ -61,6 +61,8 @@ def explanation(cause: ElectionError | None, stall: Stall) -> tuple[Reason, str,
         return reason, f"{words}, ZooKeeper's quorum was silent for {stall.silent:.1f} s", None
     if isinstance(cause, HandedOverError) and cause.by is not None:
         words = f"{words if cause.to is None else _MADE_WAY.format(cause.to)}, as {cause.by} had asked"
+    elif isinstance(cause, CandidateDeletedError) and cause.by is not None:
+        words = _WAS_DEPOSED.format(cause.by)
     elif reason is Reason.CRASHED and cause is not None:
         words = f"{words}: {cause.__cause__!r}; please report it"
     elif reason is Reason.REFUSED:

@@ -38,7 +38,14 @@ class ElectionOverError(ElectionError):
 
 
 class CandidateDeletedError(ElectionError):
-    """Somebody else deleted this candidate's znode. That is final for this candidacy; ``start()`` begins another."""
+    """Somebody else deleted this candidate's znode, or had the candidate leave.
+
+    That is final for this candidacy; ``start()`` begins another.
+
+    :ivar by: the operator who had it leave, by :func:`golea_async.depose`; None: the znode was deleted by whomever.
+    """
+
+    by: str | None = None
 
 
 class SessionExpiredError(ElectionError):

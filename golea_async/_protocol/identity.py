@@ -87,7 +87,9 @@ class Identity:
 
     def deposed(self, by: str) -> CandidateDeletedError:
         """Say that an operator has it leave."""
-        return self.error(CandidateDeletedError, f"was deposed by {by}: start() it again to stand anew")
+        error = self.error(CandidateDeletedError, f"was deposed by {by}: start() it again to stand anew")
+        error.by = by
+        return error
 
     def handed_over(self, order: Order | None) -> HandedOverError:
         """Say that it goes to the end of the line. None: its own program wants that."""

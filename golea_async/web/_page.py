@@ -20,14 +20,16 @@ body { margin: 0 auto; max-width: 60rem; padding: 1.25rem; background: var(--bac
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
 h1 { font-size: 1.35rem; margin: 0 0 .25rem } h2 { font-size: 1rem; margin: 1.75rem 0 .5rem }
 p { margin: .25rem 0 } .soft { color: var(--soft) } .good { color: var(--good) } .bad { color: var(--bad) }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .75rem; margin: 1rem 0 }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: .75rem; margin: 1rem 0 }
 dl div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem }
 dt { color: var(--soft); font-size: .85rem } dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums }
 table { width: 100%; border-collapse: collapse } th { text-align: left; font-weight: 500; color: var(--soft);
-  font-size: .85rem } th, td { padding: .4rem .6rem .4rem 0; border-bottom: 1px solid var(--line);
+  font-size: .85rem } th, td { padding: .4rem 1.25rem .4rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; white-space: nowrap } td { font-variant-numeric: tabular-nums }
 td.name { width: 100%; white-space: normal } .me { font-weight: 600 }
-@media (max-width: 34rem) { body { padding: .9rem } .wide { display: none } dl { grid-template-columns: 1fr 1fr } }
+th:last-child, td:last-child { padding-right: 0 } .as-of { margin-top: 1.25rem }
+@media (max-width: 34rem) { body { padding: .9rem } .wide { display: none } dl { grid-template-columns: 1fr 1fr }
+  th, td { padding-right: .75rem } }
 """
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -62,15 +64,15 @@ def _body(
     report: ElectionReport, candidates: Sequence[Candidate] | None, shortened: Callable[[str], str], most: int
 ) -> str:
     now = datetime.now(UTC)
-    leader = _name(shortened(candidates[0].name)) if candidates else None
+    leader = _called(candidates[0], shortened) if candidates else None
     if candidates is None:
         headline = '<p class="bad">ZooKeeper does not answer; who leads is not known from here.</p>'
     else:
         headline = f'<p class="good">Led by {leader}.</p>' if leader else '<p class="bad">Nobody stands.</p>'
-    problem = "" if report.healthy else f'<p class="bad" role="alert">{escape(str(report.problem))}</p>'
+    problem = "" if report.healthy else f'<p class="bad" role="alert">{escape(_sentence(str(report.problem)))}</p>'
     return (
         f"{headline}{problem}{_facts(report, shortened, now)}{_line(report, candidates, shortened, most)}"
-        f'{_changes(report, now)}<p class="soft">As of {now:%Y-%m-%d %H:%M:%S} UTC.</p>'
+        f'{_changes(report, now)}<p class="soft as-of">As of {now:%Y-%m-%d %H:%M:%S} UTC.</p>'
     )
 
 
@@ -81,7 +83,7 @@ def _facts(report: ElectionReport, shortened: Callable[[str], str], now: datetim
         "Role": f"{report.role} for {_ago(now, report.since)}",
         "Lease": lease,
         "Fencing token": str(report.fencing_token or "none"),
-        "ZooKeeper": escape(report.server or "out of touch"),
+        "ZooKeeper": escape(report.server or "out of touch").replace(":", "<wbr>:"),
         "Session timeout": f"{report.session_timeout:g} s",
     }
     return f"<dl>{''.join(f'<div><dt>{name}</dt><dd>{value}</dd></div>' for name, value in facts.items())}</dl>"
@@ -90,11 +92,11 @@ def _facts(report: ElectionReport, shortened: Callable[[str], str], now: datetim
 def _line(
     report: ElectionReport, candidates: Sequence[Candidate] | None, shortened: Callable[[str], str], most: int
 ) -> str:
-    if candidates is None:
+    if not candidates:
         return ""
     rows = [
         f"<tr{MINE if each.id == report.candidate_id else ''}><td>{place}</td>"
-        f'<td class="name">{_name(shortened(each.name))}</td>'
+        f'<td class="name">{_called(each, shortened)}</td>'
         f'<td class="wide">{each.id.rpartition("/")[2]}</td><td>{each.fencing_token}</td></tr>'
         for place, each in enumerate(candidates[:most], 1)
     ]
@@ -118,6 +120,15 @@ def _changes(report: ElectionReport, now: datetime) -> str:
 def _table(heads: Mapping[str, str], rows: Iterable[str]) -> str:
     head = "".join(f'<th scope="col"{attributes}>{text}</th>' for text, attributes in heads.items())
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _called(candidate: Candidate, shortened: Callable[[str], str]) -> str:
+    """Return a candidate's name, or its znode's where it has none."""
+    return _name(shortened(candidate.name) or candidate.id.rpartition("/")[2])
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _name(name: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -95,7 +96,16 @@ class TestCauses:
         await depose(other, str(election.status.candidate_id))
         reason, why, record = await loss_of(election, caplog)
         assert (reason, record.levelname) == (Reason.DEPOSED, "WARNING")
-        assert why == "it was deposed, somebody deleted its znode; start() it to stand anew"
+        operator = f"{os.uname().nodename}:{os.getpid()}"
+        assert why == f"it was deposed by {operator}; start() it to stand anew"
+        assert election.report().healthy
+
+    async def test_deleted(self, zk: ZKClient, other: ZKClient, caplog: pytest.LogCaptureFixture) -> None:
+        election = await leader(zk)
+        await other.delete(str(election.status.candidate_id))
+        reason, why, record = await loss_of(election, caplog)
+        assert (reason, record.levelname) == (Reason.DEPOSED, "WARNING")
+        assert why == "somebody deleted its znode; start() it to stand anew"
         assert election.report().healthy
 
     async def test_ended(self, zk: ZKClient, other: ZKClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,13 +59,18 @@ app = FastAPI(lifespan=lead)
 app.mount("/election", lead.asgi())
 
 
-@app.post("/deed")
-async def deed() -> Response:
+def do_deed() -> tuple[int, str]:
     """Something that only the leader may do: whatever else a load balancer sends here is declined."""
     leadership = lead.current_leadership
     if leadership is None:
-        return Response("another one leads", status_code=503)
-    return Response(f"{os.environ.get('NAME')} {leadership.fencing_token}")
+        return 503, "another one leads"
+    return 200, f"{os.environ.get('NAME')} {leadership.fencing_token}"
+
+
+@app.post("/deed")
+async def deed() -> Response:
+    status, text = do_deed()
+    return Response(text, status_code=status)
 
 
 async def until_there(path: str) -> None:
@@ -110,8 +115,12 @@ def serve_aiohttp(port: int) -> None:
         await until_there(request.query["until"])
         return web.Response(text="answered")
 
+    async def deed(_: web.Request) -> web.Response:
+        status, text = do_deed()
+        return web.Response(text=text, status=status)
+
     application = web.Application()
-    application.add_routes([web.get("/slow", slow)])
+    application.add_routes([web.get("/slow", slow), web.post("/deed", deed)])
     application.cleanup_ctx.append(lead)
     application.add_routes(lead.aiohttp_routes("/election"))
     web.run_app(application, host="127.0.0.1", port=port, print=None)

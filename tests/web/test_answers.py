@@ -196,6 +196,12 @@ class TestPage:
             assert page.names[0] == "\ufffd\\u0000\\u000a<b>"
             assert "b" not in page.tags
 
+    async def test_a_candidate_without_a_name_is_called_by_its_znode(self, zk: ZKClient) -> None:
+        await zk.create(f"{RESOURCE}/le_", b"", ephemeral=True, sequential=True)
+        async with AsyncElection(zk, RESOURCE, "second") as election:
+            page = (await get(asgi(zk, election), "/")).text
+        assert "Led by <bdi>le_0000000000</bdi>." in page
+
     async def test_it_shows_no_secret(self, zk: ZKClient) -> None:
         async with AsyncElection(zk, RESOURCE, "first") as election:
             for path in ("/", "/election", "/leader", "/healthz", "/readyz"):

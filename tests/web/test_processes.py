@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from golea_async import AsyncElection, ZKClient, transfer_leadership
 from tests.support.ensemble import SharedEnsemble
 from tests.support.ports import choose_free_ports
 from tests.support.programs import PATIENCE, Program
@@ -22,6 +23,7 @@ from .conftest import Line, Run, Site
 
 Sites = Callable[[int], Site]
 MODULE = "tests.web.applications"
+both = pytest.mark.parametrize("kind", ["fastapi", "aiohttp"])
 
 
 def serve(kind: str, port: int) -> tuple[str, ...]:
@@ -45,7 +47,7 @@ def token_in(line: str) -> int:
     return int(line.rpartition(" ")[2])
 
 
-@pytest.mark.parametrize("kind", ["fastapi", "aiohttp"])
+@both
 async def test_a_rolling_update_by_sigterm(run: Run, site: Sites, line: Line, kind: str, tmp_path: Path) -> None:
     """A follower is stopped, then the leader: both exit with 0, and nothing has to expire.
 
@@ -85,13 +87,14 @@ async def test_a_rolling_update_by_sigterm(run: Run, site: Sites, line: Line, ki
             await site(ports[1]).until("/election/leader", 200)
 
 
+@both
 async def test_zookeeper_is_away_at_the_start_and_at_the_end(
-    run: Run, ensemble: SharedEnsemble, site: Sites, line: Line
+    run: Run, ensemble: SharedEnsemble, site: Sites, line: Line, kind: str
 ) -> None:
     async with Proxy(ensemble.servers[0].port) as proxy:
         proxy.cut()
         (port,) = choose_free_ports(1)
-        async with run(*serve("fastapi", port), ZOOKEEPER=proxy.address, GRACE="3") as application:
+        async with run(*serve(kind, port), ZOOKEEPER=proxy.address, GRACE="3") as application:
             here = site(port)
             await here.until("/election/healthz", 200)
             statuses = [await here.status(f"/election/{path}") for path in ("readyz", "leader", "election", "")]
@@ -121,9 +124,12 @@ async def test_a_killed_leader_is_followed_by_another(run: Run, site: Sites) -> 
             assert await site(ports[1]).status("/election/leader") == 200
 
 
-async def test_work_that_dies_is_told_of_loudly_and_the_application_goes_on(run: Run, site: Sites, line: Line) -> None:
+@both
+async def test_work_that_dies_is_told_of_loudly_and_the_application_goes_on(
+    run: Run, site: Sites, line: Line, kind: str
+) -> None:
     (port,) = choose_free_ports(1)
-    async with run(*serve("fastapi", port), WORK="die") as application:
+    async with run(*serve(kind, port), WORK="die") as application:
         await application.line("^ERROR golea_async.web the work in .* has died .*ZeroDivisionError.*has resigned")
         await application.line("^ZeroDivisionError: the work is wrong")
         assert await line.names() == []
@@ -159,14 +165,25 @@ async def test_two_elections_in_one_application(run: Run, site: Sites, wire: Wir
         assert [await wire.get_children(f"{resource}/{each}") for each in ("first", "second")] == [[], []]
 
 
-async def test_a_scheduler_runs_while_this_process_leads(run: Run, line: Line) -> None:
+async def test_a_scheduler_runs_while_this_process_leads(
+    run: Run, ensemble: SharedEnsemble, line: Line, resource: str
+) -> None:
     (port,) = choose_free_ports(1)
-    async with run(*serve("fastapi", port), WORK="schedule") as application:
-        await application.line("^tick")
+    async with (
+        run(*serve("fastapi", port), WORK="schedule") as application,
+        ZKClient(ensemble.hosts) as zk,
+    ):
+        before = token_in(await application.line("^tick"))
+        async with AsyncElection(zk, resource) as other:
+            await transfer_leadership(zk, resource)
+            await application.line("^the scheduler is stopped")
+            assert other.is_leader
+            await line.until(2)
+        assert token_in(await application.line("^tick")) > before
         application.process.terminate()
         assert await ends(application, within=10) == 0
         last_tick = max(place for place, text in enumerate(application.lines) if text.startswith("tick"))
-        assert application.lines.index("the scheduler is stopped") > last_tick
+        assert application.lines.index("the scheduler is stopped", last_tick) > last_tick
         assert await line.names() == []
 
 
@@ -198,14 +215,20 @@ async def test_a_reloaded_application_stands_anew(run: Run, line: Line, tmp_path
 
 
 async def test_gunicorn_loads_the_application_before_it_forks(run: Run, site: Sites, line: Line) -> None:
+    """A worker that leads and is killed is followed by the other one, and replaced by gunicorn."""
     (port,) = choose_free_ports(1)
     worker = "uvicorn_worker.UvicornWorker"
     gunicorn = ("-m", "gunicorn", "--preload", "--workers=2", f"--worker-class={worker}", f"--bind=127.0.0.1:{port}")
-    async with run(*gunicorn, f"{MODULE}:app", "--log-level=warning", "--no-control-socket") as application:
-        await application.line("^leads")
+    arguments = (*gunicorn, f"{MODULE}:app", "--log-level=critical", "--no-control-socket")
+    async with run(*arguments, SESSION_TIMEOUT="2") as application:
+        before = token_in(await application.line("^leads"))
         await line.until(2)
         state = await site(port).json("/election/election")
-        assert len({each["name"] for each in state["candidates"]}) == 2, "each stands under its own process id"
+        leader, follower = (each["name"] for each in state["candidates"])
+        assert leader != follower, "each stands under its own process id"
+        os.kill(int(leader.rpartition(":")[2]), signal.SIGKILL)
+        assert token_in(await application.line("^leads")) > before
+        await line.until(2)
         application.process.terminate()
         assert await ends(application, within=10) == 0
         assert await line.names() == []

@@ -259,7 +259,7 @@ class Transfer(Asking):
         if self._to is None:
             return names[1]
         found = [name for name in names if self._to in (name, self._full(name))]
-        found = found or [name for name, node in shown.items() if (node.data or b"") == self._to.encode()]
+        found = found or [name for name, node in shown.items() if node.data == self._to.encode()]
         if not found:
             raise self._error(f"no candidate {self._to[:100]!r} stands")
         if len(found) > 1:

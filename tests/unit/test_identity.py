@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from golea_async._protocol.appeal import Order
@@ -40,58 +42,59 @@ STANDS_ON = "; it stands on at the end of the line"
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "says"),
+    ("make", "kind", "says"),
     [
-        (ME.over(), ElectionOverError, "must leave: the election /election is over, no new candidates are allowed"),
+        (Identity.over, ElectionOverError, "must leave: the election /election is over, no new candidates are allowed"),
         (
-            ME.lapse(),
+            Identity.lapse,
             LeaseExpiredError,
             "was out of touch with ZooKeeper's quorum for too long: its lease has expired",
         ),
         (
-            ME.client_closed(),
+            Identity.client_closed,
             ClientClosedError,
             "ended with its session: the client was closed; resign before closing it",
         ),
         (
-            ME.gone(),
+            Identity.gone,
             CandidateDeletedError,
             "is gone from ZooKeeper: somebody has deleted it, unless its session has ended",
         ),
-        (ME.deleted(), CandidateDeletedError, "was deleted by somebody: start() it again to stand anew"),
-        (ME.deposed("ops:1"), CandidateDeletedError, "was deposed by ops:1: start() it again to stand anew"),
-        (ME.handed_over(None), HandedOverError, f"has stepped down{STANDS_ON}"),
-        (ME.handed_over(Order("ops:1", 0)), HandedOverError, f"was asked by ops:1 to step down{STANDS_ON}"),
+        (Identity.deleted, CandidateDeletedError, "was deleted by somebody: start() it again to stand anew"),
+        (lambda me: me.deposed("ops:1"), CandidateDeletedError, "was deposed by ops:1: start() it again to stand anew"),
+        (lambda me: me.handed_over(None), HandedOverError, f"has stepped down{STANDS_ON}"),
+        (lambda me: me.handed_over(Order("ops:1", 0)), HandedOverError, f"was asked by ops:1 to step down{STANDS_ON}"),
         (
-            ME.handed_over(Order("ops:1", 1, path(9))),
+            lambda me: me.handed_over(Order("ops:1", 1, path(9))),
             HandedOverError,
             f"was asked by ops:1 to make way for {path(9)}{STANDS_ON}",
         ),
         (
-            ME.not_stepped_down("has no connection"),
+            lambda me: me.not_stepped_down("has no connection"),
             ResignError,
             "has no connection; that goes on: step_down() again to wait for it",
         ),
         (
-            ME.session_lost(rejoins=True),
+            lambda me: me.session_lost(rejoins=True),
             SessionExpiredError,
             "lost its ZooKeeper session, and its znode with it; it stands again as soon as ZooKeeper is back",
         ),
         (
-            ME.session_lost(rejoins=False),
+            lambda me: me.session_lost(rejoins=False),
             SessionExpiredError,
             "lost its ZooKeeper session, and its znode with it; start() it again to stand anew",
         ),
         (
-            ME.not_withdrawn("has no connection, and"),
+            lambda me: me.not_withdrawn("has no connection, and"),
             ResignError,
             "has no connection, and goes at the latest with its session: resign() again to wait for it",
         ),
-        (ME.closed_too_early(), ResignError, CLOSED_TOO_EARLY),
-        (ME.crashed(CRASH), CrashedError, "has crashed: KeyError('x'); please report it"),
+        (Identity.closed_too_early, ResignError, CLOSED_TOO_EARLY),
+        (lambda me: me.crashed(CRASH), CrashedError, "has crashed: KeyError('x'); please report it"),
     ],
 )
-def test_an_error(error: ElectionError, kind: type[ElectionError], says: str) -> None:
+def test_an_error(make: Callable[[Identity], ElectionError], kind: type[ElectionError], says: str) -> None:
+    error = make(ME)
     assert type(error) is kind
     assert str(error) == f"candidate 'one' ({path(7)}) {says}"
     assert (error.resource, error.candidate_id) == (RESOURCE, path(7))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from golea_async.testing import MemoryZooKeeper
 
@@ -36,6 +37,10 @@ MEMORY_OF_A_WORKERS_SERVERS = 512 << 20
 """The shared ensembles of three servers and of one, and a test's own of three, at 70 MB a server."""
 
 _resource_numbers = itertools.count(1)
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 
 def pytest_configure() -> None:

@@ -21,8 +21,8 @@ class Cancellation:
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.is_under_way = False
+        self.count: int = 0
+        self.is_under_way: bool = False
         self.has_cancelled: asyncio.Task[object] | None = None
         self._pending = 0
 

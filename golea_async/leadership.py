@@ -192,7 +192,7 @@ class Body:
         self._wait_for_leadership = wait_for_leadership
         self._leadership: Leadership | None = None
         self._task: asyncio.Task[object] | None = None
-        self.cancellation = Cancellation()
+        self.cancellation: Cancellation = Cancellation()
         self._is_released = False
         self._holds = 0  # calls within it that are ending its election
         self.ends_its_election: bool = False

@@ -325,7 +325,7 @@ class Connection(Framing):
         if self.was_hung_up and self._pending and boottime() - self._pending[0].sent_at < _SOON:
             self.ended_at = self._pending[0].request
             reason += reason_of_end(self.ended_at)
-        self.failure = reason
+        self.failure: str | None = reason
         self._error = tls_refusal or ConnectionError(reason)
         if self._timer is not None:
             self._timer.cancel()

@@ -43,7 +43,7 @@ class Framing(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._last_sent = self._last_byte = self._loop.time()
-        self.heard_at = boottime()
+        self.heard_at: float = boottime()
 
     def __repr__(self) -> str:
         return f"<Connection to {self.host}:{self.port}{f', over: {self.failure}' if self.failure else ''}>"

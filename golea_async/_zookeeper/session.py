@@ -81,7 +81,9 @@ class Session(SessionRecord):
         self.state: SessionStates = SessionStates(session=self)
         self.repair_loop_task: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.started = self.closing = self.has_ended = False
+        self.started: bool = False
+        self.closing: bool = False
+        self.has_ended: bool = False
         self.events: SessionEventPublisher = SessionEventPublisher()
         self.watch_callbacks: dict[tuple[int, str], set[WatchCallback]] = self.watches.callbacks
         self.waiting: Waiting = Waiting(self._hosts, tls=ssl is not None)

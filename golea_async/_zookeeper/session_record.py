@@ -62,7 +62,7 @@ class SessionRecord:
         self.session_id: int = 0
         self.password: bytes = NO_PASSWORD
         self.timeout: float = self.requested_timeout
-        self.is_local = False
+        self.is_local: bool = False
         self.last_zxid: int = 0
         self.watches.forget_kinds()
 

@@ -24,7 +24,7 @@ class Suspects:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self._key: Any = None
 
     def connection_ended(self, request: Any | None, *, had_answered: bool) -> str | None:

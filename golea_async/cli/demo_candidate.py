@@ -68,7 +68,12 @@ async def stand(hosts: str, resource: str, name: str, session_timeout: float, *,
                 task.cancel()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Stand as the command line says."""
     logging.getLogger("golea_async").setLevel(logging.ERROR)  # what it would warn of, the statuses say too
     hosts, resource, name, session_timeout, guardian = sys.argv[1:]
     asyncio.run(stand(hosts, resource, name, float(session_timeout), guardian=guardian == "guardian"))
+
+
+if __name__ == "__main__":
+    main()

@@ -75,7 +75,7 @@ class CandidateProcess:
 
     def __init__(self, name: str, chronicle: Chronicle) -> None:
         self.name = name
-        self.stands = asyncio.Event()
+        self.stands: asyncio.Event = asyncio.Event()
         self._chronicle = chronicle
         self._leaving: str | None = None
 

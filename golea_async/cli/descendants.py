@@ -63,7 +63,7 @@ class Alarm:
     """
 
     def __init__(self) -> None:
-        self.descriptor = _call("timerfd_create", _CLOCK_BOOTTIME, _TIMER_FLAGS)
+        self.descriptor: int = _call("timerfd_create", _CLOCK_BOOTTIME, _TIMER_FLAGS)
 
     def set(self, moment: float) -> None:
         """Be readable from then on; infinity: never."""

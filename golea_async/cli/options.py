@@ -14,7 +14,7 @@ from golea_async import TLSFiles
 
 from .exits import Exit, Problem
 
-ZOOKEEPER = Group("ZooKeeper", sort_key=50)
+ZOOKEEPER: Group = Group("ZooKeeper", sort_key=50)
 
 Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do it without asking.")]
@@ -35,7 +35,7 @@ def _not_negative(_type: object, seconds: float | None) -> None:
         raise ValueError("it takes seconds, from 0 on")
 
 
-Seconds = Parameter(validator=_not_negative)
+Seconds: Parameter = Parameter(validator=_not_negative)
 Resource = Annotated[
     str, Parameter(help="Path of the election node, such as /my-service/scheduler.", validator=_absolute)
 ]

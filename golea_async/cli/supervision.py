@@ -73,7 +73,7 @@ class Supervision:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[Ending] | None = None
         self._is_killing = False
-        self.broken = asyncio.Event()
+        self.broken: asyncio.Event = asyncio.Event()
         self._number, self._heard = 0, 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

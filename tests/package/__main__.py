@@ -65,6 +65,8 @@ def try_out(artifact: Path, version: str, directory: Path) -> None:
     run(python, "-I", str(HERE / "installed.py"), version, cwd=directory)
     if artifact.suffix == ".whl":
         write_bill(python, version, directory / "bill")
+    run(*install, f"{artifact}[cli]", cwd=directory)
+    run(python, "-I", str(HERE / "installed.py"), version, cwd=directory)
     run(*install, "pytest", "mypy", cwd=directory)
     for text in TYPED:
         shutil.copy(text, environment)

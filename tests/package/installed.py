@@ -25,9 +25,18 @@ def main(version: str) -> None:
     assert resources.files("golea_async").joinpath("py.typed").is_file()
     check_metadata()
     check_modules()
-    if find_spec("golea_async.__main__"):
-        subprocess.run([sys.executable, "-I", "-m", "golea_async", "--help"], check=True, stdout=subprocess.DEVNULL)
+    check_command(version)
     print(f"golea-async {version}: {len(package.__all__)} names, from {package.__file__}")
+
+
+def check_command(version: str) -> None:
+    """Have the command say its version; where its extra is not installed, how to install that."""
+    command = [sys.executable, "-I", "-m", "golea_async", "--version"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if find_spec("cyclopts"):
+        assert (done.returncode, done.stdout.strip()) == (0, version), done
+    else:
+        assert (done.returncode, "pip install 'golea-async[cli]'" in done.stderr) == (78, True), done
 
 
 def check_metadata() -> None:

@@ -179,7 +179,7 @@ class Teardown:
             case exc.NotEmpty():
                 self._refuse([f"{DONE}/..."])
         path = self.resource if is_last or deletes_node else self._done
-        accept(probed, exc.NoNode, exc.NodeExists, exc.BadVersion, path=path, resource=self.resource)
+        accept(probed, exc.NoNode, exc.NodeExists, path=path, resource=self.resource)
         return False
 
     def _note_done(self) -> None:

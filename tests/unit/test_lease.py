@@ -16,6 +16,7 @@ from golea_async._shared.lease import (
     LEASE_SHARE,
     Lease,
     Write,
+    is_limited,
     proven_touch,
     proves_from,
 )
@@ -123,6 +124,58 @@ def test_who_is_told_that_a_stretch_begins_finds_it_begun() -> None:
     assert seen == [(True, 1)]
 
 
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("golea_async._shared.lease.boottime", clock)
+    return clock
+
+
+def test_at_its_deadline_it_has_lapsed(clock: Clock) -> None:
+    lease, begun = lease_and_begun()
+    lease.renew(clock.now)
+    clock.now += 5
+    assert not lease.is_valid
+    assert lease.remaining == 0
+    lease.renew(clock.now)
+    assert (lease.stretch, begun.times) == (2, 2)
+
+
+def test_it_says_for_how_long_nothing_was_heard(clock: Clock) -> None:
+    """Of one that has lapsed: until now. Of one that has begun anew: before it did."""
+    lease, _ = lease_and_begun()
+    clock.now = 103.0
+    assert lease.silent_for == 3
+    lease.renew(103.0)
+    assert lease.silent_for == 3
+    clock.now = 107.0
+    lease.renew(107.0)
+    clock.now = 107.5
+    assert lease.silent_for == 3, "a renewal in time changes nothing"
+    clock.now = 119.0
+    assert lease.silent_for == 12
+    lease.renew(119.0)
+    assert lease.silent_for == 12
+
+
+def test_it_knows_when_it_was_renewed_last(clock: Clock) -> None:
+    lease, _ = lease_and_begun()
+    clock.now = 103.0
+    lease.renew(102.0)
+    assert lease.was_renewed_since(103.0), "at that moment, too"
+    assert not lease.was_renewed_since(103.1)
+
+
 @given(st.lists(st.floats(1, 60), min_size=1))
 def test_the_smallest_timeout_of_the_session_counts(timeouts: list[float]) -> None:
     lease, _ = lease_and_begun()
@@ -208,6 +261,21 @@ def test_a_write_proves_no_more_than_a_leader_lets_it_that_has_stood_still_since
     assert cautious + LEASE_SHARE * T == pytest.approx(10.5 + T * 3 / 4 / 1.1)
     assert proven_touch(Write(14.0, previous_sent_at=13.0), T, None, acknowledgements) == 10.0
     assert proven_touch(Write(14.0, previous_sent_at=5.0), T, 13.5, acknowledgements) == 13.5
+
+
+@pytest.mark.parametrize(("previous_sent_at", "is_so"), [(10.1, True), (10.2, False), (None, False)])
+def test_another_write_is_worth_its_while_where_the_one_before_was_long_ago(
+    previous_sent_at: float | None, is_so: bool
+) -> None:
+    """By more than the eighth of the timeout after which a lease is kept alive anyway; too new a touch counts not."""
+    acknowledgements = Acknowledgements(T)
+    write = Write(14.0, previous_sent_at)
+    acknowledgements.record(13.0, 13.5)
+    assert not is_limited(write, T, acknowledgements)
+    acknowledgements = Acknowledgements(T)
+    acknowledgements.record(10.0, 11.0)
+    acknowledgements.record(13.0, 13.5)
+    assert is_limited(write, T, acknowledgements) is is_so
 
 
 def test_it_is_known_from_when_on_a_write_proves_more() -> None:

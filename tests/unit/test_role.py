@@ -32,6 +32,7 @@ class Told:
         identity = Identity(RESOURCE, "one")
         identity.candidate_id = OWN.path
         self.belief = Belief(identity, rejoins=rejoins)
+        assert (self.belief.latest, self.belief.held, self.belief.has_ended) == (Status(Role.NONE), None, False)
         self.belief.join()
         assert self.changes() == [Status(Role.CANDIDATE)]
 
@@ -230,6 +231,17 @@ def test_stepping_down_by_oneself_is_no_error() -> None:
     assert isinstance(ceased, Ceased)
     assert str(ceased.cause) == f"{ABOUT} has stepped down; it stands on at the end of the line"
     assert status == Status(Role.CANDIDATE, path(7))
+
+
+def test_a_resignation_has_no_cause() -> None:
+    assert Told().loses(is_leaving=True) is None
+
+
+def test_the_first_one_that_gives_way_lets_its_lease_lapse() -> None:
+    told = Told()
+    told.belief.be_first(OWN)
+    told.belief.give_way(HandedOverError("why"))
+    assert told.belief.held is None
 
 
 def test_a_follower_that_gives_way_says_whom_it_followed() -> None:

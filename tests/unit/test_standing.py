@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golea_async._protocol.standing import Decision, Follow, Lead, Look, Loss, Verdict, decide, loss
+from golea_async._protocol.appeal import Order
+from golea_async._protocol.standing import Decision, Deposed, Follow, Lead, Look, Loss, Verdict, decide, loss
 from golea_async._protocol.view import Sight, View
 from golea_async._protocol.znodes import (
     DONE,
@@ -47,6 +48,7 @@ def view_of(
     return view
 
 
+STEP_DOWN, LEAVE = Order("ops:1", 0), Order("ops:1", 0, leaves=True)
 IN_TOUCH = {"in_touch": True, "lease": STRETCH}
 NUMBERS = st.integers(0, 2**31 - 1)
 STRANGERS = st.sampled_from(
@@ -191,6 +193,12 @@ def test_nobody_stands() -> None:
         (view_of(is_first=True, done=None), Look(None)),
         (view_of(is_first=True, own=False), Verdict.MISSING),
         (view_of(is_first=True, lease=None), Verdict.FIRST),
+        (view_of(is_first=True, is_held_back=True), Verdict.FIRST),
+        (view_of(is_first=True, is_moving=True, own=False), Verdict.SETTLE),
+        (view_of(is_first=True, steps_down=True), Verdict.STEP_DOWN),
+        (view_of(is_first=True, order=STEP_DOWN), Verdict.STEP_DOWN),
+        (view_of(before=OTHER, order=LEAVE), Deposed("ops:1")),
+        (view_of(own=False, order=LEAVE), Verdict.MISSING),
         (view_of(children=["le_0000000009", OWN, "le_x"]), Lead(STRETCH)),
         (view_of(children=[OWN, OTHER]), Follow(f"{RESOURCE}/{OTHER}")),
         (view_of(is_first=True, in_touch=False), Verdict.WAIT),
@@ -271,6 +279,8 @@ def test_on_a_new_connection_nothing_counts_but_that_the_election_is_over(view: 
         (view_of(is_first=True, own=False, is_closed=True), Loss.CLOSED),  # the end of its session deletes it
         (view_of(is_first=True, own=False, is_session_lost=True), Loss.SESSION_LOST),
         (view_of(is_first=True, own=False), Loss.DELETED),
+        (view_of(is_first=True, steps_down=True, lease=None), Loss.HANDED_OVER),
+        (view_of(is_first=True, order=STEP_DOWN), Loss.HANDED_OVER),
         (view_of(before=OTHER), Loss.OVERTAKEN),
         (view_of(is_first=True, lease=None), Loss.LAPSED),
         (view_of(is_first=True, lease=STRETCH + 1), Loss.LAPSED),

@@ -120,6 +120,13 @@ async def test_a_loss_is_read_after_its_gain_so_two_stretches_never_read_as_one(
         assert not (_leads(before) and _leads(after))
 
 
+async def test_a_loss_that_is_unread_stays_before_the_next_gain() -> None:
+    slow = Slow()
+    slow.do([READ, leading(1), READ, following(1), JOINING, leading(2)])
+    slow.read_all()
+    assert slow.read == [Status(Role.NONE), leading(1), following(1), leading(2)]
+
+
 @given(STEPS, st.none() | st.just(OVER))
 async def test_the_end_is_the_last_thing_read(steps: list[Status | None], error: ElectionError | None) -> None:
     slow = Slow()
@@ -221,7 +228,88 @@ async def test_break_leaves_nothing_behind() -> None:
     del reader
     gc.collect()
     assert gone() is None
+    assert not board._readers
     board.publish(JOINING)
+
+
+async def test_what_awaits_a_status_is_held_as_long_as_it_does() -> None:
+    """Asyncio holds tasks weakly, and nobody else may hold one that reads."""
+    board = StatusBoard()
+    read: list[Status] = []
+    reader, reading = _reads_two(board, read)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert reading() is not None
+    board.publish(JOINING)
+    while reading() is not None:
+        await asyncio.sleep(0)
+        gc.collect()
+    assert read == [Status(Role.NONE), JOINING]
+    assert reader() is None
+
+
+async def test_a_reader_is_held_until_the_last_of_its_reads_has_ended() -> None:
+    board = StatusBoard()
+    reader = board.reader()
+    await anext(reader)
+    first, second = (asyncio.create_task(_rest_of_one(reader)) for _ in range(2))
+    await asyncio.sleep(0)
+    kept, is_held = weakref.ref(reader), weakref.ref(second)
+    del reader, second
+    first.cancel()
+    await asyncio.wait([first])
+    del first
+    gc.collect()
+    assert is_held() is not None
+    board.publish(JOINING)
+    while is_held() is not None:
+        await asyncio.sleep(0)
+        gc.collect()
+    assert kept() is None
+
+
+def _reads_two(
+    board: StatusBoard, read: list[Status]
+) -> tuple[weakref.ref[StatusReader], weakref.ref[asyncio.Task[None]]]:
+    """Have a task read, to which nobody keeps a reference."""
+    reader = board.reader()
+
+    async def reads() -> None:
+        read.append(await anext(reader))
+        read.append(await anext(reader))
+
+    return weakref.ref(reader), weakref.ref(asyncio.create_task(reads()))
+
+
+class TestDecision:
+    """What `start()` awaits."""
+
+    def test_of_a_new_board(self) -> None:
+        board = StatusBoard()
+        assert (board.latest, board.has_ended) == (Status(Role.NONE), False)
+
+    @pytest.mark.parametrize("decided", [leading(1), following(1)])
+    async def test_it_is_the_first_role_that_is_decided(self, decided: Status) -> None:
+        board = StatusBoard()
+        decision = board.decision()
+        board.publish(JOINING)
+        assert not decision.done()
+        board.publish(decided)
+        board.publish(following(2))
+        assert await decision == decided
+
+    async def test_or_the_end(self) -> None:
+        board = StatusBoard()
+        decision = board.decision()
+        board.end(OVER)
+        assert await decision is board.latest
+        assert (await board.decision()).error is OVER, "also when it has ended before"
+
+    async def test_nobody_waits_any_more(self) -> None:
+        board = StatusBoard()
+        board.decision().cancel()
+        board.publish(leading(1))
+        assert board.latest == leading(1)
 
 
 async def test_a_reader_outlives_its_board() -> None:

@@ -208,6 +208,11 @@ class TestBeginning:
         script = [look(A), (asked, [probed, NOT_THERE]), (MAKE_DONE, MADE), (LIST, listed("DONE")), (CLOSE_END, [FINE])]
         play(ending().run(ZK), script)
 
+    def test_no_permission_to_look_at_it(self) -> None:
+        """Servers from 3.8.4 and 3.9.2 on show no stat of an unreadable znode."""
+        error = refused(ending().run(ZK), [(LOOK, [exc.NoAuth()] * 5)], NotAuthorizedError, "work on /election:")
+        assert path_of(error) == "/election"
+
     def test_no_permission_to_list(self) -> None:
         looked = (LOOK, [exc.NoAuth(), HERE, NOT_THERE, exc.NoAuth(), NOT_THERE])
         refused(ending().run(ZK), [looked], NotAuthorizedError, "/election")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from golea_async._protocol.appeal import Order
 from golea_async._protocol.standing import Follow, Look, Verdict, decide
 from golea_async._protocol.view import Sight, View, Watch
-from golea_async._protocol.znodes import DONE
+from golea_async._protocol.znodes import DONE, STEP_DOWN
 
 RESOURCE = "/election"
 FIRST, BEFORE, OWN = "le_0000000003", "le_0000000004", "le_0000000007"
@@ -84,6 +87,44 @@ def test_an_event_before_there_is_an_own_znode() -> None:
     assert view == View(watched(DONE, is_there=False), in_touch=True)
 
 
+def asked_to_step_down() -> View:
+    view = follower()
+    view.request, view.is_request_read, view.order = watched(STEP_DOWN), True, Order("ops:1", 0)
+    return view
+
+
+def test_a_request_that_has_changed_is_read_again_and_counts_until_then() -> None:
+    view = asked_to_step_down()
+    view.heard(path(STEP_DOWN), is_there=None)
+    expected = asked_to_step_down()
+    expected.request, expected.is_request_read = Sight(path(STEP_DOWN)), False
+    assert view == expected
+
+
+def test_a_request_that_is_gone_asks_nothing_any_more() -> None:
+    view = asked_to_step_down()
+    view.heard(path(STEP_DOWN), is_there=False)
+    expected = follower()
+    expected.request = Sight(path(STEP_DOWN), is_there=False)
+    assert view == expected
+
+
+def test_a_new_request_is_to_be_read() -> None:
+    view = follower()
+    view.request = watched(STEP_DOWN, is_there=False)
+    assert not view.has_unread_request
+    view.heard(path(STEP_DOWN), is_there=True)
+    assert view.has_unread_request
+    assert view.is_request_unwatched
+
+
+def test_an_event_of_another_znode_leaves_a_request_read() -> None:
+    view = asked_to_step_down()
+    view.heard(path(DONE), is_there=None)
+    assert view.is_request_read
+    assert view.order == Order("ops:1", 0)
+
+
 # ---------------------------------------------------------------------- replies
 
 
@@ -114,8 +155,24 @@ def test_a_reply_says_whether_a_watch_is_set(name: str, is_there: bool | None, i
     sight = view.own if name == OWN else view.done
     sight.watch, sight.is_there = Watch.ASKED, None
     assert view.shown(sight, is_there=is_there) is is_set
-    assert (sight.watch is Watch.SET) == is_set
+    assert sight.watch is (Watch.SET if is_set else Watch.NONE)
     assert sight.is_there is is_there
+
+
+@pytest.mark.parametrize("name", [OWN, DONE])
+def test_what_is_missing_says_nothing_of_the_predecessor(name: str) -> None:
+    view = follower()
+    assert view.own is not None
+    view.hint = path(FIRST)
+    view.shown(view.own if name == OWN else view.done, is_there=False)
+    assert (view.before, view.hint) == (watched(BEFORE), path(FIRST))
+
+
+def test_a_predecessor_that_is_there_stays() -> None:
+    view = follower()
+    assert view.before is not None
+    assert view.shown(view.before, is_there=True)
+    assert view.before == watched(BEFORE)
 
 
 def test_a_predecessor_that_is_missing_is_none() -> None:
@@ -166,6 +223,18 @@ def asked_of(*, done: Watch, before: bool | None = None, is_first: bool = False)
     return view
 
 
+def looks_at(*, own: Watch | None = None, before: Watch | None = None, **others: Any) -> View:
+    """Return what a candidate sees that knows nothing of its own znode, or of the one before it, but of `DONE`."""
+    view = View(watched(DONE, is_there=False), watched(OWN), in_touch=True, **others)
+    if own is not None:
+        view.own, view.before = watched(OWN, is_there=None, watch=own), watched(BEFORE)
+        view.done.watch = Watch.SET if own is Watch.ASKED else Watch.ASKED
+    if before is not None:
+        view.before = watched(BEFORE, is_there=None, watch=before)
+        view.done.watch = Watch.SET if before is Watch.ASKED else Watch.ASKED
+    return view
+
+
 @pytest.mark.parametrize(
     ("view", "is_answered_soon"),
     [
@@ -174,6 +243,12 @@ def asked_of(*, done: Watch, before: bool | None = None, is_first: bool = False)
         (asked_of(done=Watch.ASKED, before=True), True),
         (asked_of(done=Watch.NONE, before=True), False),
         (asked_of(done=Watch.ASKED), False),
+        (looks_at(own=Watch.ASKED), True),
+        (looks_at(own=Watch.NONE), False),
+        (looks_at(before=Watch.ASKED), True),
+        (looks_at(before=Watch.NONE), False),
+        (looks_at(awaits_node=True), True),
+        (looks_at(awaits_node=True, hint=path(BEFORE)), False),
     ],
 )
 def test_nothing_is_asked_again_while_the_answer_that_decides_is_on_its_way(view: View, is_answered_soon: bool) -> None:

@@ -606,6 +606,23 @@ class TestTheSessionIsLost:
         life.answer(checked(missing()), missing(), there())
         life.has_ended()
 
+    def test_and_the_next_connection_before_it_knows(self) -> None:
+        """It stands anew on the one after that."""
+        life = leader()
+        life.is_blocked = True
+        life.step_down()
+        life.lose_connection()
+        life.reconnect(OTHER_SESSION)
+        life.me.view.in_touch = False
+        life.has_caught_up(is_recent=False)
+        life.lose_connection()  # before the answer
+        assert life.statuses()[-1] == (CANDIDATE, "SessionExpiredError")
+        life.waits()
+        life.is_blocked = False
+        life.reconnect(OTHER_SESSION)
+        life.misses_its_znode(0)
+        life.asks("create le_ | get /election + exists DONE (w)")
+
     def test_before_anything_was_nominated(self) -> None:
         life = Life()
         life.begin()

@@ -17,7 +17,7 @@ from golea_async._protocol.oddities import (
     used_up_numbers,
 )
 from golea_async._protocol.refusals import THROTTLED
-from golea_async._protocol.role import Notice
+from golea_async._protocol.role import Ceased, Notice
 from golea_async._protocol.steps import Known, Pause, WorkStopped
 from golea_async._protocol.znodes import REFUSED_FROM, WARNED_FROM
 from golea_async._zookeeper.wire import response_error
@@ -537,7 +537,9 @@ class TestTheSessionIsLost:
         life.lose_connection()
         life.reconnect(OTHER_SESSION)
         assert life.ceased() == ["SessionExpiredError"]
-        assert str(life.status.error) == f"candidate 'one' ({path(0)}) {LOST}; it stands again {AS_SOON}"
+        says = f"candidate 'one' ({path(0)}) {LOST}; it stands again {AS_SOON}"
+        assert [str(each.cause) for each in life.told if isinstance(each, Ceased)] == [says]
+        assert str(life.status.error) == says
         assert life.statuses() == [(CANDIDATE, "SessionExpiredError")]
         life.misses_its_znode(0)
         life.asks("create le_ | get /election + exists DONE (w)")
@@ -1118,21 +1120,25 @@ class TestTheClientIsClosed:
         assert type(life.me.withdrawal_error).__name__ == "ResignError"
 
 
-def test_a_crash_is_the_last_status_and_the_znode_goes(caplog: pytest.LogCaptureFixture) -> None:
-    life = follower()
-    life.event(DELETED, path(6))
+@pytest.mark.parametrize(("make", "number", "token"), [(follower, 7, None), (leader, 0, czxid(0))])
+def test_a_crash_is_the_last_status_and_the_znode_goes(
+    make: Any, number: int, token: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = make()
+    role, me = life.status.role, f"candidate 'one' ({path(number)})"
+    life.event(DATA_CHANGED, path(6 if role is FOLLOWER else 0))
     life.answer(None)  # nothing that ZooKeeper could answer
     assert life.ended() == ["CrashedError"]
     error = life.status.error
-    assert error is not None
-    assert str(error) == f"candidate 'one' ({path(7)}) has crashed: {error.__cause__!r}; please report it"
     assert isinstance(error.__cause__, AttributeError)
+    assert str(error) == f"{me} has crashed: {error.__cause__!r}; please report it"
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.levelname == "ERROR"
-    assert record.getMessage() == f"candidate 'one' ({path(7)}) has crashed: this is a bug in golea_async"
+    assert record.getMessage() == f"{me} has crashed: this is a bug in golea_async"
     carried = {key: vars(record)[key] for key in ("election", "candidate", "role", "reason", "fencing_token")}
-    assert carried == life.me.identity.fields(FOLLOWER, "crashed", None)
-    life.asks("delete le_7")
+    assert carried == life.me.identity.fields(role, "crashed", token)
+    life.show(path(number), shown(number))
+    life.asks(f"delete le_{number}")
 
 
 def test_the_numbers_of_the_script_are_apart() -> None:

@@ -107,12 +107,19 @@ def test_a_hand_over_tells_who_has_asked_and_for_whom() -> None:
     assert (asked.by, asked.to) == ("ops:1", path(9))
 
 
+def test_who_was_deposed_is_told_by_whom() -> None:
+    assert ME.deposed("ops:1").by == "ops:1"
+    assert ME.deleted().by is None
+
+
 def test_a_crash_keeps_what_was_raised() -> None:
     assert ME.crashed(CRASH).__cause__ is CRASH
 
 
 def test_before_the_nomination_it_is_named_by_its_election() -> None:
-    assert candidate(stands=False).about("waits") == "candidate 'one' (/election) waits"
+    identity = candidate(stands=False)
+    assert identity.about("waits") == "candidate 'one' (/election) waits"
+    assert identity.over().candidate_id is None
 
 
 def test_of_a_long_name_only_the_beginning_is_said() -> None:

@@ -112,7 +112,8 @@ class Life:
 
     def begin(self, session: int = SESSION, *, lease: int | None = 1) -> None:
         """Start while the client is connected."""
-        self.me.view.in_touch, self.me.view.lease, self.me.session_id = True, lease, session
+        self.me.view.lease = lease
+        self._connect(session)
         self._resume()
 
     def withdraw_again(self) -> None:
@@ -195,11 +196,7 @@ class Life:
 
     def reconnect(self, session: int = SESSION) -> None:
         """Be connected again: to another server, in the same session or in another one."""
-        self.me.view.reconnected()
-        self.me.view.in_touch, self.me.session_id = True, session
-        if self.me.claims is not None:
-            self.me.view.is_session_lost = self.me.claims.session_id != session
-        self.me.belief.reconsider(self.me.view)
+        self._connect(session)
         self._news()
 
     def lease(self, stretch: int | None) -> None:
@@ -280,6 +277,13 @@ class Life:
         ]
 
     # Driving.
+
+    def _connect(self, session: int) -> None:
+        self.me.view.reconnected()
+        self.me.view.in_touch, self.me.session_id = True, session
+        if self.me.claims is not None:
+            self.me.view.is_session_lost = self.me.claims.session_id != session
+        self.me.belief.reconsider(self.me.view)
 
     def _news(self) -> None:
         self._collect()

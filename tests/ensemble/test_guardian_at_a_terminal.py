@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import termios
@@ -35,6 +36,7 @@ class AtATerminal:
         command = [sys.executable, "-c", AT_A_TERMINAL.format(signals=signals), name, hosts, str(TIMEOUT)]
 
         def take_terminal() -> None:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and so do all that are started below
             os.setsid()
             fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
 

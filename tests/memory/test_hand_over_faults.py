@@ -154,9 +154,10 @@ class TestTooLate:
                 held = proxy.on_request(
                     lambda frame: frame.opcode == OpCode.MULTI and is_about_the_request(frame), Action.HOLD
                 )
+            transferring = asyncio.ensure_future(transfer_leadership(await new_client(), RESOURCE, "b", timeout=T))
+            await soon(held)
             with pytest.raises(TransferError, match=r"'a' .* did not step down in time"):
-                await soon(transfer_leadership(await new_client(), RESOURCE, "b", timeout=T / 8))
-            assert held.happened.done()
+                await soon(transferring)
             held.release()
             await eventually(lambda: first.is_leader)
             assert (await soon(first.wait_for_leadership())).fencing_token == token

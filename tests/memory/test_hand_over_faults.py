@@ -34,6 +34,8 @@ from tests.support.wire import WATCH_XID, OpCode
 RESOURCE = "/election"
 STEP_DOWN = f"{RESOURCE}/step_down"
 T = 2.0
+LONG = 10.0
+"""For a candidate that is to wait for an answer for as long as an operator's time limit, and longer."""
 
 NewClient = Callable[..., Awaitable[aiozk.ZKClient]]
 
@@ -43,8 +45,8 @@ async def new_client(zookeeper: MemoryZooKeeper, request: pytest.FixtureRequest)
     """`await new_client(hosts)`: of the candidates and, without a proxy, of the operator."""
     async with AsyncExitStack() as stack:
 
-        async def connect(hosts: str = zookeeper.hosts) -> aiozk.ZKClient:
-            return await stack.enter_async_context(client_of(request.param, hosts, T))
+        async def connect(hosts: str = zookeeper.hosts, session_timeout: float = T) -> aiozk.ZKClient:
+            return await stack.enter_async_context(client_of(request.param, hosts, session_timeout))
 
         await create_election(await connect(), RESOURCE)
         yield connect
@@ -145,7 +147,7 @@ class TestTooLate:
     async def test_it_leads_on(self, zookeeper: MemoryZooKeeper, new_client: NewClient, late: str) -> None:
         async with (
             Proxy(zookeeper.servers[0].port) as proxy,
-            standing(await new_client(proxy.address), await new_client()) as (first, second),
+            standing(await new_client(proxy.address, LONG), await new_client()) as (first, second),
         ):
             token = (await soon(first.wait_for_leadership())).fencing_token
             if late == "the event":
@@ -154,7 +156,9 @@ class TestTooLate:
                 held = proxy.on_request(
                     lambda frame: frame.opcode == OpCode.MULTI and is_about_the_request(frame), Action.HOLD
                 )
-            transferring = asyncio.ensure_future(transfer_leadership(await new_client(), RESOURCE, "b", timeout=T))
+            transferring = asyncio.ensure_future(
+                transfer_leadership(await new_client(), RESOURCE, "b", timeout=LONG / 8)
+            )
             await soon(held)
             with pytest.raises(TransferError, match=r"'a' .* did not step down in time"):
                 await soon(transferring)

@@ -29,7 +29,7 @@ pytest_plugins = ["golea_async.testing.pytest_plugin"]  # as where the package i
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 LOOP_FACTORIES: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
-WORKERS_PER_CORE = 3
+WORKERS_PER_CORE = 4
 """A test waits most of the time, for ZooKeeper and for timeouts."""
 FEWEST_WORKERS = 4
 MEMORY_OF_ALL_SERVERS = 4 << 30

@@ -86,10 +86,15 @@ class Survey:
         self.start()
 
     def _go_on(self) -> None:
-        """Ask at once, unless a part is under way or waits for the keep-alive's turn."""
-        if self._round is not None and not (self._round.has_checks and self._has_turns()):
+        """Ask at once, unless a part is under way or waits for the keep-alive's turn.
+
+        Behind a part that was refused the next one goes at once: when many znodes have just gone each part is refused
+        in its turn, and meanwhile nothing would renew the lease.
+        """
+        asked = self._round
+        if asked is not None and (asked.was_refused or not (asked.has_checks and self._has_turns())):
             with suppress(ConnectionLostError):
-                self._round.ask()
+                asked.ask()
         self._answered()
 
 
@@ -98,13 +103,14 @@ class _Round:
 
     :ivar channel: on which it asks.
     :ivar has_ended: whether nothing is left to ask, and no answer is awaited any more.
+    :ivar was_refused: whether one of its transactions was, and so has renewed nothing.
 
     :param answered: called when the answers to a part have come, or never will.
     """
 
     def __init__(self, channel: Channel, answered: Callable[[], None]) -> None:
         self.channel = channel
-        self.has_ended = False
+        self.has_ended = self.was_refused = False
         self._answered = answered
         self._asked: Batch | None = None
         self._count = 0
@@ -178,6 +184,7 @@ class _Round:
     def _read_checks(self, reply: Reply) -> None:
         """A transaction ends with the first operation that fails: those behind it are asked about again."""
         failed = failed_operation(reply)
+        self.was_refused = self.was_refused or is_refused(reply) or failed is not None
         if failed is None:
             self.has_ended = is_refused(reply)  # refused as a whole: later
             return

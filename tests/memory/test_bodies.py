@@ -47,6 +47,8 @@ class Pair:
         self.second = AsyncElection(other, RESOURCE, "second")
         self.overlaps = 0
         self.has_stopped = False
+        self.may_stop = asyncio.Event()
+        self.may_stop.set()
 
     async def work(self) -> None:
         try:
@@ -55,6 +57,7 @@ class Pair:
         finally:
             for _ in range(10):
                 await self.step()
+            await self.may_stop.wait()
             self.has_stopped = True
 
     async def step(self) -> None:
@@ -170,9 +173,11 @@ class TestResigningFromWhatWasSetUpInside:
         async def begin() -> None:
             tasks.append(asyncio.create_task(pair.first.resign()))
 
+        pair.may_stop.clear()
         run = await pair.lead(begin)
         await eventually(lambda: pair.first.status.role == "none")
         tasks[0].cancel()
+        pair.may_stop.set()
         with pytest.raises(asyncio.CancelledError):
             await soon(tasks[0])
         assert pair.has_stopped

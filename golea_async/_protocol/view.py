@@ -93,7 +93,8 @@ class View:
         """Take note of a watch's event, which has used it up. None: the znode has changed in another way."""
         for sight in (self.done, self.own, self.before, self.request, self.to_delete):
             if sight is not None and sight.path == path:
-                sight.watch, sight.is_there = Watch.NONE, is_there
+                sight.watch = Watch.NONE
+                self._see(sight, is_there=is_there)
         if self.request is not None and self.request.path == path:
             self.is_request_read = False
             if is_there is False:
@@ -114,12 +115,17 @@ class View:
         sight.watch = Watch.NONE
         if is_there is None:
             return False
-        sight.is_there = is_there
+        self._see(sight, is_there=is_there)
         if is_there or sight is self.done or sight is self.request:  # of a missing znode `get` leaves no watch
             sight.watch = Watch.SET
         if sight is self.before and not is_there:
             self.before = self.hint = None
         return sight.watch is Watch.SET
+
+    def _see(self, sight: Sight, *, is_there: bool | None) -> None:
+        """Take note of what a znode has come to. That the election is over is final: also when ``DONE`` goes again."""
+        if sight is not self.done or not sight.is_there:
+            sight.is_there = is_there
 
     @property
     def unwatched(self) -> bool:
@@ -144,7 +150,7 @@ class View:
             self.own.is_there = children is not None and own_name in children
         if children is None:
             return
-        self.done.is_there = self.done.is_there or DONE in children  # heard of is final
+        self._see(self.done, is_there=DONE in children)
         predecessor = predecessor_of(own_name, children) if self.own.is_there else None
         self.is_first = self.own.is_there and predecessor is None
         if predecessor is None:

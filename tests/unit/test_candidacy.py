@@ -906,6 +906,17 @@ class TestTheElectionIsEnded:
         life.me.hear_of_end()
         assert life.me.belief.stretch is None
 
+    def test_it_stays_over_when_done_goes_again_meanwhile(self) -> None:
+        """Who ends an election takes `DONE` away again, maybe before a newcomer's list has come."""
+        life = Life()
+        life.begin()
+        life.join(created(0), node(newest=1))
+        life.asks("list | get le_0 (w)")
+        life.show(DONE, there())
+        life.event(DELETED, DONE)
+        life.answer(listed(0))
+        assert life.ended() == ["ElectionOverError"]
+
     def test_it_stays_over_when_the_session_is_lost(self) -> None:
         life = follower()
         life.event(DELETED, path(6))

@@ -1,6 +1,6 @@
-"""Carrying through what an operator does in many steps, in the background of a client: endings, and hand-overs.
+"""Carrying through what an operator does in many steps, in the background of a client: endings, transfers, removals.
 
-What `_protocol/teardown.py` and `_protocol/asking.py` ask for is done here.
+What `_protocol/teardown.py` and `_protocol/transfer.py` ask for is done here.
 """
 
 from __future__ import annotations

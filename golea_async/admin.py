@@ -1,4 +1,4 @@
-"""Elections from outside: make, end and delete them, see who stands, remove one candidate, follow who leads.
+"""Elections from outside: make, end, delete them; see who stands and leads; remove a candidate, have another one lead.
 
 A client that was started but is out of touch makes all of these wait; a time limit is the caller's
 (``asyncio.timeout``). A client that was never started, or is closed, is a :class:`ValueError`; a path that cannot be
@@ -23,9 +23,9 @@ from ._arguments import check_timeout
 from ._candidates import Candidate, candidate_of, list_ids
 from ._observer import LeaderObserver
 from ._own_work import OwnWork
-from ._protocol.asking import Asking, Removal, Transfer
 from ._protocol.paths import check_candidate_id, check_resource
 from ._protocol.refusals import accept, is_present
+from ._protocol.transfer import Asking, Removal, Transfer
 from ._protocol.znodes import DONE
 from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection

@@ -1,7 +1,7 @@
 """The life of one candidate: nominate, take a position, follow, lead, leave.
 
 :func:`live` is one coroutine, which decides everything and does no I/O: it yields the steps of :mod:`.steps`, and
-whoever drives it (the runner of a client, a unit test) resumes it with what has come of them. What happens around it
+whoever drives it (``_driver.py``, a unit test) resumes it with what has come of them. What happens around it
 meanwhile is news to the :class:`.candidate.Candidate`, and changes its view at once. Then the coroutine goes on.
 
 Invariant: between two steps nothing happens, and each decision is made from the whole view. So it does not matter at
@@ -20,8 +20,8 @@ from golea_async.exceptions import ElectionError
 
 from .candidate import Candidate
 from .claims import Nomination
-from .departure import delete_former, pause_a_little, sweep, withdraw
-from .handing_over import adopt, read_request, settle, step_down
+from .departure import adopt, delete_former, pause_a_little, sweep, withdraw
+from .handing_over import read_request, settle, step_down
 from .oddities import other_recipes, smaller_token
 from .refusals import NotDoneError, accept, is_present, require_done
 from .standing import Decision, Deposed, Follow, Lead, Look, Verdict, decide

@@ -6,7 +6,9 @@ A create whose reply was lost may have worked, and it may still be on its way be
 - the name of such a nomination stays in doubt as long as the session lives;
 - a search begins with a barrier (a quorum write on the new connection), then lists, and takes as its own only what
   belongs to this session, carries this name, and is claimed by no other election of this client;
-- it is searched again whenever the children are listed anyway, and before a resignation is done.
+- the znode is searched for again whenever the children are listed anyway, and before a resignation is done.
+
+What a search finds is adopted by a candidate that has no znode, and deleted by one that has (:mod:`.departure`).
 
 A search never takes the znode of a nomination that is under way, and two searches never take the same one:
 
@@ -83,7 +85,10 @@ class Claims:
         self._key = of_client.key_of(resource)
 
     def doubt(self, name: bytes) -> None:
-        """Take note that there may be one, as long as the session lives: also when nobody of this name stands."""
+        """Take note that there may be a znode of this name, which nobody knows of, as long as the session lives.
+
+        Also when no candidate of this name stands any more.
+        """
         self.doubtful.add(name)
         self._of_client.in_doubt.add(self)
 
@@ -99,9 +104,10 @@ class Claims:
 
     @property
     def _may_be_alone(self) -> bool:
-        """Whether a candidate that is nominated now may find no other: no other one of this client stands here.
+        """Whether a candidate that is nominated now may be the only one in the election.
 
-        A candidate that has just resigned here as a follower leaves the one before it behind, most likely.
+        It is not when this client has another candidate here; and most likely it is not when one of this client has
+        just resigned here as a follower: the candidate before that one is still there.
         """
         departure = self._of_client.departure
         has_left_others = departure is not None and departure.has_followed and departure.resource == self.resource
@@ -112,10 +118,10 @@ class Claims:
         self._of_client.departure = _Departure(self.resource, nomination.name, has_followed)
 
     def has_departed(self, name: str) -> bool:
-        """Return whether nobody needs to ask for this candidate: it was this client's, and has resigned.
+        """Return whether the candidate of this znode name was this client's, and has resigned: no look at it is needed.
 
-        Numbers start again when an election node is deleted and made anew, so it may be there all the same: who is
-        behind it lists then, where a look would have done.
+        Numbers start again when an election node is deleted and made anew, so a znode of that name may be there all
+        the same. Then the candidate behind it lists the children, where a look at it would have done.
         """
         departure = self._of_client.departure
         return departure is not None and departure.name == name and departure.resource == self.resource
@@ -204,6 +210,7 @@ class _Departure(NamedTuple):
 class ClientClaims:
     """The nominations on one client: those of elections that go on, those in doubt, and who has left last.
 
+    :ivar in_doubt: keeps alive those of which a name is in doubt, also when no candidate uses them any more.
     :param tokens: the fencing tokens that this process has seen.
     :param key_of: returns what makes an election node the same one to this process, also on another client.
     """

@@ -1,4 +1,4 @@
-"""Leaving: a candidate's znodes are deleted, and no others.
+"""Leaving, and what lost replies have left: a candidate's znodes are deleted or adopted, and no others are.
 
 Numbers start again when an election node is deleted and made anew, so a path says nothing of whose znode is there.
 ZooKeeper cannot delete "this znode, if it is still the one that I made": candidates are never written to, so all have
@@ -85,6 +85,18 @@ async def delete_leftovers(me: Candidate, leftovers: list[Nomination]) -> None:
         for leftover in leftovers:
             if me.claims is not None:
                 me.claims.give_up(leftover)
+
+
+async def adopt(me: Candidate, found: list[Nomination]) -> None:
+    """Take the oldest of the znodes that lost replies have left, and delete the others."""
+    oldest, *others = found
+    assert me.claims is not None, "they were searched for"
+    try:
+        await delete_leftovers(me, others)
+    except BaseException:
+        me.claims.give_up(oldest)  # whoever searches again has to find it
+        raise
+    me.stand_at(oldest)
 
 
 async def delete(me: Candidate, nomination: Nomination) -> bool:

@@ -28,7 +28,7 @@ from golea_async.exceptions import ElectionError, NotAuthorizedError
 from .appeal import Order, read_appeal
 from .candidate import Candidate
 from .claims import Nomination
-from .departure import delete_leftovers, make_sure
+from .departure import adopt, make_sure
 from .oddities import strange_request, used_up_numbers
 from .refusals import NotDoneError, accept, is_present, leaves_doubt, require_done
 from .standing import Verdict, decide
@@ -206,15 +206,3 @@ async def settle(me: Candidate) -> None:
     if is_missing(parent) or is_present(done, path=me.view.done.path, **names):
         raise me.identity.over()
     raise me.identity.deleted()
-
-
-async def adopt(me: Candidate, found: list[Nomination]) -> None:
-    """Take the oldest of the znodes that lost replies have left, and delete the others."""
-    oldest, *others = found
-    assert me.claims is not None, "they were searched for"
-    try:
-        await delete_leftovers(me, others)
-    except BaseException:
-        me.claims.give_up(oldest)  # whoever searches again has to find it
-        raise
-    me.stand_at(oldest)

@@ -8,7 +8,7 @@ first row that fits counts:
 what the view shows                         verdict
 ==========================================  ====================================================================
 the candidate resigns                       `LEAVE`
-``DONE`` is there, or was heard of          `OVER`: final, whatever else is seen
+``DONE`` is there, or was once              `OVER`: final, until the candidate resigns
 the application has closed the client       `CLOSED`
 the session of the nomination is lost       `LOST`: and the own znode with it
 there is no connection                      `WAIT`: the role stays
@@ -17,14 +17,20 @@ it was to move, and the reply was lost      `SETTLE`: nothing that is seen of th
 it was seen to be gone                      `MISSING`: ask the quorum, a server may lag, a session may end
 an operator has it leave                    :class:`Deposed`
 it is to go to the end of the line          `STEP_DOWN`
-one just before it lives                    :class:`Follow` that one
-it is the first                             :class:`Lead`; without a lease, or beside work of before, `FIRST`
+
+the own znode is there, ``DONE`` is not, both as this connection has shown, and:
+- one just before it lives                  :class:`Follow` that one
+- it is the first                           :class:`Lead`; without a lease, or while work that was told to stop goes
+                                            on, `FIRST`
+
+an answer that decides is on its way        `WAIT`
 anything else                               :class:`Look` at who may be just before, or at all children
 ==========================================  ====================================================================
 
 A candidate is known to be the first from a list that shows its own znode, or from an election node that has no other
-child. ZooKeeper answers one connection from a state at least as new as the own create, and whoever stands before us was
-created before us: so both have everybody who can be before us, and on this connection that stays so.
+child. ZooKeeper answers one connection from a state at least as new as the own create, and every candidate before the
+own one was created before it: so the list, and the election node, have each of them, and on this connection that stays
+so.
 
 :func:`loss` says of the same view what ends a leader's belief. It is asked in the very call that reads an event.
 """
@@ -44,7 +50,7 @@ class Verdict(Enum):
     OVER = "the election is over for everybody"
     CLOSED = "the application has closed the client, and the session with it"
     LOST = "the session is lost, and the own znode with it"
-    WAIT = "what was known may hold, and nothing can be asked, or has to be: an answer is on its way"
+    WAIT = "the role stays: nothing can be asked without a connection, or an answer is on its way that decides"
     JOIN = "there is no own znode yet"
     SETTLE = "the candidate was about to move, and may have moved: a search tells"
     MISSING = "the own znode was not seen; only a quorum operation on the live session can say whether it is gone"
@@ -139,7 +145,7 @@ class Loss(Enum):
 
 
 def loss(view: View, stretch: int) -> Loss | None:
-    """Say why the candidate does not lead any more that began to within this stretch of the lease; None: it does."""
+    """Say why a candidate leads no more that began to lead within this stretch of the lease; None: it leads."""
     reasons = {
         Loss.RESIGNED: view.is_leaving,
         Loss.OVER: view.done.is_there,

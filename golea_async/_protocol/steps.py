@@ -1,7 +1,7 @@
 """What a coroutine of the protocol may wait for: the only things that it yields.
 
-The protocol is sans-I/O: ``await ask(...)`` suspends with a step, and whoever drives the coroutine (the runner, a unit
-test) resumes it with ``send()`` or ``throw()``.
+The protocol is sans-I/O: ``await ask(...)`` suspends with a step, and whoever drives the coroutine (``_driver.py``,
+a unit test) resumes it with ``send()`` or ``throw()``.
 """
 
 from __future__ import annotations

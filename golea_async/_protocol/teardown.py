@@ -1,4 +1,4 @@
-"""Ending an election for everybody, and deleting it: probe, `DONE`, wait until the candidates have left, `DONE` again.
+"""Ending an election for everybody, and deleting it: probe, make `DONE`, wait for the candidates, remove `DONE`.
 
 An ending must not make two leaders. So it deletes no candidate: each one that hears of `DONE` believes no more, stops
 its work and deletes its own znode; one that is cut off goes with its session; nobody new is nominated. The ending waits
@@ -73,7 +73,7 @@ class Teardown:
         self._own = frozenset(own)
         self._own_may_leave = not self._own
         self._czxid: int | None = None  # of the election node that is meant
-        self._done_was_there = False  # for certain: when it is not any more, somebody has finished
+        self._done_was_there = False  # so when it is missing, another ending has finished
         self._force_after = math.inf if force_after is None else force_after
         self._request_is_there = False  # an operator's, to candidates
         self._force_at = self._warn_at = math.inf  # known when `DONE` is there
@@ -205,7 +205,7 @@ class Teardown:
             left = candidates if self._own_may_leave else [name for name in candidates if name not in self._own]
             if not left:
                 self._own_may_leave = True
-                await work_stopped()
+                await work_stopped()  # tells the driver that the work which has called this may stop now
             elif self.now >= self._force_at:
                 await self._delete(zk, left)
             else:

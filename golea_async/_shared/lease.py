@@ -43,10 +43,11 @@ Why that holds (``zookeeper-server`` at 53a78e36f):
 - The write's success proves that a leader with a quorum had that touch when it committed the write: it will not expire
   the session before A + T. A leader elected later starts the time of every session anew.
 - That leader is taken to ask for touches each half tick. When it stands still (SIGSTOP, a pause of its machine) it
-  asks for none; when it goes on it ends what is overdue at once, maybe just after it has committed a write. To make
-  little of that, a write moves the deadline to 3/4 T after the sending of the write that was answered before it, at the
-  latest: that leader ran when it committed this one, and had then asked for touches within T/4. A halt before the first
-  write on a connection, or one that began before the write that was answered, is not noticed.
+  asks for none; when it goes on it ends what is overdue at once, maybe just after it has committed a write. To bound
+  what that costs, take two writes, of which the first was answered before the second was sent. When ZooKeeper's leader
+  committed the first it ran, and had asked for touches within T/4. So the second write moves the deadline no further
+  than 3/4 T by that leader's clock, 15/22 T by this machine's, after the sending of the first. A halt before the first
+  write on a connection, or one that began before the first of the two was sent, is not noticed.
 - Reads, pings, ``sync`` and refusals prove nothing of that kind, and renew nothing.
 - 5/6: two machines' clocks may run at rates 10 % apart, and something is left for who acts on the answer.
 
@@ -74,7 +75,7 @@ CLOCK_RATES = 1.1
 """How much faster one machine's clock may run than another's."""
 TOUCH_TRAVELS = CLOCK_RATES / 4
 KEEP_ALIVE_SHARE = 1 / 8
-_SAFE_BEFORE_A_HALT = 3 / 4 / CLOCK_RATES
+_SAFE_BEFORE_A_HALT = 3 / 4 / CLOCK_RATES  # 15/22
 
 
 class Write(NamedTuple):
@@ -88,7 +89,7 @@ class Write(NamedTuple):
     previous_sent_at: float | None = None
 
     def latest_touch(self, timeout: float) -> float:
-        """Return the latest touch that it proves also when ZooKeeper's leader has stood still before it."""
+        """Return the latest touch that this write proves also when ZooKeeper's leader stood still before it came."""
         if self.previous_sent_at is None:
             return math.inf
         return self.previous_sent_at + (_SAFE_BEFORE_A_HALT - LEASE_SHARE) * timeout
@@ -124,7 +125,7 @@ class Lease:
 
     @property
     def silent_for(self) -> float:
-        """Seconds without a renewal: until now when it has lapsed; when it is valid, those before it began anew."""
+        """Seconds without a renewal: of a lease that has lapsed, up to now; of a valid one, before it began anew."""
         return self._gap if self.is_valid else boottime() - self._renewed_at
 
     def was_renewed_since(self, moment: float) -> bool:
@@ -162,7 +163,7 @@ class Lease:
 
 
 def is_limited(write: Write, timeout: float, acknowledgements: Acknowledgements) -> bool:
-    """Return whether a write that follows now would prove much more, since the one before this was long ago."""
+    """Return whether the next write would prove much more than this one, whose predecessor was sent long ago."""
     acknowledged = acknowledgements.newest_acknowledged(write.sent_at - TOUCH_TRAVELS * timeout)
     return acknowledged is not None and acknowledged - write.latest_touch(timeout) > KEEP_ALIVE_SHARE * timeout
 

@@ -1,4 +1,8 @@
-"""What has held up a lease: a blocked event loop, or a silent ZooKeeper. Told by a timer that runs anyway."""
+"""Who is to blame for a lapse of the lease, the event loop or ZooKeeper, as a timer that runs anyway tells.
+
+This only puts it into words. What follows from a block is decided by the clock in :mod:`.lease`, and in
+:mod:`.keepalive` and the client's connection, which read once more before they take a server for silent.
+"""
 
 from __future__ import annotations
 

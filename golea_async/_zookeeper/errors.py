@@ -1,4 +1,7 @@
-"""What goes wrong with a client's requests and connections."""
+"""What goes wrong with a client's requests and connections.
+
+Which :class:`golea_async.ElectionError` a refused request becomes is decided in ``_protocol/refusals.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Which server is tried next.
 
-- All in random order, but the one to which the client was connected last: when that has ended it comes at the end.
+- All in random order. The server that the client was connected to last comes last, where :mod:`.connecting` says so:
+  in the first round after a connection has ended, and when the client leaves a read-only server.
 - An address that is known is tried at once; the name is looked up meanwhile, for the case that it has moved.
 """
 
@@ -42,7 +43,7 @@ class Hosts:
                 yield host, unknown(lookup)
                 continue
             tried: set[Address] = set()
-            # Again when the lookup has found others meanwhile.
+            # Once more when the lookup has found more addresses while these were tried.
             while addresses := self._untried(host, tried):
                 random.shuffle(addresses)
                 for address in sorted(addresses, key=lambda address: address == last):

@@ -8,8 +8,8 @@ import aiozk
 from aiozk import exc
 
 from golea_async._protocol.appeal import Appeal
-from golea_async._protocol.asking import Asking, Removal, Transfer
 from golea_async._protocol.steps import Pause
+from golea_async._protocol.transfer import Asking, Removal, Transfer
 from golea_async._zookeeper.requests import Requests
 
 from .script import (

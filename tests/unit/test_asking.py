@@ -8,9 +8,9 @@ import pytest
 from aiozk import exc
 
 from golea_async import ElectionError, ElectionNotFoundError, ElectionOverError, NotAuthorizedError, TransferError
-from golea_async._protocol.asking import Asking
 from golea_async._protocol.refusals import THROTTLED, NotDoneError
 from golea_async._protocol.steps import Pause
+from golea_async._protocol.transfer import Asking
 from golea_async._zookeeper.wire import response_error
 
 from .operator_script import (

@@ -1,4 +1,6 @@
-"""Asking candidates to step down or to leave: a transfer of leadership, and a removal. For operators, from anywhere.
+"""A transfer of leadership, and the removal of a candidate: the operator's side, which asks candidates for it.
+
+What a candidate does when it is asked is decided in :mod:`.handing_over`.
 
 Nobody is overruled. The operator makes the child ``step_down`` (:mod:`.appeal`), waits until those that it names have
 left their places, and deletes the child again. What is not done by then will not be: each candidate's move has a check

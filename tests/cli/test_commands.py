@@ -331,10 +331,10 @@ async def test_credentials_of_the_environment(memory: MemoryZooKeeper) -> None:
     """Several have commas between them, as none of them has one."""
     async with ZKClient(memory.hosts, auth=[("digest", "ada:pa ss:word")]) as owner:
         owners = [aiozk.ACL.make("auth", "", create=True, read=True, write=True, delete=True, admin=True)]
-        await create_election(owner, "/cli/of-ada", acl=owners)
+        await create_election(owner, "/of-ada", acl=owners)
     environments = {"digest:eve:1": Exit.REFUSED, "digest:eve:1,digest:ada:pa ss:word": Exit.NO}
     for credentials, code in environments.items():
-        assert (await ask(memory.hosts, "status", "/cli/of-ada", GOLEA_AUTH=credentials))[0] == code
+        assert (await ask(memory.hosts, "status", "/of-ada", GOLEA_AUTH=credentials))[0] == code
 
 
 # ------------------------------------------------------------------ developing

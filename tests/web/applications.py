@@ -32,11 +32,15 @@ async def die(_: Leadership) -> None:
     raise ZeroDivisionError("the work is wrong")
 
 
+async def tick(token: int) -> None:
+    print("tick", token, flush=True)
+
+
 async def schedule(leadership: Leadership) -> None:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler  # noqa: PLC0415 - the others start without it
 
     scheduler = AsyncIOScheduler()
-    scheduler.add_job(print, "interval", ["tick", leadership.fencing_token], seconds=0.05)
+    scheduler.add_job(tick, "interval", [leadership.fencing_token], seconds=0.05)
     scheduler.start()
     try:
         await asyncio.Event().wait()

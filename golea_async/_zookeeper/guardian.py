@@ -72,14 +72,14 @@ class SessionGuard:
 
     def begin(self) -> None:
         """Start the guardian beside what else the client does at its start."""
-        GuardianProcess.of_this_process.begin(self._name)
+        GuardianLink.of_this_process.begin(self._name)
 
     def session_is(
         self, session_id: int, password: bytes, timeout: float, where: Where | None, hosts: Sequence[tuple[str, int]]
     ) -> None:
         """Have this session guarded in place of the one before; 0: none. To be called at each connection."""
         if not session_id or where is None:
-            GuardianProcess.of_this_process.guard(self._name, None)
+            GuardianLink.of_this_process.guard(self._name, None)
             return
         self._check_delay(timeout)
         _, port, name = where
@@ -95,7 +95,7 @@ class SessionGuard:
             "tls": self._tls,
             "delay": self._delay,
         }
-        GuardianProcess.of_this_process.guard(self._name, order)
+        GuardianLink.of_this_process.guard(self._name, order)
 
     def _check_delay(self, timeout: float) -> None:
         # Half of it is the limit, and an eighth of it may have passed before the guardian knows of the death.
@@ -112,7 +112,7 @@ class SessionGuard:
 
     def end(self) -> None:
         """Need the guardian no more."""
-        GuardianProcess.of_this_process.end(self._name)
+        GuardianLink.of_this_process.end(self._name)
 
 
 def session_guard(guardian: bool | Guardian, ssl: ssl_module.SSLContext | TLSFiles | None) -> SessionGuard | None:
@@ -130,14 +130,14 @@ def session_guard(guardian: bool | Guardian, ssl: ssl_module.SSLContext | TLSFil
     return SessionGuard(Guardian() if guardian is True else guardian, ssl)
 
 
-class GuardianProcess:
-    """The one guardian of this process: a thread starts it, listens to it, and starts another one when it was killed.
+class GuardianLink:
+    """To the one guardian of this process: a thread starts it, listens to it, and starts another when it was killed.
 
     Invariant: ``_sessions`` is what the guardian is to know; each change of it is sent if there is a socket, and a new
     guardian is told all of it. ``_changed`` guards both: clients may live in event loops of several threads.
     """
 
-    of_this_process: ClassVar[GuardianProcess]
+    of_this_process: ClassVar[GuardianLink]
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -281,8 +281,8 @@ class GuardianProcess:
         self._warned_of = problem
 
 
-GuardianProcess.begin_anew()
-os.register_at_fork(after_in_child=GuardianProcess.begin_anew)
+GuardianLink.begin_anew()
+os.register_at_fork(after_in_child=GuardianLink.begin_anew)
 
 
 def _is_readable(ours: socket.socket, timeout: float) -> bool:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from golea_async import Guardian, TLSFiles, ZKClient
-from golea_async._zookeeper.guardian import GuardianProcess
+from golea_async._zookeeper.guardian import GuardianLink
 from golea_async.testing import MemoryZooKeeper
 from tests.support.certificates import Authority
 from tests.support.elections import eventually
@@ -37,9 +37,9 @@ def hosts() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def a_process_without_a_past() -> Iterator[None]:
     """Where there can be no guardian nobody looks for one again."""
-    GuardianProcess.begin_anew()
+    GuardianLink.begin_anew()
     yield
-    GuardianProcess.begin_anew()
+    GuardianLink.begin_anew()
 
 
 @pytest.mark.parametrize(

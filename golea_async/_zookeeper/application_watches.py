@@ -1,4 +1,6 @@
-"""Who waits for which watch event, and which watches the server holds for them.
+"""The application's watches: who waits for which event, and which watches the server holds for them.
+
+Elections have their own (``_shared/watch_table.py``), which are asked for anew on each connection.
 
 ZooKeeper has three kinds of watches, and what a watch fires on reconnect depends on its kind (DataTree.setWatches):
 a data watch fires DELETED when the znode is gone and DATA_CHANGED when it is newer than the last zxid seen, a child
@@ -27,28 +29,30 @@ CREATED, DELETED = protocol.WatchEvent.CREATED, protocol.WatchEvent.DELETED
 DATA_CHANGED, CHILDREN_CHANGED = protocol.WatchEvent.DATA_CHANGED, protocol.WatchEvent.CHILDREN_CHANGED
 
 
-class WatchKind(enum.Flag):
+class WatchList(enum.Flag):
+    """The lists of a SetWatches request."""
+
     DATA = enum.auto()
     EXIST = enum.auto()
     CHILD = enum.auto()
 
 
-_NONE = WatchKind(0)
+_NONE = WatchList(0)
 
 _USED_UP = {
-    CREATED: WatchKind.DATA | WatchKind.EXIST,
-    DATA_CHANGED: WatchKind.DATA | WatchKind.EXIST,
-    CHILDREN_CHANGED: WatchKind.CHILD,
-    DELETED: WatchKind.DATA | WatchKind.EXIST | WatchKind.CHILD,
+    CREATED: WatchList.DATA | WatchList.EXIST,
+    DATA_CHANGED: WatchList.DATA | WatchList.EXIST,
+    CHILDREN_CHANGED: WatchList.CHILD,
+    DELETED: WatchList.DATA | WatchList.EXIST | WatchList.CHILD,
 }
 
 # For a path on which somebody waits while no watch of theirs is known yet: what their request would have set. None of
 # these fires anything that the request, once it is sent, would not show as well.
 _WOULD_FIRE = {
-    CREATED: WatchKind.EXIST,
-    DELETED: WatchKind.DATA,
-    DATA_CHANGED: WatchKind.DATA,
-    CHILDREN_CHANGED: WatchKind.CHILD,
+    CREATED: WatchList.EXIST,
+    DELETED: WatchList.DATA,
+    DATA_CHANGED: WatchList.DATA,
+    CHILDREN_CHANGED: WatchList.CHILD,
 }
 
 
@@ -69,7 +73,7 @@ class Watches:
 
     def __init__(self) -> None:
         self.callbacks: dict[tuple[int, str], set[WatchCallback]] = {}
-        self._kinds: dict[str, WatchKind] = {}
+        self._kinds: dict[str, WatchList] = {}
         self._created: dict[str, int] = {}  # the czxid of a watched znode that is there, by path
 
     def add(self, event_type: int, path: str, callback: WatchCallback) -> None:
@@ -123,11 +127,11 @@ class Watches:
         heard = self.callbacks.get((event_type, path), set())
         due = [other for other in _STILL_DUE.get(event_type, ()) if self.callbacks.get((other, path), set()) - heard]
         left = self._kinds.get(path, _NONE)
-        told = left & (WatchKind.DATA | WatchKind.EXIST) or (left & WatchKind.CHILD and due == [DELETED])
+        told = left & (WatchList.DATA | WatchList.EXIST) or (left & WatchList.CHILD and due == [DELETED])
         if not due or told:
             return False
         # As it is to be set on the next connection, when the request that sets it is lost with this one.
-        self._kinds[path] = left | (WatchKind.EXIST if event_type == DELETED else WatchKind.DATA)
+        self._kinds[path] = left | (WatchList.EXIST if event_type == DELETED else WatchList.DATA)
         return True
 
     def callbacks_of(self, event_type: int, path: str) -> list[WatchCallback]:
@@ -151,7 +155,7 @@ class Watches:
         if length:
             yield request
 
-    def _kinds_by_path(self) -> dict[str, WatchKind]:
+    def _kinds_by_path(self) -> dict[str, WatchList]:
         kinds = dict(self._kinds)
         for event_type, path in self.callbacks:
             if path not in self._kinds:
@@ -163,18 +167,18 @@ class Watches:
         return bool(self.callbacks) and any((event_type, path) in self.callbacks for event_type in _USED_UP)
 
 
-def _kind_set_by(request: Any, result: Any) -> WatchKind:
+def _kind_set_by(request: Any, result: Any) -> WatchList:
     missing = isinstance(result, exc.NoNode)
     if isinstance(result, Exception) and not missing:
         return _NONE
     if isinstance(request, protocol.ExistsRequest):
-        return WatchKind.EXIST if missing else WatchKind.DATA
+        return WatchList.EXIST if missing else WatchList.DATA
     if missing:
         return _NONE
     if isinstance(request, protocol.GetDataRequest):
-        return WatchKind.DATA
+        return WatchList.DATA
     if isinstance(request, protocol.GetChildrenRequest | protocol.GetChildren2Request):
-        return WatchKind.CHILD
+        return WatchList.CHILD
     return _NONE
 
 
@@ -182,7 +186,7 @@ def _set_watches(last_zxid: int) -> Any:
     return protocol.SetWatchesRequest(relative_zxid=last_zxid, data_watches=[], exist_watches=[], child_watches=[])
 
 
-def _paths_of_kind(request: Any, kind: WatchKind) -> Any:
-    if kind is WatchKind.DATA:
+def _paths_of_kind(request: Any, kind: WatchList) -> Any:
+    if kind is WatchList.DATA:
         return request.data_watches
-    return request.exist_watches if kind is WatchKind.EXIST else request.child_watches
+    return request.exist_watches if kind is WatchList.EXIST else request.child_watches

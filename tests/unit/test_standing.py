@@ -15,6 +15,7 @@ from golea_async._protocol.standing import Decision, Deposed, Follow, Lead, Look
 from golea_async._protocol.view import Sight, View
 from golea_async._protocol.znodes import (
     DONE,
+    STEP_DOWN,
     Supply,
     candidate_name,
     candidate_number,
@@ -48,7 +49,7 @@ def view_of(
     return view
 
 
-STEP_DOWN, LEAVE = Order("ops:1", 0), Order("ops:1", 0, leaves=True)
+MOVE, LEAVE = Order("ops:1", 0), Order("ops:1", 0, leaves=True)
 IN_TOUCH = {"in_touch": True, "lease": STRETCH}
 NUMBERS = st.integers(0, 2**31 - 1)
 STRANGERS = st.sampled_from(
@@ -70,7 +71,7 @@ STRANGERS = st.sampled_from(
         "_c_0b1c-lock-0000000003",
         "leader",
     ]
-) | st.text(max_size=12).filter(lambda name: candidate_number(name) is None and name != DONE)
+) | st.text(max_size=12).filter(lambda name: candidate_number(name) is None and name not in {DONE, STEP_DOWN})
 
 
 @st.composite
@@ -196,7 +197,7 @@ def test_nobody_stands() -> None:
         (view_of(is_first=True, is_held_back=True), Verdict.FIRST),
         (view_of(is_first=True, is_moving=True, own=False), Verdict.SETTLE),
         (view_of(is_first=True, steps_down=True), Verdict.STEP_DOWN),
-        (view_of(is_first=True, order=STEP_DOWN), Verdict.STEP_DOWN),
+        (view_of(is_first=True, order=MOVE), Verdict.STEP_DOWN),
         (view_of(before=OTHER, order=LEAVE), Deposed("ops:1")),
         (view_of(own=False, order=LEAVE), Verdict.MISSING),
         (view_of(children=["le_0000000009", OWN, "le_x"]), Lead(STRETCH)),
@@ -280,7 +281,7 @@ def test_on_a_new_connection_nothing_counts_but_that_the_election_is_over(view: 
         (view_of(is_first=True, own=False, is_session_lost=True), Loss.SESSION_LOST),
         (view_of(is_first=True, own=False), Loss.DELETED),
         (view_of(is_first=True, steps_down=True, lease=None), Loss.HANDED_OVER),
-        (view_of(is_first=True, order=STEP_DOWN), Loss.HANDED_OVER),
+        (view_of(is_first=True, order=MOVE), Loss.HANDED_OVER),
         (view_of(before=OTHER), Loss.OVERTAKEN),
         (view_of(is_first=True, lease=None), Loss.LAPSED),
         (view_of(is_first=True, lease=STRETCH + 1), Loss.LAPSED),

@@ -252,12 +252,12 @@ class Channel(Requests):
         left = [self.watches.leave(path, kind, listener) for path, kind in watches]
         unneeded = [(self._absolute(row.path), row.kind) for row in left if row is not None and row.is_on_server]
         if unneeded and self.is_current:  # else they have gone with the connection
-            self._forget_watches([watch for watch in unneeded if not self._application_watches(*watch)])
+            self._forget_watches([watch for watch in unneeded if not self._watches(*watch)])
 
     def _forget_watches(self, watches: list[tuple[str, WatchKind]]) -> None:
         self._wire.remove_watches(watches)
 
-    def _application_watches(self, absolute_path: str, kind: WatchKind) -> bool:
+    def _watches(self, absolute_path: str, kind: WatchKind) -> bool:
         """Whether a callback of the application's waits for an event of this watch, by its calls to the client."""
         callbacks = self._session.watch_callbacks
         return bool(callbacks) and any(

@@ -3,6 +3,6 @@
 - The session: ``session``. How it comes to a connection: ``connecting``; which server is next: ``hosts``; how long it
   waits before it tries again: ``backoff``.
 - One connection: ``connection``; the packets: ``wire`` and ``frames``. What waits without one: ``waiting``.
-- Watches of the application: ``application_watches``; set again on a new connection by ``session``.
+- Watches of the application: ``watches``; set again on a new connection by ``session``.
 - A process that closes the session when the program is dead: ``guardian_process``; the program's side: ``guardian``.
 """

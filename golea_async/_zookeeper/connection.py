@@ -27,7 +27,6 @@ from typing import Any
 from aiozk import exc, protocol
 
 from .acknowledgements import Acknowledgements
-from .application_watches import WatchCallback
 from .clock import boottime
 from .errors import GarbageError, NotSentError, OutcomeUnknownError
 from .frames import REPLY_HEADER, ConnectReply, read_reply, understood
@@ -38,6 +37,7 @@ from .session_record import SessionRecord
 from .stale_watches import UnneededWatches
 from .suspects import reason_of_end
 from .touch import is_touch
+from .watches import WatchCallback
 from .wire import AuthenticationRequiredError, Exists, WatchKind, read_watch_event, response_error
 
 ASSUMED_VERSION = (3, 5, 1)

@@ -24,7 +24,6 @@ from typing import Any
 from aiozk import RetryPolicy, exc, protocol
 from aiozk.states import States
 
-from .application_watches import WatchCallback
 from .arguments import check_auth, check_flag, check_seconds
 from .background import tasks_of_asyncios_own
 from .connecting import Connecting
@@ -42,6 +41,7 @@ from .process import ProcessId, other_process, this_process
 from .session_record import SessionRecord, hexadecimal
 from .states import SessionStates
 from .waiting import Waiting
+from .watches import WatchCallback
 
 log = logging.getLogger("golea_async.client")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiozk import WatchEvent
 
-from .application_watches import WatchCallback, Watches
 from .frames import ConnectReply
 from .suspects import Suspects
+from .watches import WatchCallback, Watches
 
 NO_PASSWORD = bytes(16)
 LAST_XID = 0x7FFFFFFF

@@ -182,9 +182,7 @@ async def test_observing(zk: aiozk.ZKClient, server: Ensemble, wire: WireClient,
     await eventually(lambda: watches_of(zk, server, resource) == [])
 
 
-async def test_the_application_watches_too(
-    zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str
-) -> None:
+async def test_the_watches_too(zk: aiozk.ZKClient, server: Ensemble, wire: WireClient, resource: str) -> None:
     """ZooKeeper has one watch for a path on one connection: an election that takes its own off must leave that."""
     leader = await wire.create(f"{resource}/le_", b"leader", ephemeral=True, sequential=True)
     done = f"{resource}/DONE"

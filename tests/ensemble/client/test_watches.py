@@ -10,7 +10,7 @@ import pytest
 from aiozk import WatchEvent, protocol
 from aiozk.states import States
 
-from golea_async._zookeeper.application_watches import MAX_SET_WATCHES_LENGTH
+from golea_async._zookeeper.watches import MAX_SET_WATCHES_LENGTH
 from golea_async.client import ZKClient
 from tests.support.ensemble import Ensemble
 from tests.support.proxy import Proxy

@@ -314,7 +314,7 @@ async def test_delete_election(scene: Scene, interrupted: Interruption) -> None:
             assert isinstance(candidate.status.error, ElectionOverError)
         else:
             assert len(await scene.children()) == 1
-            assert candidate.is_leader
+            await soon(candidate.wait_for_leadership())
         await candidate.resign()
         await create_election(scene.other, scene.resource)
         await scene.assert_nothing_is_left()
@@ -343,7 +343,7 @@ async def test_end(scene: Scene, interrupted: Interruption) -> None:
         outcomes.add(names == [])
         if names:
             assert len(names) == 2
-            assert election.is_leader
+            await soon(election.wait_for_leadership())
             await election.resign()
             await follower.resign()
         else:

@@ -44,10 +44,8 @@ class Observer:
                     if changed.is_set():
                         changed.clear()
                         await self._look(wire, changed)
-                    sent_at = now()
                     await wire.multi([check_operation(self._resource)])
                 self._record.writes.append(now())
-                self._record.took.append(self._record.writes[-1] - sent_at)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(WRITE_INTERVAL):
                         await changed.wait()

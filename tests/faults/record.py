@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
 
 Interval = tuple[float, float]
 
@@ -97,7 +96,6 @@ class Record:
     :ivar stalls: (candidate, from, to): its process took no sample in between, frozen or starved.
     :ivar errors: what a candidate's command ended with, where that is none of an election's errors.
     :ivar writes: when a quorum write of an observer was answered.
-    :ivar took: how long each of these took.
     :ivar standing: a band for each time that a candidate stood, from its command to join.
     :ivar left: the candidates' znodes when everything had been healed and had settled; None: the run was cut short.
     """
@@ -116,7 +114,6 @@ class Record:
     views: list[View] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     writes: list[float] = field(default_factory=list)
-    took: list[float] = field(default_factory=list)
     left: list[Znode] | None = None
 
     @property
@@ -126,11 +123,6 @@ class Record:
 
     def latest_status(self, candidate: str) -> StatusChange | None:
         return next((status for status in reversed(self.statuses) if status.candidate == candidate), None)
-
-    @property
-    def usual_answer(self) -> float:
-        """How long a quorum write took in the median."""
-        return median(self.took) if self.took else math.inf
 
     def outages(self) -> list[Interval]:
         """The times of more than a tick without an answer to any quorum write, through any server."""

@@ -149,13 +149,19 @@ class Run:
     """One election with its candidates on a cluster; `async with` starts the observers and ends everything."""
 
     def __init__(
-        self, cluster: Cluster, title: str = "", *, library: Library = Library.GOLEA, hold: float = 2.0
+        self,
+        cluster: Cluster,
+        title: str = "",
+        *,
+        library: Library = Library.GOLEA,
+        hold: float = 2.0,
+        session_timeout: float = SESSION_TIMEOUT,
     ) -> None:
         self.cluster = cluster
         self.hold = hold
         self.library = library
         self.resource = f"/run-{next(_resources):03}"
-        self.record = Record(SESSION_TIMEOUT, TICK, now(), title=title)
+        self.record = Record(session_timeout, TICK, now(), title=title)
         self.candidates: dict[str, Candidate] = {}
         self._lives = itertools.count(1)
         self._changed = asyncio.Event()
@@ -481,7 +487,13 @@ class Run:
         command = [sys.executable, "-m", "tests.faults.candidate", self.library.value, hosts, self.resource, name]
         with (self._logs / f"{name}-{next(self._lives)}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *command, str(SESSION_TIMEOUT), cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=log, env=_environment()
+                *command,
+                str(self.record.session_timeout),
+                cwd=ROOT,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=log,
+                env=_environment(),
             )
         self._guardian.watch(process.pid)
         return Candidate(name, process, proxies, self.record, self._changed)

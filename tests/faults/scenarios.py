@@ -36,12 +36,21 @@ class Scenario:
     """Which one it is about; None: any."""
 
 
-async def play(scenario: Scenario, cluster: Cluster, library: Library = Library.GOLEA, *, hold: float = 2.0) -> Run:
+async def play(
+    scenario: Scenario,
+    cluster: Cluster,
+    library: Library = Library.GOLEA,
+    *,
+    hold: float = 2.0,
+    session_timeout: float = SESSION_TIMEOUT,
+) -> Run:
     """Run it to its end, and return the run with its record.
 
     `hold`: seconds that a fault goes on when there may be two leaders already.
     """
-    async with Run(cluster, scenario.title, library=scenario.library or library, hold=hold) as run:
+    async with Run(
+        cluster, scenario.title, library=scenario.library or library, hold=hold, session_timeout=session_timeout
+    ) as run:
         await scenario.play(run)
         await finish(run)
     return run

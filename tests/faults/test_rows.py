@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from golea_async._shared.lease import KEEP_ALIVE_SHARE, LEASE_SHARE, TOUCH_TRAVELS
-from golea_async._shared.pace import SLOW_FACTOR, STALL_SHARE
 
 from .checker import leaderless_time, moves, overlap_time
 from .cluster import SESSION_TIMEOUT, Cluster
@@ -23,11 +22,10 @@ from .timeline import draw
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")  # as the cluster's
 
-LONGEST_OUTAGE = (LEASE_SHARE - TOUCH_TRAVELS - KEEP_ALIVE_SHARE) * SESSION_TIMEOUT
+LONG_TIMEOUT = 10.0
+"""Seconds, the cluster's longest: of this a client has enough left, also on a busy machine, to go to another server."""
+LONGEST_OUTAGE = (LEASE_SHARE - TOUCH_TRAVELS - KEEP_ALIVE_SHARE) * LONG_TIMEOUT
 """Without a quorum for longer, a leader may have to give up: its lease, less what travels and what is just due."""
-
-TO_GO_ELSEWHERE = LONGEST_OUTAGE - STALL_SHARE * SESSION_TIMEOUT
-"""What is left of that when a server has turned out to be silent: another one must have answered within it."""
 
 # The last column: whether leadership stays where it is, without a pause. None: it must move, or may.
 STAYS = {
@@ -55,7 +53,7 @@ STAYS = {
 
 @pytest.mark.parametrize("name", ROWS)
 async def test_row(name: str, cluster: Cluster, request: pytest.FixtureRequest) -> None:
-    run = await play(ROWS[name], cluster)
+    run = await play(ROWS[name], cluster, session_timeout=LONG_TIMEOUT if STAYS[name] else SESSION_TIMEOUT)
     keep_timeline(name, run.record, request.config.getoption("--timelines", None))
     assert run.faults() == [], run.log()
     assert overlap_time(run.record) == 0
@@ -86,9 +84,9 @@ def judge_moves(run: Run, *, stays: bool | None) -> None:
         assert moves(run.record) == 1, run.log()
         last = max(run.record.beliefs, key=lambda belief: belief.first[0])  # they are written down as they are told
         assert last.candidate == "b", run.log()
-    elif stays and not (_had_to_pause(run.record) or _is_too_slow(run.record)):
+    elif stays and not _had_to_pause(run.record):
         assert moves(run.record) == 0, run.log()
-        assert leaderless_time(run.record) == 0, f"{run.log()}\nanswers took {run.record.usual_answer:.3f} s"
+        assert leaderless_time(run.record) == 0, run.log()
 
 
 def _had_to_pause(record: Record) -> bool:
@@ -98,13 +96,3 @@ def _had_to_pause(record: Record) -> bool:
     """
     pauses = [*record.outages(), *((start, end) for name, start, end in record.stalls if name == "a")]
     return any(end - start > LONGEST_OUTAGE for start, end in pauses)
-
-
-def _is_too_slow(record: Record) -> bool:
-    """Whether a silent server could not be told from a slow one in time, by the answers of this machine.
-
-    A client leaves a server that takes three times as long as usual; on another one it sends a few requests, and for
-    that its process has to run.
-    """
-    stalls = [end - start for name, start, end in record.stalls if name == "a"]
-    return max([SLOW_FACTOR * record.usual_answer, *stalls]) > TO_GO_ELSEWHERE

@@ -138,9 +138,13 @@ def test_the_docs_test_takes_five_lines() -> None:
 def test_the_docs_test_fails_for_a_service_that_does_not_stop(tmp_path: Path) -> None:
     shown = files(PAGE)
     shown["service.py"] = shown["service.py"].replace("self.stopped.set()", "pass")
+    # Not pytest-timeout: asyncio takes its error for that of whatever callback runs at that moment.
+    waits = "await service.stopped.wait()"
+    limited = waits.replace("service.stopped.wait()", "asyncio.wait_for(service.stopped.wait(), 5)")
+    shown["test_service.py"] = "import asyncio\n" + shown["test_service.py"].replace(waits, limited)
     for name, code in shown.items():
         (tmp_path / name).write_text(code)
-    assert "2 failed" in run_pytest(tmp_path, "--timeout=5")
+    assert "2 failed" in run_pytest(tmp_path)
 
 
 def test_the_fixtures_are_listed_and_explained(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import socket
 import sys
 
 TYPE_CHECKING = False  # as `typing` has it, without its weight
+if TYPE_CHECKING:
+    from typing import NoReturn
 if TYPE_CHECKING or __package__:
     from ._zookeeper.guardian_process import GUARD_VARIABLE, Guardian, Program, keep_secrets, receive
 else:
@@ -89,7 +91,7 @@ def execute(command: list[str], mask: set[int]) -> None:
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> NoReturn:
     """Guard a command, as a script if this is none yet."""
     command = arguments[1:] if arguments[:1] == ["--"] else arguments
     if not command:

@@ -62,10 +62,6 @@ class Batch:
         """How many replies have come, and were not taken."""
         return 0 if self._replies is None else len(self._replies)
 
-    def can_take(self, count: int) -> bool:
-        """Whether :meth:`take` can return so many replies, or never will."""
-        return self._is_lost or self._come >= count
-
     def when_answered(self, count: int, call: Callable[[], None]) -> None:
         """Call once when so many replies can be taken, or never can be: in the very call that reads the last of them.
 

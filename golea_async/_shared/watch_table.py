@@ -87,11 +87,6 @@ class WatchTable:
         row = self._rows[kind].get(path)
         return None if row is None else row.shows
 
-    def is_asked(self, path: str, kind: WatchKind) -> bool:
-        """Whether a request that is to set this watch was sent, and is not answered."""
-        row = self._rows[kind].get(path)
-        return row is not None and row.state is WatchState.ASKED
-
     def paths_of(self, requests: Sequence[Request], own: str | None) -> list[tuple[str, bool, bool, bool]]:
         """Return of each request its path, whether it sets a data watch, whether that can be shared, and is set.
 

@@ -28,4 +28,3 @@ def guard(
     if command[0].startswith("-"):
         raise Problem(f"golea guard has no option {command[0]}; see golea guard --help", Exit.USAGE)
     main(["--", *command])
-    return Exit.DONE

@@ -263,6 +263,9 @@ async def test_doctor_finds_what_is_wrong(memory: MemoryZooKeeper, client: ZKCli
     for words in (f"127.0.0.1:{port}", "40 s granted", "notes", "persistent", "DONE is there", "CREATE is not granted"):
         assert any(words in line for line in wrong), (words, out)
     assert f"{election}/golea-doctor" not in memory.znodes()
+    seen = await ask_json(memory.hosts, "doctor", "/none")
+    assert (seen["is_well"], seen["election"]["state"]) == (False, "no election")
+    assert seen["problems"] == ["there is no election /none. To make it: golea create /none"]
     assert (await ask(f"127.0.0.1:{port}", "doctor", "--timeout", "1"))[0] == Exit.UNREACHABLE
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -11,6 +15,7 @@ from blockbuster import BlockBuster
 
 from golea_async import Leadership
 from golea_async.cli import supervision
+from golea_async.cli.exits import Exit, Problem
 from golea_async.cli.supervision import Ending, Supervision, Timing
 
 LEASED_FOR = 1.5
@@ -70,3 +75,28 @@ async def test_a_command_that_takes_long_to_die_is_no_fault_of_the_supervisor(mo
     ending = await supervisor.run(cast("Leadership", Lapsing(LEASED_FOR)), {}, timing)
     assert (ending, supervisor.broken.is_set()) == (Ending(137, "deadline"), False)
     await supervisor.close()
+
+
+@pytest.mark.usefixtures("may_block")
+async def test_a_supervisor_that_does_not_start_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "_PROGRAM", "")
+    supervisor = Supervision(["true"], lambda _: None)
+    with pytest.raises(Problem, match="golea's supervisor has not started") as problem:
+        await supervisor.ready()
+    assert problem.value.code is Exit.CONFIGURATION
+    await supervisor.close()
+
+
+@pytest.mark.usefixtures("may_block")
+async def test_a_system_without_pidfd_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    with pytest.raises(Problem, match=r"golea run needs Linux 5\.3 or newer") as problem:
+        Supervision(["true"], lambda _: None)
+    assert problem.value.code is Exit.CONFIGURATION
+
+
+def test_what_is_started_by_a_dead_parent_dies() -> None:
+    """The parent may end between the fork and the child's asking to be killed then."""
+    program = f"import os; from golea_async.cli.descendants import die_with; die_with({os.getpid()} + 1)"
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == 128 + signal.SIGKILL

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from aiozk.states import States
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -99,6 +100,50 @@ async def test_where_there_can_be_none(
     assert caplog.messages[0].startswith("no guardian can be started: ")
     assert caplog.messages[0].endswith("everything else works")
     assert reason == "is frozen" or reason in caplog.messages[0]
+
+
+async def test_one_that_could_not_be_started_is_started_later(
+    hosts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that ends at once may do better the next time."""
+    (tmp_path / "python").symlink_to("/bin/true")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    async with ZKClient(hosts, guardian=True):
+        await eventually(lambda: bool(caplog.messages))
+        monkeypatch.undo()
+        assert caplog.messages[0].startswith("no guardian can be started: ")
+        assert "; another one is started; " in caplog.messages[0]
+        await eventually(lambda: len(guardians_of(os.getpid())) == 1)
+    await eventually(lambda: guardians_of(os.getpid()) == [])
+
+
+async def test_without_a_thread_there_is_none(
+    hosts: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there are too many threads; the next client that wants a guardian tries again."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        async with ZKClient(hosts, guardian=True) as first:
+            assert await first.exists("/")
+    assert caplog.messages[0].startswith("no guardian can be started: can't start new thread")
+    async with ZKClient(hosts, guardian=True):
+        await eventually(lambda: len(guardians_of(os.getpid())) == 1)
+    await eventually(lambda: guardians_of(os.getpid()) == [])
+
+
+async def test_a_delay_that_is_too_long_is_said_once(hosts: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with ZKClient(hosts, session_timeout=8, guardian=Guardian(delay=3)) as zk:
+        before, session = zk.session.conn, zk.session.session_id
+        zk.session.state.transition_to(States.SUSPENDED)
+        await eventually(lambda: zk.session.conn is not before and zk.session.state == States.CONNECTED)
+        assert zk.session.session_id == session
+    said = [message for message in caplog.messages if "is too long for a session timeout of 8 s" in message]
+    assert len(said) == 1
+    assert "(less than 3 s is short enough)" in said[0]
 
 
 def test_clients_of_several_event_loops_share_one(hosts: str) -> None:

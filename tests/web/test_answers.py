@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, MutableMapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -15,8 +17,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from starlette.applications import Starlette
 
 from golea_async import AsyncElection, Leadership, ZKClient, create_election
+from golea_async._protocol import candidacy
 from golea_async.testing import MemoryZooKeeper
-from golea_async.web import aiohttp_routes, asgi, leading
+from golea_async.web import _candidates, aiohttp_routes, asgi, leading
+from golea_async.web._page import _ago
 from tests.support.elections import eventually, soon
 
 RESOURCE = "/svc/a"
@@ -98,6 +102,33 @@ class TestProbes:
         application.mount("/ops/election", asgi(zk, AsyncElection(zk, RESOURCE, "first")))
         assert (await get(application, "/ops/election/healthz")).json == {"healthy": True}
         assert (await get(application, "/ops/election/")).headers["content-type"] == "text/html; charset=utf-8"
+
+    async def test_served_by_itself(self, zk: ZKClient) -> None:
+        """With nothing around that it is mounted in, a server tells it of its start and end."""
+        application = asgi(zk, AsyncElection(zk, RESOURCE, "first"))
+        told = iter(["lifespan.startup", "lifespan.shutdown"])
+        said: list[str] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": next(told)}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            said.append(message["type"])
+
+        await soon(application({"type": "lifespan"}, receive, send))
+        assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        await soon(application({"type": "websocket", "path": "/leader"}, receive, send))
+        assert said[2:] == ["websocket.close"]
+
+    async def test_zookeeper_does_not_answer_in_time(
+        self, zookeeper: MemoryZooKeeper, zk: ZKClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A load balancer has its answer, without the leader's name."""
+        monkeypatch.setattr(_candidates, "PATIENCE", 0.01)
+        with zookeeper.delay(0.2):
+            async with AsyncElection(zk, RESOURCE, "first"), AsyncElection(zk, RESOURCE, "second") as second:
+                answer = await get(asgi(zk, second), "/leader")
+        assert (answer.status, answer.json["leader"]) == (503, None)
 
     async def test_in_an_outage(self, zookeeper: MemoryZooKeeper, zk: ZKClient) -> None:
         """It is answered at once, without a word of ZooKeeper's."""
@@ -217,6 +248,13 @@ class TestPage:
         assert "://" not in page.text
         assert page.headers["cache-control"] == "no-store"
 
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3660, "1 h 1 min")]
+    )
+    def test_how_long_ago(self, seconds: float, text: str) -> None:
+        now = datetime.now(UTC)
+        assert _ago(now, now - timedelta(seconds=seconds)) == text
+
     async def test_what_happened_last(self, zookeeper: MemoryZooKeeper, zk: ZKClient) -> None:
         async with AsyncElection(zk, RESOURCE, "first") as election:
             zookeeper.expire_session(zk.session.session_id)
@@ -265,6 +303,97 @@ class TestLeading:
             assert await soon(tokens.get()) > first
         (line,) = [each for each in caplog.records if each.name == "golea_async.web"]
         assert line.message.startswith("stands in /svc/a again in 1 s: ")
+
+    async def test_it_stands_again_when_its_session_is_lost(self, zookeeper: MemoryZooKeeper) -> None:
+        tokens: asyncio.Queue[int] = asyncio.Queue()
+
+        async def work(leadership: Leadership) -> None:
+            tokens.put_nowait(leadership.fencing_token)
+            await asyncio.Event().wait()
+
+        lead = leading(zookeeper.hosts, RESOURCE, work, name="first")
+        async with lead(None):
+            first = await soon(tokens.get())
+            (session,) = zookeeper.sessions()
+            zookeeper.expire_session(session.session_id)
+            assert await soon(tokens.get()) > first
+
+    async def test_work_that_dies_lets_others_lead(
+        self, zookeeper: MemoryZooKeeper, zk: ZKClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def work(_: Leadership) -> None:
+            raise ZeroDivisionError("the work is wrong")
+
+        lead = leading(zookeeper.hosts, RESOURCE, work, name="first")
+        async with lead(None):
+            await eventually(lambda: "golea_async.web" in {each.name for each in caplog.records})
+            async with AsyncElection(zk, RESOURCE, "second") as second:
+                await soon(second.wait_for_leadership())
+            assert lead.current_leadership is None
+            answer = await get(lead.asgi(), "/")
+            assert "Its work has died for good: ZeroDivisionError" in answer.text
+        (line,) = [each for each in caplog.records if each.name == "golea_async.web"]
+        assert (line.levelname, line.exc_info is None) == ("ERROR", False)
+        assert "the work in /svc/a has died (ZeroDivisionError('the work is wrong'))" in line.message
+
+    async def test_a_bug_of_ours_asks_for_a_restart(
+        self, zookeeper: MemoryZooKeeper, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def work(_: Leadership) -> None:
+            await asyncio.Event().wait()
+
+        def decide(_: object) -> object:
+            raise ZeroDivisionError("a bug")
+
+        lead = leading(zookeeper.hosts, RESOURCE, work, name="first")
+        async with lead(None):
+            await eventually(lambda: lead.current_leadership is not None)
+            with monkeypatch.context() as bug:
+                bug.setattr(candidacy, "decide", decide)
+                zookeeper.drop_connections()  # it decides anew
+                await eventually(lambda: "golea_async.web" in {each.name for each in caplog.records})
+            answer = await get(lead.asgi(), "/healthz")
+            assert (answer.status, answer.json["healthy"]) == (503, False)
+            assert "ZeroDivisionError('a bug')" in answer.json["problem"]
+        (line,) = [each for each in caplog.records if each.name == "golea_async.web"]
+        assert line.message.endswith("this process stands no more, and needs a restart")
+
+    async def test_what_no_other_try_would_mend(
+        self, zookeeper: MemoryZooKeeper, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def start(_: ZKClient) -> None:
+            raise ValueError("a wrong setting")
+
+        async def work(_: Leadership) -> None:
+            raise AssertionError("it does not stand")
+
+        lead = leading(zookeeper.hosts, RESOURCE, work, name="first")
+        with pytest.MonkeyPatch.context() as wrong:
+            wrong.setattr(ZKClient, "start", start)
+            async with lead(None):
+                await eventually(lambda: bool(caplog.records))
+        (line,) = [each for each in caplog.records if each.name == "golea_async.web"]
+        assert (line.levelname, line.message) == ("ERROR", "cannot stand in /svc/a, now or later")
+
+    async def test_work_that_does_not_stop_holds_up_no_end(
+        self, zookeeper: MemoryZooKeeper, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        leads, may_stop = asyncio.Event(), asyncio.Event()
+
+        async def work(_: Leadership) -> None:
+            leads.set()
+            while not may_stop.is_set():
+                with suppress(asyncio.CancelledError):
+                    await may_stop.wait()
+
+        lead = leading(zookeeper.hosts, RESOURCE, work, name="first", grace=0.1)
+        async with lead(None):
+            await soon(leads.wait())
+        assert "the work in /svc/a has not stopped within 0.1 s: its znode goes with its session" in caplog.messages
+        assert [path for path in zookeeper.znodes() if path.startswith(f"{RESOURCE}/le_")]
+        may_stop.set()
+        await eventually(lambda: not [path for path in zookeeper.znodes() if path.startswith(f"{RESOURCE}/le_")])
+        await lead.election._zk.close()  # else the process would do it at its end
 
     async def test_work_that_is_done(self, zookeeper: MemoryZooKeeper, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "golea_async.web")

@@ -76,13 +76,13 @@ class Supervision:
         self.broken: asyncio.Event = asyncio.Event()
         self._number, self._heard = 0, 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # On this door the client asks the supervisor to guard its session, as it would ask `golea guard`.
-        self._door, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        inside.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         try:
             become_subreaper()  # of the supervisor's orphans, should that be killed
             pidfd = os.pidfd_open(os.getpid())
+            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # On this door the client asks the supervisor to guard its session, as it would ask `golea guard`.
+            self._door, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            inside.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             with theirs, inside:
                 passed = (pidfd, theirs.fileno(), inside.fileno())
                 root = str(Path(golea_async.__file__).parents[1])

@@ -276,6 +276,7 @@ async def test_an_election_is_made_ended_and_deleted(real_ensemble: Ensemble) ->
     hosts, path = real_ensemble.hosts, "/cli/made/here"
     assert (await ask(hosts, "create", path))[:2] == (Exit.DONE, f"{path} is made\n")
     assert (await ask(hosts, "create", path))[:2] == (Exit.DONE, f"{path} was there already\n")
+    assert await ask_json(hosts, "create", path) == {"created": False}
     async with ZKClient(hosts) as zk:
         standing = AsyncElection(zk, path, "ada")
         await standing.start()

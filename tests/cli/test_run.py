@@ -17,6 +17,7 @@ from golea_async import AsyncElection, ZKClient, end_election
 from golea_async.cli.exits import Exit
 from golea_async.testing import Ensemble, MemoryZooKeeper
 from tests.support.command import GOLEA, ask, environment, golea
+from tests.support.tracer import ThreadThatTraces
 
 BEATING = Path(__file__).parents[1] / "support" / "beating.py"
 
@@ -123,6 +124,23 @@ async def test_the_command_has_its_grace_when_the_election_is_ended(
         assert await command.ends() == Exit.OVER
 
 
+async def test_a_supervisor_that_does_not_start_is_said(memory: MemoryZooKeeper, election: str) -> None:
+    golea = "from golea_async.cli import main, supervision; supervision._PROGRAM = ''; main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        golea,
+        "run",
+        election,
+        "--",
+        "true",
+        stderr=subprocess.PIPE,
+        env=environment(memory.hosts),
+    )
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (Exit.CONFIGURATION, b"golea: golea's supervisor has not started\n")
+
+
 async def test_a_killed_supervisor_takes_everything_with_it(
     memory: MemoryZooKeeper, client: ZKClient, election: str
 ) -> None:
@@ -145,6 +163,23 @@ async def test_a_frozen_supervisor_is_replaced_in_time(
         os.kill(int(await command.process.stdout.readline()), signal.SIGSTOP)
         assert await command.ends() == Exit.BUG
         assert await command.process.stdout.read() == b""
+    assert await client.get_children(election) == []
+
+
+async def test_who_has_not_ended_is_named(memory: MemoryZooKeeper, client: ZKClient, election: str) -> None:
+    """A killed process that a debugger holds, or the kernel, may still do something: golea goes on leading for it."""
+    shell = "sleep 1000 & echo $!; read line"
+    run = ("run", election, "--", "sh", "-c", shell)
+    async with golea(memory.hosts, *run, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
+        assert command.process.stdout is not None
+        assert command.process.stdin is not None
+        held = int(await command.process.stdout.readline())
+        with ThreadThatTraces(held):
+            command.process.stdin.write(b"\n")
+            said = await command.says("waits for processes that were killed and have not ended: ")
+            assert said.string.endswith(f": {held}")
+            assert await client.get_children(election) == ["le_0000000000"]
+        assert await command.ends() == 0
     assert await client.get_children(election) == []
 
 

@@ -78,16 +78,6 @@ async def test_a_command_that_takes_long_to_die_is_no_fault_of_the_supervisor(mo
 
 
 @pytest.mark.usefixtures("may_block")
-async def test_a_supervisor_that_does_not_start_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "_PROGRAM", "")
-    supervisor = Supervision(["true"], lambda _: None)
-    with pytest.raises(Problem, match="golea's supervisor has not started") as problem:
-        await supervisor.ready()
-    assert problem.value.code is Exit.CONFIGURATION
-    await supervisor.close()
-
-
-@pytest.mark.usefixtures("may_block")
 async def test_a_system_without_pidfd_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
     with pytest.raises(Problem, match=r"golea run needs Linux 5\.3 or newer") as problem:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import fcntl
 import os
 import signal
 import subprocess
 import sys
 import termios
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,12 +27,11 @@ from tests.support.guarded import (
 from tests.support.namespaces import unshare
 from tests.support.ports import choose_free_ports
 from tests.support.proxy import Action, Frame, Proxy
+from tests.support.tracer import ThreadThatTraces
 from tests.support.wire import OpCode, WireClient
 
 ALIVE = 1.0
 """For so long a test looks on while a program lives; a guardian that were wrong would act within milliseconds."""
-
-ATTACH, DETACH = 16, 17
 
 
 async def test_what_programs_do(ensemble: SharedEnsemble, wire: WireClient, programs: Nursery) -> None:
@@ -60,31 +57,6 @@ async def test_what_programs_do(ensemble: SharedEnsemble, wire: WireClient, prog
     for program in started.values():
         program.kill()
     await closed_in_time(wire, *started.values())
-
-
-class ThreadThatTraces:
-    """Stops a process as a debugger does, as long as it is entered."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._is_traced, self._is_over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._trace)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-        assert self._is_traced.wait(10)
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _trace(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        assert libc.ptrace(ATTACH, self._pid, 0, 0) == 0, os.strerror(ctypes.get_errno())
-        os.waitpid(self._pid, 0x40000000)  # __WALL
-        self._is_traced.set()
-        self._is_over.wait()
-        libc.ptrace(DETACH, self._pid, 0, 0)
 
 
 async def test_what_becomes_of_guardians(ensemble: SharedEnsemble, wire: WireClient, programs: Nursery) -> None:

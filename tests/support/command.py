@@ -63,11 +63,16 @@ class Golea:
 
 @asynccontextmanager
 async def golea(
-    hosts: str, *arguments: str, prefix: Sequence[str] = (), stdout: int | None = DEVNULL, **more: str
+    hosts: str,
+    *arguments: str,
+    prefix: Sequence[str] = (),
+    stdin: int | None = DEVNULL,
+    stdout: int | None = DEVNULL,
+    **more: str,
 ) -> AsyncIterator[Golea]:
     """Start `golea`, by the command in `prefix` if there is one; it is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *prefix, *GOLEA, *arguments, stdin=DEVNULL, stdout=stdout, stderr=PIPE, env=environment(hosts, **more)
+        *prefix, *GOLEA, *arguments, stdin=stdin, stdout=stdout, stderr=PIPE, env=environment(hosts, **more)
     )
     try:
         yield Golea(process)

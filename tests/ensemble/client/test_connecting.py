@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -59,6 +60,22 @@ async def test_names_that_cannot_be_resolved_are_passed_over(server: Ensemble) -
     async with ZKClient(f"{NO_SUCH_NAME}:2181,{'x' * 70}.invalid:2181,{server.hosts}", session_timeout=4) as client:
         client.session.state.transition_to(States.SUSPENDED)
         assert await client.exists("/zookeeper")
+
+
+async def test_a_name_that_no_thread_can_look_up_at_first(server: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, is_full = threading.Thread.start, True
+
+    def refuse(thread: threading.Thread) -> None:
+        nonlocal is_full
+        if is_full:
+            is_full = False
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    async with ZKClient(f"localhost:{server.servers[0].port}") as client:
+        assert not is_full
+        assert await client.exists("/")
 
 
 async def test_a_name_that_is_not_resolved_at_first(server: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,9 @@ class Record:
         return self.session_timeout + 2 * self.tick
 
     def latest_status(self, candidate: str) -> StatusChange | None:
-        return next((status for status in reversed(self.statuses) if status.candidate == candidate), None)
+        """Return what it was last told before the end: while the servers are taken down behind that, much is lost."""
+        told = (each for each in reversed(self.statuses) if each.candidate == candidate and each.at <= self.ended)
+        return next(told, None)
 
     def outages(self) -> list[Interval]:
         """The times of more than a tick without an answer to any quorum write, through any server."""

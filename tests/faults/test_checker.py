@@ -170,6 +170,11 @@ class TestTheEnd:
         record.statuses.append(StatusChange("b", 20, "candidate", ID_OF["b"]))
         assert "b hangs: candidate" in check(record)
 
+    def test_what_is_lost_when_the_servers_are_taken_down(self) -> None:
+        record = good_record()
+        record.statuses.append(StatusChange("b", 30.1, "candidate", ID_OF["b"]))
+        assert check(record) == []
+
     def test_a_candidate_that_never_said_a_word(self) -> None:
         record = good_record()
         record.candidates.append("c")

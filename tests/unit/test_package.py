@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import golea_async
+from golea_async import _api
 
 
 def test_it_lists_its_names_before_any_is_used() -> None:
     program = "import golea_async; print(*dir(golea_async))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert set(golea_async.__all__) <= set(done.stdout.split())
+    assert set(_api.__all__) <= set(done.stdout.split())

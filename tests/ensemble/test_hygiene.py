@@ -7,6 +7,7 @@ import gc
 import itertools
 import weakref
 from collections.abc import AsyncIterator
+from functools import partial
 
 import aiozk
 import pytest
@@ -90,7 +91,9 @@ async def test_300_at_once(zk: aiozk.ZKClient, server: Ensemble, wire: WireClien
     before = watch_count(server.leader())
     elections = [AsyncElection(zk, resource, f"number {number}") for number in range(300)]
     await soon(asyncio.gather(*(election.start() for election in elections)))
-    assert sum(election.is_leader for election in elections) == 1
+    assert sum(election.is_leader for election in elections) <= 1
+    # On a busy machine the leader's lease may just have ended, and the leader pauses until it is renewed.
+    await eventually(partial(somebody_leads, elections))
     await eventually(lambda: len(watches_of(zk, server, resource)) == 302)
     await soon(asyncio.gather(*(election.resign() for election in elections)))
     dead = [weakref.ref(election) for election in elections]
@@ -98,6 +101,10 @@ async def test_300_at_once(zk: aiozk.ZKClient, server: Ensemble, wire: WireClien
     await assert_dead(dead)
     await eventually(lambda: watch_count(server.leader()) == before)
     assert await wire.get_children(resource) == []
+
+
+def somebody_leads(elections: list[AsyncElection]) -> bool:
+    return any(election.is_leader for election in elections)
 
 
 async def assert_dead(elections: list[weakref.ref[AsyncElection]]) -> None:

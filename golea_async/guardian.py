@@ -68,7 +68,7 @@ def guard_as_parent(command: list[str]) -> int:
 
 def admit(guardian: Guardian, door: socket.socket) -> None:
     """Guard each program that has handed in its pidfd and a socket for its orders."""
-    with contextlib.suppress(BlockingIOError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # no more of them; or what was handed in is something else
         while True:
             asked_at, sender, (pidfd, orders) = receive(door)
             guardian.programs.append(Program(sender, pidfd, socket.socket(fileno=orders), float(asked_at)))
@@ -91,8 +91,19 @@ def execute(command: list[str], mask: set[int]) -> None:
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
+def fill_standard_streams() -> None:
+    """Open ``/dev/null`` for each standard stream that this process was started without.
+
+    Else what is opened next gets its number, and a program that is started takes that for its own stream.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # it has the lowest number that is free
+        os.set_inheritable(number, True)
+    os.close(number)
+
+
 def main(arguments: list[str]) -> NoReturn:
     """Guard a command, as a script if this is none yet."""
+    fill_standard_streams()
     command = arguments[1:] if arguments[:1] == ["--"] else arguments
     if not command:
         sys.exit("usage: python -m golea_async.guardian -- COMMAND [ARGUMENT...]")

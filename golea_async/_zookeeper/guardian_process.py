@@ -70,6 +70,8 @@ class Program:
         self.seen_alive_at: float = seen_alive_at
         self.is_over_at: float = float("inf")  # whatever happens
         orders.setblocking(False)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(pidfd, 0)  # fails if it is none: whatever else is readable proves nothing
 
     def is_dead(self) -> bool:
         """Return whether the whole program has ended: its pidfd has to say so twice."""

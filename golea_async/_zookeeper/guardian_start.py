@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import os
 import socket
 import subprocess
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 from . import guardian_process
+
+STANDARD_STREAMS = (0, 1, 2)
 
 
 class UnavailableError(Exception):
@@ -25,8 +28,8 @@ def inherited_guardian(program: int | None = None) -> socket.socket | None:
     try:
         if not descriptor.isdigit() or str(os.fstat(int(descriptor)).st_ino) != inode:
             return None
-        ours, theirs = _socketpair()
-        pidfd = os.pidfd_open(program or os.getpid())
+        ours, theirs = socketpair(names_senders=True)
+        pidfd = open_pidfd(program)
         with theirs, socket.socket(fileno=os.dup(int(descriptor))) as door:
             handed_over = array.array("i", [pidfd, theirs.fileno()])
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handed_over)]
@@ -46,11 +49,11 @@ def started_guardian() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     if getattr(sys, "frozen", False) or not interpreter.name.startswith(("python", "pypy")) or not script.is_file():
         raise UnavailableError("there is no plain Python interpreter to run it with")
     try:
-        pidfd = os.pidfd_open(os.getpid())
+        pidfd = open_pidfd()
     except (AttributeError, OSError) as error:
         raise UnavailableError("this system has no pidfd") from error
     try:
-        ours, theirs = _socketpair()
+        ours, theirs = socketpair(names_senders=True)
         with theirs:
             numbers = (os.getpid(), pidfd, theirs.fileno(), guardian_process.now())
             process = subprocess.Popen(
@@ -68,8 +71,31 @@ def started_guardian() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     return ours, process
 
 
-def _socketpair() -> tuple[socket.socket, socket.socket]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def open_pidfd(process: int | None = None) -> int:
+    """Return a pidfd of a process, of this one by itself, whose number is none of a standard stream's."""
+    return _out_of_the_way(os.pidfd_open(process or os.getpid()))
+
+
+def socketpair(*, names_senders: bool = False) -> tuple[socket.socket, socket.socket]:
+    """Return two ends for messages, whose numbers are none of a standard stream's.
+
+    :param names_senders: the second one tells who has sent a message.
+    """
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = (socket.socket(fileno=_out_of_the_way(end.detach())) for end in ends)
     # Now: what was sent before this option is set says nothing of its sender.
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, names_senders)
     return ours, theirs
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """Return a descriptor with a number from 3 on.
+
+    A program that has closed a standard stream gets its number for whatever it opens next. In a process that it starts
+    ``/dev/null`` or a file stands under that number, which is readable, as the pidfd of a dead program is.
+    """
+    if descriptor > STANDARD_STREAMS[-1]:
+        return descriptor
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STANDARD_STREAMS[-1] + 1)
+    os.close(descriptor)
+    return moved

@@ -12,6 +12,8 @@ from .exits import Exit
 
 def main() -> None:
     """Run the command that the command line asks for; never returns."""
+    if None in {sys.stdin, sys.stdout, sys.stderr}:
+        _open_streams()
     try:
         from .app import run_app  # noqa: PLC0415  # its dependencies may be missing
     except ModuleNotFoundError as missing:
@@ -20,3 +22,13 @@ def main() -> None:
         sys.stderr.write(f"golea: {missing.name} is not installed: pip install 'golea-async[cli]'\n")
         sys.exit(Exit.CONFIGURATION)
     sys.exit(run_app(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Have all standard streams where golea was started without one: ``golea run ... >&-``, some service managers."""
+    from golea_async.guardian import fill_standard_streams  # noqa: PLC0415  # most have them
+
+    fill_standard_streams()
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115

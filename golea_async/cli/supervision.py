@@ -18,7 +18,7 @@ from typing import Any
 import golea_async
 from golea_async import Leadership
 from golea_async._zookeeper.guardian_process import GUARD_VARIABLE, MESSAGE_SIZE, now
-from golea_async._zookeeper.guardian_start import inherited_guardian
+from golea_async._zookeeper.guardian_start import inherited_guardian, open_pidfd, socketpair
 
 from .descendants import become_subreaper, kill_all_descendants, kill_descendants
 from .exits import Exit, Problem
@@ -78,11 +78,10 @@ class Supervision:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         try:
             become_subreaper()  # of the supervisor's orphans, should that be killed
-            pidfd = os.pidfd_open(os.getpid())
-            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            pidfd = open_pidfd()
+            self._socket, theirs = socketpair()
             # On this door the client asks the supervisor to guard its session, as it would ask `golea guard`.
-            self._door, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            inside.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            self._door, inside = socketpair(names_senders=True)
             with theirs, inside:
                 passed = (pidfd, theirs.fileno(), inside.fileno())
                 root = str(Path(golea_async.__file__).parents[1])

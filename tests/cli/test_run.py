@@ -39,6 +39,13 @@ async def test_the_commands_exit_code_is_golea_s(
     assert await client.get_children(election) == []
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_without_a_standard_stream(memory: MemoryZooKeeper, election: str, closed: str) -> None:
+    prefix = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    async with golea(memory.hosts, "run", election, "--", "sh", "-c", "echo x; exit 7", prefix=prefix) as running:
+        assert await running.ends() == 7
+
+
 async def test_it_says_why_a_command_cannot_be_run(memory: MemoryZooKeeper, election: str, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")

@@ -59,6 +59,23 @@ async def test_what_programs_do(ensemble: SharedEnsemble, wire: WireClient, prog
     await closed_in_time(wire, *started.values())
 
 
+async def test_without_a_standard_stream(ensemble: SharedEnsemble, wire: WireClient, programs: Nursery) -> None:
+    """What such a program opens next gets the stream's number, under which its guardian has ``/dev/null``."""
+    started = [
+        await programs.start(f"without-{'-'.join(map(str, closed))}", ensemble.hosts, closed=closed)
+        for closed in ([0], [2], [0, 2])
+    ]
+    for _ in range(2):
+        for guardian in await guarded(*started):
+            os.kill(guardian, signal.SIGKILL)  # the next one is started with what is open by then
+        await asyncio.sleep(ALIVE)
+        await live(wire, *started)
+    await guarded(*started)
+    for program in started:
+        program.kill()
+    await closed_in_time(wire, *started)
+
+
 async def test_what_becomes_of_guardians(ensemble: SharedEnsemble, wire: WireClient, programs: Nursery) -> None:
     """Stopped, told to end as all processes are told, or killed: then another one is started."""
     stopped, told, killed = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from golea_async import Guardian, TLSFiles, ZKClient
 from golea_async._zookeeper.guardian import GuardianLink
+from golea_async._zookeeper.guardian_process import Program
 from golea_async.testing import MemoryZooKeeper
 from tests.support.certificates import Authority
 from tests.support.elections import eventually
@@ -41,6 +43,13 @@ def a_process_without_a_past() -> Iterator[None]:
     GuardianLink.begin_anew()
     yield
     GuardianLink.begin_anew()
+
+
+def test_what_is_no_pidfd_proves_nothing(tmp_path: Path) -> None:
+    """Such a descriptor is readable, as that of a dead program is."""
+    ours, theirs = socket.socketpair()
+    with (tmp_path / "file").open("w+") as file, ours, theirs, pytest.raises(OSError, match="Bad file descriptor"):
+        Program(os.getpid(), file.fileno(), theirs, 0.0)
 
 
 @pytest.mark.parametrize(

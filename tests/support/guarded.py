@@ -282,6 +282,8 @@ async def program(name: str, hosts: str, deed: str, timeout: float, settings: di
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
     if settings.pop("default_sigpipe", False):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for number in settings.pop("closed", ()):
+        os.close(number)
     files = settings.pop("tls", None)
     delay = settings.pop("delay", 0)
     resource = settings.pop("resource", None)

@@ -87,7 +87,7 @@ class Connecting:
                 connection = await self._leave_read_only(connection)
             if not connection.start_read_only:
                 self._waiting.end()
-            await connection.closed
+            await asyncio.wait({connection.closed})  # which leaves it alone when this task is cancelled
             if loop.time() - since < min(SHORT_LIFE, SHORT_LIFE_SHARE * self._record.timeout):
                 self._waiting.begin()
                 await backoff.pause(self._record.timeout)

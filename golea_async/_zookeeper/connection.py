@@ -18,6 +18,7 @@ The clock of what is recorded for leases is :func:`boottime`: it goes on while t
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -95,6 +96,7 @@ class Connection(Framing):
         self._session_timeout = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
+        self.ping_after: float = math.inf  # seconds without a request
         self._last_heard = self._last_sent  # the latest answer
         self._unneeded = UnneededWatches()
 
@@ -132,6 +134,7 @@ class Connection(Framing):
         """
         self.raise_if_failed()
         self._session_timeout = self.acknowledgements.timeout = session_timeout
+        self.ping_after = session_timeout / 3
         self._set_timer()
 
     # --- requests --------------------------------------------------------------------------------------------------
@@ -267,7 +270,7 @@ class Connection(Framing):
 
     def _set_timer(self) -> None:
         silence_ends = self._last_heard + self._session_timeout * 2 / 3
-        ping_due = self._last_sent + self._session_timeout / 3
+        ping_due = self._last_sent + self.ping_after
         self._timer_due = min(silence_ends, ping_due, self._next_removal)
         self._timer = self._loop.call_at(self._timer_due, self._watch_silence)
 
@@ -277,7 +280,7 @@ class Connection(Framing):
         now = self._loop.time()
         if now >= self._next_removal - _CLOCK_TICK:
             self.post(self._unneeded.take(), boottime(), nobody)
-        if now >= self._last_sent + self._session_timeout / 3:
+        if now >= self._last_sent + self.ping_after:
             self.touch()
         if now >= self._last_heard + self._session_timeout * 2 / 3:
             # After a blocked event loop the answer may lie in the socket: uvloop runs timers before it reads. So let

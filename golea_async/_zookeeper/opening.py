@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl as ssl_module
 from collections import deque
 from collections.abc import Callable
@@ -98,6 +99,15 @@ class Opener:
             connection.fail(str(error) or type(error).__name__)
             raise
         return connection
+
+    def let_end(self, then: Callable[[], None]) -> None:
+        """Keep the session alive no longer, unless requests do; call ``then`` when its connection has ended."""
+        serving = [connection for connection in self.connections if connection.failure is None]
+        for connection in serving:
+            connection.ping_after = math.inf
+            connection.closed.add_done_callback(lambda _: then())
+        if not serving:
+            then()
 
     async def ask_without_past(self, address: Address, timeout: float, unserved: float) -> None:
         """Ask a server that hung up what became of the session, as if nothing had been seen in it.

@@ -323,13 +323,22 @@ class Session(SessionRecord):
         self.state.transition_to(States.READ_ONLY if reply.read_only else States.CONNECTED)
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
+        if task.cancelled():
+            if not self.closing:
+                log.warning(
+                    "the client's task was cancelled, not by close(): it connects no more, and its session ends within "
+                    "%g s unless requests go on; close the client before asyncio.run ends",
+                    self.timeout,
+                )
+                self._opener.let_end(partial(self._give_up, NotSentError("its own task was cancelled")))
+        elif (error := task.exception()) is not None:
+            if not isinstance(error, AuthenticationError | ssl_module.SSLError):
+                log.error("the client stops, by a fault of its own", exc_info=error)
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
         self._failure = error
         self.waiting.end()
-        if not isinstance(error, AuthenticationError | ssl_module.SSLError):
-            log.error("the client stops, by a fault of its own", exc_info=error)
         if self.state != States.LOST:
             self.state.transition_to(States.LOST)
         self._wake_waiters()

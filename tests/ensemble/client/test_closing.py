@@ -12,9 +12,10 @@ from aiozk.states import States
 
 from golea_async.client import NotSentError, SessionEvent, ZKClient
 from tests.ensemble.client.helpers import FakeServer, until, until_the_end
+from tests.support.elections import soon, until_gone
 from tests.support.ensemble import Ensemble
 from tests.support.proxy import Proxy
-from tests.support.wire import OpCode
+from tests.support.wire import OpCode, WireClient
 
 pytestmark = pytest.mark.both_loops
 
@@ -214,3 +215,20 @@ async def test_a_task_that_only_waits_for_events_stays_alive(server: Ensemble) -
         await asyncio.sleep(0)
         gc.collect()
     await until(lambda: seen == ["lost"])
+
+
+async def test_a_client_whose_task_was_cancelled_lets_its_session_end(
+    server: Ensemble, wire_to_server: WireClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As at the end of `asyncio.run`, which then waits for threads: nobody would connect the session again."""
+    client = ZKClient(server.hosts, session_timeout=2)
+    await client.start()
+    path = await client.create("/left-alone-", ephemeral=True, sequential=True)
+    assert client.session.repair_loop_task is not None
+    client.session.repair_loop_task.cancel()
+    await client.exists("/")  # what is sent is answered as long as the connection is there
+    await soon(until_gone(wire_to_server, path))
+    with pytest.raises(NotSentError, match="its own task was cancelled"):
+        await client.exists("/")
+    assert "the client's task was cancelled, not by close()" in caplog.text
+    await client.close()

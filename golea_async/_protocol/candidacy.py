@@ -239,7 +239,7 @@ async def next_view(me: Candidate) -> None:
     """Watch what the decision did not need to be watched, and wait for news, or read what an operator asks."""
     view, me.tries = me.view, 0
     if view.unwatched:
-        await ask(behind=me.watching(view.own, view.done, view.before))  # goes on at once
+        await ask(behind=me.watching(view.done, view.own, view.before))  # goes on at once
     if view.is_request_unwatched:
         if not await pause(QUIET):
             return

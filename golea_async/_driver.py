@@ -23,6 +23,7 @@ import logging
 import random
 from collections.abc import Coroutine
 from functools import partial
+from types import NoneType
 from typing import Any
 
 from ._protocol.candidate import Candidate
@@ -136,7 +137,7 @@ class Driver:
         if self._life is None:
             self.tell()
         signal = self._signal
-        if signal is not None and not signal.done() and isinstance(self._step, WorkStopped | CatchUp | None):
+        if signal is not None and not signal.done() and isinstance(self._step, _FOR_THE_TASK):
             signal.set_result(None)  # unless the task was cancelled just now
 
     def _look_around(self) -> None:
@@ -295,6 +296,9 @@ class Driver:
             if self._held is not None:
                 keep_alive.hold(self._held, self._keep_alive_refused)
 
+
+_FOR_THE_TASK = (WorkStopped, CatchUp, NoneType)
+"""What the background task has to do something about: these steps, and the end of the coroutine."""
 
 _PENDING = object()
 """What a step comes to that has to be waited for."""

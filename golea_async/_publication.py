@@ -63,6 +63,8 @@ class Publication:
         :param stall: returns what has held up the renewal of the lease, when that has lapsed.
         """
         match change:
+            case Status():
+                self._publish(change)
             case Gained(own):
                 assert lease is not None, "a verdict to lead rests on one"
                 self._gain(own, lease)
@@ -80,8 +82,6 @@ class Publication:
                 self._have_moved(refusal)
             case Notice(text, about):
                 warn_once(self._client, text, about)
-            case Status():
-                self._publish(change)
 
     def move(self, bodies: Iterable[Body]) -> asyncio.Future[None]:
         """Return what is done when the candidate has stepped down.

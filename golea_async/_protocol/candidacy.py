@@ -74,35 +74,35 @@ async def follow_up(me: Candidate, decision: Decision) -> None:  # noqa: C901, P
     :raises ElectionError: when the election is over for this candidate.
     """
     match decision:
-        case Verdict.OVER:
-            raise me.identity.over()
-        case Verdict.CLOSED:
-            raise me.identity.client_closed()
-        case Verdict.LOST:
-            rejoin(me)
-        case Verdict.WAIT:
-            await next_event()
-        case Verdict.JOIN:
-            await join(me)
-        case Verdict.SETTLE:
-            await settle(me)
-        case Verdict.MISSING:
-            await ask_quorum(me)
-        case Deposed(by):
-            raise me.identity.deposed(by)
-        case Verdict.STEP_DOWN:
-            await step_down(me)
         case Look(at):
             await look(me, at)
         case Follow(predecessor):
             me.belief.follow(own(me), predecessor)
             await next_view(me)
-        case Verdict.FIRST:
-            me.belief.be_first(own(me))
-            await next_view(me)
         case Lead(stretch):
             me.belief.lead(own(me), stretch)
             await next_view(me)
+        case Deposed(by):
+            raise me.identity.deposed(by)
+        case Verdict.FIRST:
+            me.belief.be_first(own(me))
+            await next_view(me)
+        case Verdict.WAIT:
+            await next_event()
+        case Verdict.JOIN:
+            await join(me)
+        case Verdict.STEP_DOWN:
+            await step_down(me)
+        case Verdict.SETTLE:
+            await settle(me)
+        case Verdict.MISSING:
+            await ask_quorum(me)
+        case Verdict.LOST:
+            rejoin(me)
+        case Verdict.CLOSED:
+            raise me.identity.client_closed()
+        case Verdict.OVER:
+            raise me.identity.over()
 
 
 def own(me: Candidate) -> Nomination:
@@ -239,7 +239,7 @@ async def next_view(me: Candidate) -> None:
     """Watch what the decision did not need to be watched, and wait for news, or read what an operator asks."""
     view, me.tries = me.view, 0
     if view.unwatched:
-        await ask(behind=me.watching(view.own, view.done, view.before))  # goes on at once
+        await ask(behind=me.watching(view.done, view.own, view.before))  # goes on at once
     if view.is_request_unwatched:
         if not await pause(QUIET):
             return

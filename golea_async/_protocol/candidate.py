@@ -165,13 +165,14 @@ class Candidate:
 
     def watching(self, *sights: Sight | None) -> tuple[Request, ...]:
         """Return the requests that set the watches of these znodes, for those that are not set or asked for."""
-        wanted = [sight for sight in sights if sight is not None and sight.watch is Watch.NONE]
-        for sight in wanted:
-            sight.watch = Watch.ASKED  # its event can come before the reply
-        may_be_missing = (self.view.done, self.view.request)
-        exists = [each.path for each in wanted if each in may_be_missing]
-        get = [each.path for each in wanted if each not in may_be_missing]
-        return self.requests.watching(exists, get)
+        requests = []
+        for sight in sights:
+            if sight is not None and sight.watch is Watch.NONE:
+                sight.watch = Watch.ASKED  # its event can come before the reply
+                may_be_missing = sight is self.view.done or sight is self.view.request
+                ask = self.requests.exists if may_be_missing else self.requests.get
+                requests.append(ask(sight.path, watch=True))
+        return tuple(requests)
 
     def stand_at(self, own: Nomination) -> None:
         """Have a znode, which was just seen on this connection.

@@ -76,6 +76,8 @@ class Notice:
 
 Change: TypeAlias = Gained | Ceased | Explained | Status | Moved | Ended | Notice
 
+_NOT_STANDING, _JOINING = Status(Role.NONE), Status(Role.CANDIDATE)
+
 
 class Belief:
     """The role of one candidate.
@@ -87,7 +89,7 @@ class Belief:
     """
 
     def __init__(self, identity: Identity, *, rejoins: bool) -> None:
-        self.latest = Status(Role.NONE)
+        self.latest = _NOT_STANDING
         self.changes: list[Change] = []
         self.held: str | None = None
         self.has_ended = False
@@ -98,7 +100,7 @@ class Belief:
 
     def join(self) -> None:
         """Stand from now on; the outcome is not known."""
-        self._publish(Status(Role.CANDIDATE))
+        self._publish(_JOINING)
 
     def rejoin(self, lost: ElectionError) -> None:
         """Stand anew, since the session is lost, and its candidate with it."""

@@ -144,16 +144,20 @@ class Loss(Enum):
     LAPSED = "lapsed"
 
 
-def loss(view: View, stretch: int) -> Loss | None:
+def loss(view: View, stretch: int) -> Loss | None:  # noqa: PLR0911  # one case for each
     """Say why a candidate leads no more that began to lead within this stretch of the lease; None: it leads."""
-    reasons = {
-        Loss.RESIGNED: view.is_leaving,
-        Loss.OVER: view.done.is_there,
-        Loss.CLOSED: view.is_closed,
-        Loss.SESSION_LOST: view.is_session_lost,
-        Loss.DELETED: view.own is None or view.own.is_there is False,
-        Loss.HANDED_OVER: view.steps_down or view.order is not None,
-        Loss.OVERTAKEN: view.before is not None and view.before.is_there,
-        Loss.LAPSED: view.lease != stretch,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    if view.is_leaving:
+        return Loss.RESIGNED
+    if view.done.is_there:
+        return Loss.OVER
+    if view.is_closed:
+        return Loss.CLOSED
+    if view.is_session_lost:
+        return Loss.SESSION_LOST
+    if view.own is None or view.own.is_there is False:
+        return Loss.DELETED
+    if view.steps_down or view.order is not None:
+        return Loss.HANDED_OVER
+    if view.before is not None and view.before.is_there:
+        return Loss.OVERTAKEN
+    return None if view.lease == stretch else Loss.LAPSED

@@ -107,8 +107,8 @@ class View:
     def asked(self, path: str) -> list[Sight]:
         """Return what a reply about this path may be about: one whose event has come before says nothing any more."""
         to_delete = self.to_delete if self.to_delete is not self.own else None
-        sights = [self.done, self.own, self.before, self.request, to_delete]
-        return [each for each in sights if each is not None and each.path == path and each.watch is Watch.ASKED]
+        sights = (self.done, self.own, self.before, self.request, to_delete)
+        return [each for each in sights if each is not None and each.watch is Watch.ASKED and each.path == path]
 
     def shown(self, sight: Sight, *, is_there: bool | None) -> bool:
         """Take note of the reply to a request that sets a watch; return whether one is set. None: it shows nothing."""

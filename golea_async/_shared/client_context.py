@@ -47,7 +47,6 @@ class ClientContext:
         self._process = this_process()
         self._channel: Channel | None = None
         self._users = 0
-        self._background = Background()
         self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
@@ -57,7 +56,8 @@ class ClientContext:
             has_turns=lambda: self.keep_alive.renews,
             answered=self._survey_answered,
         )
-        self.keep_alive = KeepAlive(lambda: self.channel, self.notify, self.spawn, self._survey.take_turn)
+        self.keep_alive = KeepAlive(lambda: self.channel, self.notify, self._survey.take_turn)
+        self._background = Background(self.keep_alive.run)
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> ClientContext:

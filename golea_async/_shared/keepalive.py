@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from golea_async._protocol.refusals import Refusal, kind_of
 from golea_async._protocol.steps import ConnectionLostError
@@ -45,11 +45,11 @@ class KeepAlive:
     """Quorum writes for the candidates of one client: they renew the lease, tell when it lapses, and test the server.
 
     Their pace stands in :mod:`golea_async._shared.pace`. One coroutine does all of it: a loop that sleeps until the
-    next moment at which something is due, or until something has changed.
+    next moment at which something is due, or until something has changed. The host of the client's background tasks
+    runs it.
 
     :param channel: returns the client's present channel, or None while there is none.
     :param lapsed: called when the lease lapses while somebody here holds it.
-    :param spawn: runs the coroutine in the background, under a name.
     :param survey: sends what of a survey is due and is a quorum write, which then takes the place of one of these.
     """
 
@@ -57,16 +57,13 @@ class KeepAlive:
         self,
         channel: Callable[[], Channel | None],
         lapsed: Callable[[], None],
-        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         survey: Callable[[Channel], Batch | None],
     ) -> None:
         self._current_channel = channel
         self._lapsed = lapsed
-        self._spawn = spawn
         self._survey = survey
         self._paths: dict[str, Refused] = {}  # of the candidates that hold the lease, in the order of the checks
         self._elections: list[str] = []  # in which candidates stand, one entry for each
-        self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._channel: Channel | None = None  # what that was when it was looked at
         self._lease: Lease | None = None  # of the latest channel
@@ -84,8 +81,6 @@ class KeepAlive:
         if len(self._elections) == 1:
             self._pace.begin(boottime())
             self._look_at_channel()
-            if self._task is None or self._task.done():
-                self._task = self._spawn(self._run(), "golea_async keep-alive")
             self.look()
 
     def stand_no_more(self, resource: str) -> None:
@@ -123,7 +118,8 @@ class KeepAlive:
 
     # ------------------------------------------------------------------ the loop
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Send what is due, while candidates stand."""
         while self._elections:
             self._changed.clear()
             self._notice_connection()

@@ -22,6 +22,10 @@ Answer: TypeAlias = tuple[str, Reply, bool]
 """The path that was asked about, what answers that, and whether the request sets a watch."""
 
 
+_Sent: TypeAlias = tuple[int, Request, str | None]
+"""Its place in the batch, the request, and the path that it watches."""
+
+
 class Question:
     """A batch, until all of it is answered.
 
@@ -42,24 +46,29 @@ class Question:
         self.replies: list[Reply] = [_NOTHING] * len(step.requests)
         self.watched: list[str] = []
         self._batch: Batch | None = None
+        self._sent: list[_Sent] = []
         self._set: list[str] = []  # others' watches: these are set
         self._unknown: list[str] = []  # and these are asked for
-        self._sent: list[tuple[int, Request, str, bool]] = []  # place, request, path, whether it sets a watch
-        requests = step.requests + step.behind
-        shares = channel.watches.paths_of(requests, own)
-        is_alone = all(is_shared for _, _, is_shared, _ in shares)  # nothing is sent behind them
-        awaited = waiting = 0
-        for index, (request, (path, is_watch, is_shared, is_set)) in enumerate(zip(requests, shares, strict=True)):
-            if is_watch:
+        shared: list[_Sent] = []  # the requests that would set the latter
+        for index, request in enumerate(step.requests + step.behind):
+            path = row = None
+            if getattr(request, "watch", False):
+                path = channel.watches.path_of(request)
+                row = None if path == own else channel.watches.shareable(path)
                 self.watched.append(path)
-            if not is_shared or (is_alone and not is_set):
-                self._sent.append((index, request, path, is_watch))
-                awaited += index < len(step.requests)
+            if row is None:
+                self._sent.append((index, request, path))
+            elif row.shows is None:
+                self._unknown.append(row.path)
+                shared.append((index, request, path))
             else:
-                (self._set if is_set else self._unknown).append(path)
-                waiting += not is_set and index < len(step.requests)
-        self._next = awaited or min(1, waiting) or len(self._sent)
-        self.is_awaited = bool(awaited or waiting)
+                self._set.append(row.path)
+        if not self._sent:
+            self._sent, self._unknown = shared, []  # nothing is sent behind them
+        awaited = sum(index < len(self.replies) for index, _, _ in self._sent)
+        waits = bool(self._unknown) and shared[0][0] < len(self.replies)
+        self.is_awaited = awaited > 0 or waits
+        self._next = awaited or (1 if waits else len(self._sent))
 
     def send(self, listener: Listener) -> list[Answer]:
         """Send it; return what others' watches answer at once.
@@ -70,7 +79,7 @@ class Question:
         if self.watched:
             self.channel.watches.listen_to(self.watched, listener)
         if self._sent:
-            self._batch = self.channel.ask(*[request for _, request, _, _ in self._sent])
+            self._batch = self.channel.ask(*[request for _, request, _ in self._sent])
         return [self._known(path) for path in self._set]
 
     def when_answered(self, call: Callable[[], None]) -> None:
@@ -86,11 +95,13 @@ class Question:
         assert self._batch is not None, "something was sent"
         answers = [self._known(path) for path in self._unknown]
         sent, self._sent = self._sent[: self._next], self._sent[self._next :]
-        for (index, _, path, is_watch), reply in zip(sent, self._batch.take(self._next), strict=True):
+        for (index, request, path), reply in zip(sent, self._batch.take(self._next), strict=True):
             if index < len(self.replies):
                 self.replies[index] = reply
-            if is_watch or index >= len(self.replies):
-                answers.append((path, reply, is_watch))
+            if path is not None:
+                answers.append((path, reply, True))
+            elif index >= len(self.replies):
+                answers.append((self.channel.watches.path_of(request), reply, False))
         self._unknown, self._next = [], len(self._sent)
         return answers
 

@@ -87,20 +87,15 @@ class WatchTable:
         row = self._rows[kind].get(path)
         return None if row is None else row.shows
 
-    def paths_of(self, requests: Sequence[Request], own: str | None) -> list[tuple[str, bool, bool, bool]]:
-        """Return of each request its path, whether it sets a data watch, whether that can be shared, and is set.
+    def path_of(self, request: Request) -> str:
+        """Return the path that a request is about."""
+        path: str = request.path[len(self._chroot) :]
+        return path
 
-        A second listener can share a watch that is set, or asked for, and needs no request of its own; but for
-        ``own``, of which its reading counts.
-        """
-        found: list[tuple[str, bool, bool, bool]] = []
-        rows, start = self._rows[WatchKind.DATA], len(self._chroot)
-        for request in requests:
-            path, is_watch = getattr(request, "path", "")[start:], getattr(request, "watch", False)
-            row = rows.get(path) if is_watch and path != own else None
-            is_set = row is not None and row.shows is not None
-            found.append((path, is_watch, is_set or (row is not None and row.state is WatchState.ASKED), is_set))
-        return found
+    def shareable(self, path: str) -> Watch | None:
+        """Return the row of a data watch that is set, or asked for: a second listener needs no request of its own."""
+        row = self._rows[WatchKind.DATA].get(path)
+        return row if row is not None and (row.shows is not None or row.state is WatchState.ASKED) else None
 
     def listen_to(self, paths: Iterable[str], listener: Listener) -> None:
         """Have ``listener`` called with the next event of each of these data watches; see :meth:`listen`."""

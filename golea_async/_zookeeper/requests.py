@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import aiozk
@@ -27,12 +27,6 @@ class Requests:
     def exists(self, path: str, *, watch: bool = False) -> Request:
         """Ask for the stat. The watch is set whether the znode is there or not."""
         return wire.Exists(self._absolute(path), watch)
-
-    def watching(self, exists: Iterable[str], get: Iterable[str]) -> tuple[Request, ...]:
-        """Ask, with watches, for the stats of some znodes, and for data and stat of others."""
-        chroot = self._chroot
-        requests = [wire.Exists(chroot + path, watch=True) for path in exists]
-        return (*requests, *[wire.Get(chroot + path, watch=True) for path in get])
 
     def children(self, path: str, *, watch: bool = False) -> Request:
         """Ask for the children's names and the stat."""

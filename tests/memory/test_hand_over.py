@@ -582,3 +582,23 @@ async def test_a_target_that_goes_just_before_it_is_watched(zookeeper: MemoryZoo
         with suppress(TransferError):  # or it was faster
             await soon(transferring)
     await resign_all(elections)
+
+
+async def test_an_operators_client_comes_to_lead_meanwhile(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:
+    """Its lease is kept alive, though its background had begun when nobody stood."""
+    elections, log, stops = await standing(new_client, "a", "b"), list[str](), asyncio.Event()
+    running = asyncio.create_task(elections[0].run(Worker(elections[0], log, stops=stops)))
+    await eventually(lambda: bool(log))
+    operator, clock = await new_client(), asyncio.get_running_loop().time
+    transferring = asyncio.create_task(transfer_leadership(operator, RESOURCE, "b", timeout=None))
+    await eventually(lambda: STEP_DOWN in zookeeper.znodes())
+    await create_election(operator, "/other")
+    async with AsyncElection(operator, "/other", "operator") as candidate:
+        leadership = await soon(candidate.wait_for_leadership())
+        deadline = clock() + leadership.remaining
+        await eventually(lambda: leadership.is_valid and clock() + leadership.remaining > deadline + T / 16)
+    stops.set()
+    await soon(transferring)
+    running.cancel()
+    await soon(asyncio.gather(running, return_exceptions=True))
+    await resign_all(elections)

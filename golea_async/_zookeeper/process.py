@@ -8,14 +8,14 @@ from typing import TypeAlias
 ProcessId: TypeAlias = tuple[int, int]
 
 
-class _Here:
-    """This process: its id, and how many forks lie between the process that began and this one."""
+class _Forks:
+    """Counts the forks between the process that began and this one."""
 
-    process: ProcessId = (os.getpid(), 0)
+    count = 0
 
 
 def _count_fork() -> None:
-    _Here.process = (os.getpid(), _Here.process[1] + 1)
+    _Forks.count += 1
 
 
 if hasattr(os, "register_at_fork"):
@@ -25,10 +25,9 @@ if hasattr(os, "register_at_fork"):
 def this_process() -> ProcessId:
     """Return what no other process has that can see the same objects.
 
-    It is asked with each request, so it makes no system call. Whoever forks without Python has to tell Python
-    (``PyOS_AfterFork_Child``), or the child may not run Python at all.
+    A process id alone may be issued again, and a fork that is not Python's own is not counted.
     """
-    return _Here.process
+    return os.getpid(), _Forks.count
 
 
 def other_process(what: str, process: ProcessId) -> str | None:
@@ -39,6 +38,6 @@ def other_process(what: str, process: ProcessId) -> str | None:
     if process == this_process():
         return None
     return (
-        f"{what} belongs to process {process[0]}, and this is process {this_process()[0]}, forked from it: nothing was "
+        f"{what} belongs to process {process[0]}, and this is process {os.getpid()}, forked from it: nothing was "
         "sent; make a client and an election of its own in each process, after the fork"
     )

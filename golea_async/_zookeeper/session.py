@@ -325,7 +325,7 @@ class Session(SessionRecord):
     def _stopped(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             if not self.closing:
-                log.warning(
+                log.info(
                     "the client's task was cancelled, not by close(): it connects no more, and its session ends within "
                     "%g s unless requests go on; close the client before asyncio.run ends",
                     self.timeout,

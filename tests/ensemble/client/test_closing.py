@@ -218,7 +218,7 @@ async def test_a_task_that_only_waits_for_events_stays_alive(server: Ensemble) -
 
 
 async def test_a_client_whose_task_was_cancelled_lets_its_session_end(
-    server: Ensemble, wire_to_server: WireClient, caplog: pytest.LogCaptureFixture
+    server: Ensemble, wire_to_server: WireClient
 ) -> None:
     """As at the end of `asyncio.run`, which then waits for threads: nobody would connect the session again."""
     client = ZKClient(server.hosts, session_timeout=2)
@@ -230,5 +230,4 @@ async def test_a_client_whose_task_was_cancelled_lets_its_session_end(
     await soon(until_gone(wire_to_server, path))
     with pytest.raises(NotSentError, match="its own task was cancelled"):
         await client.exists("/")
-    assert "the client's task was cancelled, not by close()" in caplog.text
     await client.close()

@@ -28,6 +28,8 @@ from .tls_files import TLSFiles
 log = logging.getLogger("golea_async.guardian")
 
 HELLO_TIMEOUT = 10.0
+TAKE_TIMEOUT = 30.0
+"""Seconds after which a guardian that takes no orders, while its socket is full, is given up: it is stopped."""
 LOOK_EVERY = 5.0
 """Seconds after which it is found out that the application has closed the socket's descriptor."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
@@ -133,8 +135,9 @@ def session_guard(guardian: bool | Guardian, ssl: ssl_module.SSLContext | TLSFil
 class GuardianLink:
     """To the one guardian of this process: a thread starts it, listens to it, and starts another when it was killed.
 
-    Invariant: ``_sessions`` is what the guardian is to know; each change of it is sent if there is a socket, and a new
-    guardian is told all of it. ``_changed`` guards both: clients may live in event loops of several threads.
+    Invariant: ``_sessions`` is what the guardian is to know. If there is a socket, the guardian has been sent all of it
+    but what is so of the clients in ``_untold``; while there are any, a thread waits for the socket to take more. A new
+    guardian is told all. ``_changed`` guards all of this: clients may live in event loops of several threads.
     """
 
     of_this_process: ClassVar[GuardianLink]
@@ -142,7 +145,9 @@ class GuardianLink:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._sessions: dict[str, dict[str, Any] | None] = {}  # by client; None while it has no session
+        self._untold: dict[str, None] = {}  # clients, in the order in which they have changed
         self._socket: socket.socket | None = None
+        self._full: socket.socket | None = None  # the one that a thread waits for
         self._inode = 0
         self._is_at_work = False
         self._warned_of = ""
@@ -169,36 +174,56 @@ class GuardianLink:
         with self._changed:
             if client in self._sessions and self._sessions[client] is not session:
                 self._sessions[client] = session
-                self._send({"forget": client} if session is None else session)
+                self._tell(client)
 
     def end(self, client: str) -> None:
         """Take a client off; the last one ends the guardian."""
-        self.guard(client, None)
         with self._changed:
             self._sessions.pop(client, None)
-            if self._sessions:
-                return
-            self._send_end()
-            self._changed.notify()
+            self._tell(client)
+            if not self._sessions:
+                self._changed.notify()
 
-    def _send_end(self) -> None:
-        if self._socket is not None and self._send({"end": True}):
-            self._socket.shutdown(socket.SHUT_WR)
-        self._socket = None
+    def _tell(self, *clients: str) -> None:
+        """Tell the guardian what is so of these clients by now, without ever waiting: what is left over is told later.
 
-    def _send(self, order: dict[str, Any]) -> bool:
-        """Send without ever waiting. What cannot be sent, the next guardian is told."""
+        Without any client left it is told to end.
+        """
         if self._socket is None:
-            return False
-        try:
-            self._check(self._socket)
-            self._socket.send(json.dumps(order).encode(), socket.MSG_NOSIGNAL)
-            return True
-        except OSError as error:
-            log.debug("the guardian cannot be told: %s", error)
-            if isinstance(error, BlockingIOError):  # it is stopped, and its socket full: what it knows stays right
+            return
+        self._untold.update(dict.fromkeys(clients))
+        if self._full is not self._socket and self._send_untold():
+            try:
+                arguments = (self._socket, _poll(self._socket, select.POLLOUT))
+                threading.Thread(
+                    target=self._tell_later, args=arguments, name="golea-guardian-orders", daemon=True
+                ).start()
+                self._full = self._socket
+            except RuntimeError:  # no thread to be had: another guardian is told
                 self._socket.shutdown(socket.SHUT_RDWR)
-            return False
+
+    def _send_untold(self) -> bool:
+        """Send what is untold; return whether something is left, since the socket is full."""
+        while self._socket is not None and (self._untold or not self._sessions):
+            client = next(iter(self._untold), "")
+            order = self._sessions.get(client) or ({"forget": client} if self._sessions else {"end": True})
+            try:
+                self._send(self._socket, order)
+                if not self._sessions:
+                    self._socket.shutdown(socket.SHUT_WR)
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                log.debug("the guardian cannot be told: %s", error)
+            self._untold.pop(client, None)
+            if not self._sessions:
+                self._socket = None
+        return False
+
+    def _send(self, ours: socket.socket, order: dict[str, Any]) -> None:
+        """:raises OSError: the order was not sent."""
+        self._check(ours)
+        ours.send(json.dumps(order).encode(), socket.MSG_NOSIGNAL)
 
     def _check(self, ours: socket.socket) -> None:
         """:raises OSError: the application has closed all its descriptors: this number may be another file's by now."""
@@ -235,7 +260,7 @@ class GuardianLink:
     def _talk(self, ours: socket.socket, starting: subprocess.Popen[bytes] | None) -> bool:
         """Tell a guardian everything, and listen until it ends; return whether it was still needed then.
 
-        :raises OSError: it does not take its first order.
+        :raises OSError: it says nothing.
         """
         inode = os.fstat(ours.fileno()).st_ino
         try:
@@ -243,15 +268,14 @@ class GuardianLink:
             with self._changed:
                 # At once, not when it answers: if the program dies while the guardian starts, that finds this here.
                 self._socket, self._inode = ours, inode
-                self._send({})
-                for session in self._sessions.values():
-                    if session is not None:
-                        self._send(session)
-                if not self._sessions:
-                    self._send_end()
+                self._untold.clear()
+                with contextlib.suppress(OSError):  # it has ended already: why is found out below
+                    self._send(ours, {})
+                self._tell(*self._sessions)
             if starting is not None and (code := starting.wait()):
                 raise UnavailableError(f"{sys.executable} ended with {code}")
-            greeting = ours.recv(MESSAGE_SIZE) if _is_readable(ours, HELLO_TIMEOUT) else b""
+            is_readable = _poll(ours, select.POLLIN).poll(1000 * HELLO_TIMEOUT)
+            greeting = ours.recv(MESSAGE_SIZE) if is_readable else b""
             if not greeting:
                 raise OSError("it says nothing")
             self._listen(ours)
@@ -267,13 +291,27 @@ class GuardianLink:
         """Log what the guardian has to say, until its end or this one's."""
         with contextlib.suppress(OSError):
             while self._socket is ours:
-                is_readable = _is_readable(ours, LOOK_EVERY)
+                is_readable = _poll(ours, select.POLLIN).poll(1000 * LOOK_EVERY)
                 self._check(ours)
                 if is_readable:
                     said = ours.recv(MESSAGE_SIZE)
                     if not said:
                         return
                     self._warn(json.loads(said)["problem"])
+
+    def _tell_later(self, ours: socket.socket, poll: select.poll) -> None:
+        """Tell the guardian what is untold, as soon as its socket takes more."""
+        while True:
+            takes_more = poll.poll(1000 * TAKE_TIMEOUT)
+            with self._changed, contextlib.suppress(OSError):
+                if self._socket is ours and not takes_more:
+                    self._check(ours)
+                    ours.shutdown(socket.SHUT_RDWR)  # what it knows stays right
+                elif self._socket is ours and self._send_untold():
+                    continue
+                if self._full is ours:
+                    self._full = None
+                return
 
     def _warn(self, problem: str) -> None:
         """Log a problem, once: what is said again and again is for no operator."""
@@ -285,10 +323,10 @@ GuardianLink.begin_anew()
 os.register_at_fork(after_in_child=GuardianLink.begin_anew)
 
 
-def _is_readable(ours: socket.socket, timeout: float) -> bool:
+def _poll(ours: socket.socket, event: int) -> select.poll:
     poll = select.poll()
-    poll.register(ours, select.POLLIN)
-    return bool(poll.poll(1000 * timeout))
+    poll.register(ours, event)
+    return poll
 
 
 def _let_go(ours: socket.socket, inode: int) -> None:

@@ -1,7 +1,7 @@
 """The guardian: a small process that closes the ZooKeeper sessions of a program that has died.
 
 It is a script of its own, on the standard library alone, which a program starts beside itself. With the same code
-:mod:`golea_async.guardian` guards programs as their parent.
+:mod:`golea_async.guardian` guards programs as their parent. What it says to a server stands in ``guardian_talk``.
 
 Theory of operation
 ===================
@@ -15,6 +15,10 @@ Theory of operation
   which ZooKeeper raises to its least one, and none is sent later than half a session timeout after the death. While
   the program lives the guardian looks at the pidfd every eighth of the session timeout: so it knows of a death that it
   has slept through when that was at the earliest.
+- **Who has refused is asked again until then**: nothing of its request is left. A server that elects a leader closes
+  the connection before it reads the request (``NIOServerCnxn.readConnectRequest``). Later it passes the request on to
+  the leader, which alone touches sessions (``Learner.validateSession``): that is done, or ends with their connection.
+  A server that does not answer may yet carry out what it was sent, at whatever time: it is sent nothing more.
 - **The guardian connects only when the program is dead.** Until then it waits in ``poll``.
 - **What it knows may be old, and does no harm**: whatever sessions a program had, all of them are over when it is dead.
 - Messages count only from the process that the kernel names as their sender: a forked child is another one.
@@ -36,18 +40,20 @@ import time
 
 TYPE_CHECKING = False  # as `typing` has it, without its weight
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
     from typing import Any
+if TYPE_CHECKING or __package__:
+    from .guardian_talk import addresses, ask_to_close, tls_context
+else:
+    sys.path.append(os.path.dirname(__file__))  # noqa: PTH120
+    from guardian_talk import addresses, ask_to_close, tls_context
 
 MESSAGE_SIZE = 200_000
 GUARD_VARIABLE = "GOLEA_GUARD"  # "descriptor:inode" of the socket on which `golea guard` is asked to guard a program
 CONFIRMATION = 0.001
 SIGTERM_GRACE = 1.0
 
-_INT, _CREDENTIALS, _LENGTH = array.array("i").itemsize, struct.Struct("3i"), struct.Struct("!i")
+_INT, _CREDENTIALS = array.array("i").itemsize, struct.Struct("3i")
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(2 * _INT)
-# A server matches a commit with a request by (session, number) alone: a write of the program's may still be under way.
-_NUMBERS, _CLOSE, _AUTH_XID, _AUTH, _AUTH_REQUIRED = 2**31, -11, -4, 100, -124
 
 
 def now() -> float:
@@ -198,23 +204,6 @@ def receive(orders: socket.socket) -> tuple[bytes, int, list[int]]:
     return data, sender, list(descriptors)
 
 
-def tls_context(ca: str, certificate: str | None, key: str | None) -> Any:
-    """Return an ``ssl.SSLContext`` made of files.
-
-    :raises OSError: when a file cannot be read or used.
-    :raises ValueError: when the key has a passphrase.
-    """
-    import ssl  # noqa: PLC0415  # 4 MB, which only TLS needs
-
-    def passphrase() -> str:
-        raise ValueError(f"the key in {key or certificate} has a passphrase: give one without")
-
-    context = ssl.create_default_context(cafile=ca)
-    if certificate is not None:
-        context.load_cert_chain(certificate, key, passphrase)
-    return context
-
-
 def keep_secrets() -> None:
     """Have no core file with what is known here: passwords of sessions, and credentials."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -226,18 +215,25 @@ def keep_secrets() -> None:
 
 
 def close_session(session: dict[str, Any], died_at: float) -> None:
-    """Close the session of a dead program: ask each server once, until one has an answer that is final."""
+    """Close the session of a dead program: ask all servers in turn, until one has an answer that is final."""
     signal.set_wakeup_fd(-1)  # a parent's signals are not this one's
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1) if now() > died_at + SIGTERM_GRACE else None)
     signal.alarm(int(session["timeout"]) + 3)  # also where a name server hangs
     time.sleep(session["delay"])  # from now on: `died_at` is when the death was at the earliest
-    for family, address, hostname in addresses(session["servers"]):
-        limit = seconds_for_a_try(session["timeout"], died_at, now())
-        if limit <= 0:
-            return
-        with contextlib.suppress(OSError, EOFError, ValueError, struct.error):  # then the next one
-            if ask_to_close(session, family, address, hostname, now() + limit):
-                return
+    silent: set[Any] = set()
+    while seconds_for_a_try(session["timeout"], died_at, now()) > 0:
+        for family, address, hostname in addresses(session["servers"]):
+            limit = seconds_for_a_try(session["timeout"], died_at, now())
+            if address in silent or limit <= 0:
+                continue
+            try:
+                if ask_to_close(session, family, address, hostname, limit):
+                    return
+            except TimeoutError:
+                silent.add(address)
+            except (OSError, EOFError, ValueError, struct.error):
+                pass  # then the next one
+        time.sleep(pause_between_rounds(session["timeout"]))
 
 
 def seconds_for_a_try(timeout: float, died_at: float, at: float) -> float:
@@ -245,85 +241,9 @@ def seconds_for_a_try(timeout: float, died_at: float, at: float) -> float:
     return min(max(timeout / 8, 0.2), 2.0, died_at + timeout / 2 - at)
 
 
-def addresses(servers: list[tuple[str, int, str]]) -> Iterator[tuple[int, Any, str]]:
-    """Yield each server's addresses, none twice; a name is looked up when all before it have been tried."""
-    seen = set()
-    for name, port, hostname in servers:
-        with contextlib.suppress(OSError, UnicodeError):
-            for family, _, _, _, address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM):
-                if address not in seen:
-                    seen.add(address)
-                    yield family, address, hostname
-
-
-def ask_to_close(session: dict[str, Any], family: int, address: Any, hostname: str, deadline: float) -> bool:
-    """Ask one server; return whether asking others is of no use.
-
-    :raises OSError: it has not answered in time, or not at all.
-    """
-    with socket.socket(family, socket.SOCK_STREAM) as connection:
-        connection.settimeout(deadline - now())
-        connection.connect(address)
-        if session["tls"] is not None:  # with TLS where the program talked with TLS, and never without
-            connection = session["context"].wrap_socket(connection, server_hostname=hostname)  # noqa: PLW2901
-        with connection:
-            talk, answer = conversation(session), None
-            while True:
-                try:
-                    request = talk.send(answer)
-                except StopIteration as done:
-                    return bool(done.value)
-                connection.settimeout(max(deadline - now(), 0.001))
-                connection.sendall(request)
-                (length,) = _LENGTH.unpack(read_exactly(connection, 4, deadline))
-                answer = read_exactly(connection, length, deadline)
-
-
-def conversation(session: dict[str, Any]) -> Generator[bytes, Any, bool]:
-    """Take up a session and close it: yield what is to be sent, each time for one frame of the server's.
-
-    :returns: whether other servers would answer the same.
-    """
-    password = bytes.fromhex(session["password"])
-    number = session["number"] = session.get("number", _NUMBERS) - 1  # another one for each server that is asked
-    # Protocol 0, last zxid 0 (any server will do), 1 ms, the session, not read-only.
-    reply = yield framed(struct.pack("!iqiqi", 0, 0, 1, session["session"], len(password)) + password + b"\0")
-    if struct.unpack_from("!i", reply, 4)[0] <= 0:
-        return True  # the session is over
-    requests = b""
-    for scheme, credential in session["auth"]:  # with enforced authentication a server takes nothing else before them
-        secret, kind = bytes.fromhex(credential), scheme.encode()
-        head = struct.pack("!iiii", _AUTH_XID, _AUTH, 0, len(kind)) + kind
-        requests += framed(head + struct.pack("!i", len(secret)) + secret)
-    requests += framed(struct.pack("!ii", number, _CLOSE))
-    while True:
-        xid, _, error = struct.unpack_from("!iqi", (yield requests))
-        if xid == number:
-            return error in (0, _AUTH_REQUIRED)
-        if xid == _AUTH_XID and error:
-            return True
-        requests = b""
-
-
-def framed(content: bytes) -> bytes:
-    """Return a frame of the wire protocol."""
-    return _LENGTH.pack(len(content)) + content
-
-
-def read_exactly(connection: socket.socket, length: int, deadline: float) -> bytes:
-    """Read so many bytes.
-
-    :raises OSError: they do not come in time.
-    :raises EOFError: they do not come at all.
-    """
-    content = b""
-    while len(content) < length:
-        connection.settimeout(max(deadline - now(), 0.001))
-        part = connection.recv(length - len(content))
-        if not part:
-            raise EOFError
-        content += part
-    return content
+def pause_between_rounds(timeout: float) -> float:
+    """Return how long it is waited before all servers are asked again: they need a moment to elect a leader."""
+    return max(timeout / 40, 0.05)
 
 
 # ------------------------------------------------------------------ beside a program

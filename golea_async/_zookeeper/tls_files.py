@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from .guardian_process import tls_context
+from .guardian_talk import tls_context
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from golea_async import TLSFiles, ZKClient, list_candidates
 from golea_async.testing import MemoryZooKeeper
 from tests.support.certificates import Authority
 from tests.support.cgroup import memory_cgroup
-from tests.support.elections import eventually, soon, until_gone
+from tests.support.elections import SOON, eventually, soon, until_gone
 from tests.support.ensemble import Ensemble, SharedEnsemble
 from tests.support.guarded import (
     LATEST,
@@ -127,7 +127,7 @@ async def test_tls_and_credentials(
 async def test_servers_that_are_gone(own_ensemble: OwnEnsemble, programs: Nursery) -> None:
     """The connected server dies with the program; then all do, and the guardian gives up in time."""
     ensemble = await asyncio.to_thread(own_ensemble)
-    # Without their leader the servers elect anew, and take nobody in: the guardian asks each server once.
+    # Without its leader it would also elect anew: that is another test's.
     followers = [server for server in ensemble.servers if server is not ensemble.leader()]
     program = await programs.start("killed-with-its-server", ",".join(f"127.0.0.1:{each.port}" for each in followers))
     other = await programs.start("left", ensemble.hosts, timeout=2)
@@ -150,6 +150,50 @@ async def test_servers_that_are_gone(own_ensemble: OwnEnsemble, programs: Nurser
     await asyncio.to_thread(ensemble.wait_until_serving)
     async with await WireClient.connect(survivor.port, session_timeout=TIMEOUT) as wire:
         await until_gone(wire, other.path)
+
+
+async def test_an_election_of_the_servers(own_ensemble: OwnEnsemble, programs: Nursery) -> None:
+    """Their leader dies with the program: until they have another one, all refuse whoever asks."""
+    ensemble = await asyncio.to_thread(lambda: own_ensemble(max_session_timeout=60.0))
+    leader = await asyncio.to_thread(ensemble.leader)
+    followers = [server for server in ensemble.servers if server is not leader]
+    hosts = ",".join(f"127.0.0.1:{each.port}" for each in followers)
+    program = await programs.start("killed-with-a-leader", hosts, timeout=2 * SOON)
+    await guarded(program)
+    await asyncio.to_thread(leader.kill)
+    program.kill()
+    await asyncio.to_thread(followers[0].wait_until_serving)
+    async with await WireClient.connect(followers[0].port, session_timeout=TIMEOUT) as wire:
+        await soon(until_gone(wire, program.path))
+    await guardians_end(program)
+
+
+async def test_a_server_that_refuses(ensemble: SharedEnsemble, wire: WireClient, programs: Nursery) -> None:
+    """It is asked again: what it has refused has not touched the session."""
+    async with Proxy(ensemble.servers[0].port) as proxy:
+        program = await programs.start("refused", proxy.address)
+        await guarded(program)
+        await live(wire, program)
+        refusals = [proxy.lose_next_request([OpCode.CREATE_SESSION]) for _ in range(5)]
+        program.kill()
+        for refusal in refusals:
+            await soon(refusal)
+        await closed_in_time(wire, program)
+
+
+async def test_a_server_that_does_not_answer(ensemble: Ensemble, wire: WireClient, programs: Nursery) -> None:
+    """It may yet carry out what it was asked, and touch the session at whatever time: it is asked once."""
+    async with Proxy(ensemble.servers[0].port) as proxy:
+        program = await programs.start("no-answer", proxy.address, timeout=4)
+        await guarded(program)
+        await live(wire, program)
+        before = proxy.requests[OpCode.CREATE_SESSION]
+        question = proxy.on_request(lambda frame: frame.opcode == OpCode.CREATE_SESSION, Action.SWALLOW)
+        program.kill()
+        await soon(question)
+        await guardians_end(program)
+        assert proxy.requests[OpCode.CREATE_SESSION] == before + 1
+        await until_gone(wire, program.path)
 
 
 async def test_a_guardian_that_is_cut_off(ensemble: Ensemble, wire: WireClient, programs: Nursery) -> None:

@@ -21,7 +21,7 @@ from golea_async._shared import lease as _lease
 from golea_async._shared.channel import Channel
 from golea_async._shared.keepalive import KeepAlive
 from golea_async._zookeeper import connection as _connection
-from golea_async._zookeeper import guardian_process
+from golea_async._zookeeper import guardian_talk
 from golea_async._zookeeper import replies as _replies
 from golea_async._zookeeper.requests import Requests
 from golea_async._zookeeper.session_record import SessionRecord
@@ -160,8 +160,8 @@ def _guardian_prolongs_the_session() -> AbstractContextManager[object]:
             except StopIteration as done:
                 return bool(done.value)
 
-    proper_conversation = guardian_process.conversation
-    return mock.patch.object(guardian_process, "conversation", conversation)
+    proper_conversation = guardian_talk.conversation
+    return mock.patch.object(guardian_talk, "conversation", conversation)
 
 
 BREAKAGES = {

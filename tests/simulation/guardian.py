@@ -9,11 +9,10 @@ import asyncio
 import random
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from golea_async import ZKClient
-from golea_async._zookeeper import guardian_process
+from golea_async._zookeeper import guardian_process, guardian_talk
 
 from .network import Wire
 from .process import Process
@@ -70,28 +69,43 @@ class Guardian:
 
 
 async def _close(process: Process, wires: Sequence[Wire], session: dict[str, Any], died_at: float, late: float) -> None:
+    def limit() -> float:
+        return guardian_process.seconds_for_a_try(session["timeout"], died_at, process.clock.time())
+
     await asyncio.sleep(late)
-    for wire in wires:
-        limit = guardian_process.seconds_for_a_try(session["timeout"], died_at, process.clock.time())
-        if limit <= 0:
-            return
-        with suppress(OSError, EOFError):
-            async with asyncio.timeout(limit):
-                if await _ask(process, wire, session):
-                    return
-
-
-async def _ask(process: Process, wire: Wire, session: dict[str, Any]) -> bool:
-    frames = _Frames(process)
-    transport = await wire.dial(process, frames)
-    try:
-        talk, answer = guardian_process.conversation(session), None
-        while True:
+    silent: set[Wire] = set()
+    while limit() > 0:
+        for wire in wires:
+            if wire in silent or limit() <= 0:
+                continue
             try:
-                transport.write(talk.send(answer))
-            except StopIteration as done:
-                return bool(done.value)
-            answer = await frames.next()
+                if await _ask(process, wire, session, limit()):
+                    return
+            except TimeoutError:
+                silent.add(wire)
+            except (OSError, EOFError):
+                pass
+        await asyncio.sleep(guardian_process.pause_between_rounds(session["timeout"]))
+
+
+async def _ask(process: Process, wire: Wire, session: dict[str, Any], limit: float) -> bool:
+    """:raises TimeoutError: the server was asked, and has not answered in time."""
+    deadline = process.loop.time() + limit
+    frames = _Frames(process)
+    try:
+        async with asyncio.timeout_at(deadline):
+            transport = await wire.dial(process, frames)
+    except TimeoutError:
+        raise ConnectionError from None
+    try:
+        async with asyncio.timeout_at(deadline):
+            talk, answer = guardian_talk.conversation(session), None
+            while True:
+                try:
+                    transport.write(talk.send(answer))
+                except StopIteration as done:
+                    return bool(done.value)
+                answer = await frames.next()
     finally:
         transport.abort()
 

@@ -12,6 +12,8 @@ import termios
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.support.elections import children, eventually, soon, until_gone
 from tests.support.ensemble import SharedEnsemble
 from tests.support.guarded import (
@@ -135,9 +137,18 @@ async def test_a_pid_namespace(ensemble: SharedEnsemble, wire: WireClient) -> No
 GUARD = (sys.executable, "-m", "golea_async.guardian", "--")
 
 
-async def test_golea_guard_as_process_1(ensemble: SharedEnsemble, wire: WireClient) -> None:
-    async with nursery(*unshare(), *GUARD) as programs:
-        killed, left = [await programs.start(f"container-{word}", ensemble.hosts, "kill") for word in ("a", "b")]
+PASS_ON = """
+import os, subprocess, sys
+sys.exit(subprocess.run(sys.argv[1:], pass_fds=[int(os.environ["GOLEA_GUARD"].partition(":")[0])]).returncode)
+"""
+
+
+@pytest.mark.parametrize("between", [(), (sys.executable, "-c", PASS_ON)], ids=["", "subprocess"])
+async def test_golea_guard_as_process_1(ensemble: SharedEnsemble, wire: WireClient, between: tuple[str, ...]) -> None:
+    async with nursery(*unshare(), *GUARD, *between) as programs:
+        killed, left = [
+            await programs.start(f"container-{len(between)}{word}", ensemble.hosts, "kill") for word in "ab"
+        ]
         await asyncio.sleep(ALIVE)
         await live(wire, killed, left)
         assert guardians_of(killed.pid) == []

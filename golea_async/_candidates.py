@@ -14,6 +14,9 @@ from ._shared.said import warn_once
 from ._zookeeper.replies import Reply, is_missing
 from .exceptions import election_not_found
 
+MOST_LISTS = 20
+"""So often the children are listed for one answer, when candidates come and go faster than they can be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -42,11 +45,39 @@ async def list_ids(connection: Channel, resource: str) -> list[str]:
 
     A server that leads ZooKeeper and is cut off from the others goes on answering it.
     """
+    return (await _list(connection, resource))[0]
+
+
+async def _list(connection: Channel, resource: str) -> tuple[list[str], int]:
+    """Return the candidates' paths in order, and the election node's ``czxid``."""
     barrier, listed = await connection.send(connection.check(resource), connection.children(resource))
     require_done(barrier)
     require_election(listed, resource)
     warn_once(connection.client, other_recipes(resource, listed.children), f"others in {resource}")
-    return [f"{resource}/{name}" for name in in_order(listed.children)]
+    return [f"{resource}/{name}" for name in in_order(listed.children)], listed.stat.created_zxid
+
+
+async def read_candidates(connection: Channel, resource: str) -> list[Candidate]:
+    """Return who stands, in order: all that one list shows.
+
+    A list and what its znodes show are of two moments. A znode that is gone by the second one may be a candidate that
+    has left, or one that stands on at the end of the line: so the children are listed again. What was read is not read
+    again, since nobody writes to a candidate. So a list fails only by a candidate that has come since the list before,
+    and is gone already. After so many lists in a row what comes and goes like that is left out: it ends in any case.
+    """
+    known: dict[str, Candidate] = {}
+    ids: list[str] = []
+    for _ in range(MOST_LISTS):
+        ids, node_czxid = await _list(connection, resource)
+        # Only when the election node is made anew do names come again.
+        known = {path: known[path] for path in ids if path in known and known[path].fencing_token > node_czxid}
+        unread = [path for path in ids if path not in known]
+        replies = await connection.send(*map(connection.get, unread)) if unread else []
+        read = [candidate_of(path, resource, reply) for path, reply in zip(unread, replies, strict=True)]
+        known |= {candidate.id: candidate for candidate in read if candidate is not None}
+        if len(known) == len(ids):
+            break
+    return [known[path] for path in ids if path in known]
 
 
 def candidate_of(path: str, resource: str, reply: Reply) -> Candidate | None:

@@ -20,12 +20,13 @@ from aiozk import exc
 
 from ._action_driver import carry_through, end
 from ._arguments import check_timeout
-from ._candidates import Candidate, candidate_of, list_ids
+from ._candidates import Candidate, candidate_of, list_ids, read_candidates
 from ._observer import LeaderObserver
 from ._own_work import OwnWork
+from ._protocol.asking import Asking
 from ._protocol.paths import check_candidate_id, check_resource
 from ._protocol.refusals import accept, is_present
-from ._protocol.transfer import Asking, Removal, Transfer
+from ._protocol.transfer import Removal, Transfer
 from ._protocol.znodes import DONE
 from ._shared.channel import Channel, check_client
 from ._shared.client_context import on_connection
@@ -145,17 +146,14 @@ async def list_candidates(zk: aiozk.ZKClient, resource: str) -> list[Candidate]:
 
     This is as of now. It reads behind a quorum write, so a server that is cut off from the others tells nothing stale.
 
+    It returns what was so at one moment: when a candidate has left, or has gone to the end of the line, before it was
+    read, this lists again. Only after 20 lists in a row, in each of which a newcomer was gone within a round trip, are
+    such newcomers left out.
+
     :raises ElectionNotFoundError: when the election node does not exist.
     """
     check_resource(resource)
-
-    async def work(connection: Channel) -> list[Candidate]:
-        ids = await list_ids(connection, resource)
-        replies = await connection.send(*map(connection.get, ids))
-        candidates = [candidate_of(path, resource, reply) for path, reply in zip(ids, replies, strict=True)]
-        return [candidate for candidate in candidates if candidate is not None]
-
-    return await on_connection(zk, work)
+    return await on_connection(zk, lambda connection: read_candidates(connection, resource))
 
 
 async def get_leader(zk: aiozk.ZKClient, resource: str) -> Candidate | None:

@@ -73,6 +73,8 @@ async def step_down(me: Candidate) -> None:
     view, own = me.view, me.own
     order = view.order
     me.belief.give_way(me.identity.handed_over(order))
+    if await _has_read_request(me):
+        return
     if not await work_stopped(or_news=True):
         return
     assert own is not None, "the verdict is about it"
@@ -92,6 +94,20 @@ async def step_down(me: Candidate) -> None:
         view.is_moving, me.doubtful_refusal = True, _refusal(me, failure)
     else:
         _stay(me, reply, order, len(conditions))
+
+
+async def _has_read_request(me: Candidate) -> bool:
+    """Read a request that has come meanwhile; return whether there was one. It may be to leave, and that is final.
+
+    The watch comes first, so that no later request goes unseen. Where none was ever set here, none is.
+    """
+    request = me.view.request
+    if request is not None and me.view.is_request_unwatched and request.is_there is not None:
+        await ask(behind=me.watching(request))
+    if not me.view.has_unread_request:
+        return False
+    await read_request(me)
+    return True
 
 
 def _conditions(me: Candidate, order: Order | None) -> list[Request]:

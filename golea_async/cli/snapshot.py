@@ -14,9 +14,11 @@ from typing import Any
 
 from aiozk import exc
 
-from golea_async import ElectionNotFoundError, ZKClient, list_candidates
+from golea_async import Candidate, ElectionNotFoundError, ZKClient, list_candidates
 
 _OURS = re.compile("le_-?[0-9]{9,10}|DONE|step_down")
+MOST_LISTS = 20
+"""So often the candidates are listed for one snapshot, when they come and go faster than they can be read."""
 
 
 class State(StrEnum):
@@ -94,22 +96,42 @@ async def take_snapshot(zk: ZKClient, resource: str, *, watch: bool = False) -> 
     :param watch: also have the client told of the next change of the children, or of the election node's creation.
     """
     try:
-        with _said_here():
-            candidates = await list_candidates(zk, resource)
-        children = await zk.get_children(resource, watch=watch)
+        if watch:  # before it is read: of a change in between nothing else would tell
+            await zk.get_children(resource, watch=True)
+        standing = await _read(zk, resource)
+        children = await zk.get_children(resource)
     except (ElectionNotFoundError, exc.NoNode):
         if watch:
             await zk.exists(resource, watch=True)
         return Snapshot(resource, State.NO_ELECTION)
-    stats = await asyncio.gather(*(_stat(zk, candidate.id) for candidate in candidates))
-    standing = tuple(
-        Standing(each.id, each.name, each.fencing_token, stat.created / 1000, stat.ephemeral_owner)
-        for each, stat in zip(candidates, stats, strict=True)
-        if stat is not None and stat.created_zxid == each.fencing_token
-    )
     foreign = tuple(sorted(child for child in children if not _OURS.fullmatch(child)))
     state = State.LED if standing else State.NOBODY_STANDS
     return Snapshot(resource, State.BEING_ENDED if "DONE" in children else state, standing, foreign)
+
+
+async def _read(zk: ZKClient, resource: str) -> tuple[Standing, ...]:
+    """Return who stands: all that one list shows.
+
+    When one of them is gone before its session was read, it lists again, as `list_candidates` does, and as often.
+    """
+    known: dict[tuple[str, int], Standing] = {}
+    candidates: list[Candidate] = []
+    for _ in range(MOST_LISTS):
+        with _said_here():
+            candidates = await list_candidates(zk, resource)
+        unread = [each for each in candidates if _key(each) not in known]
+        stats = await asyncio.gather(*(_stat(zk, each.id) for each in unread))
+        for each, stat in zip(unread, stats, strict=True):
+            if stat is not None and stat.created_zxid == each.fencing_token:
+                since, session = stat.created / 1000, stat.ephemeral_owner
+                known[_key(each)] = Standing(each.id, each.name, each.fencing_token, since, session)
+        if all(_key(each) in known for each in candidates):
+            break
+    return tuple(known[_key(each)] for each in candidates if _key(each) in known)
+
+
+def _key(candidate: Candidate) -> tuple[str, int]:
+    return candidate.id, candidate.fencing_token
 
 
 @contextmanager

@@ -524,6 +524,25 @@ class TestDeposing:
         await soon(depose(operator, f"{RESOURCE}/le_0000000000"))  # gone is fine
         await resign_all(elections)
 
+    @both_kinds
+    async def test_one_that_is_about_to_step_down(self, zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:
+        """It leaves: it does not go to the end of the line, under a path that nobody has asked for."""
+        elections, log, stops = await standing(new_client, "a", "b"), list[str](), asyncio.Event()
+        running = asyncio.create_task(elections[0].run(Worker(elections[0], log, stops=stops)))
+        await eventually(lambda: bool(log))
+        own = str(elections[0].status.candidate_id)
+        stepping_down = asyncio.create_task(elections[0].step_down(timeout=None))
+        await eventually(lambda: not elections[0].is_leader)
+        deposing = asyncio.create_task(depose(await new_client(), own, timeout=None))
+        await eventually(lambda: STEP_DOWN in zookeeper.znodes())
+        stops.set()
+        await soon(deposing)
+        assert order(zookeeper) == ["b"]
+        for task in (running, stepping_down):
+            with pytest.raises(CandidateDeletedError, match="was deposed by"):
+                await soon(task)
+        await resign_all(elections)
+
     async def test_work_that_does_not_stop(self, new_client: NewClient) -> None:
         elections, log, stops = await standing(new_client, "a", "b"), list[str](), asyncio.Event()
         running = asyncio.create_task(elections[0].run(Worker(elections[0], log, stops=stops)))
@@ -601,4 +620,39 @@ async def test_an_operators_client_comes_to_lead_meanwhile(zookeeper: MemoryZooK
     await soon(transferring)
     running.cancel()
     await soon(asyncio.gather(running, return_exceptions=True))
+    await resign_all(elections)
+
+
+@both_kinds
+async def test_who_steps_down_is_listed_all_the_time(new_client: NewClient) -> None:
+    elections, operator = await standing(new_client, "a", "b", "c"), await new_client()
+    reads = [0]
+
+    async def read() -> None:
+        for _ in range(100):
+            names = sorted(each.name for each in await list_candidates(operator, RESOURCE))
+            assert names == ["a", "b", "c"]
+            reads[0] += 1
+
+    reading = asyncio.create_task(read())
+    while not reading.done():
+        await soon(elections[reads[0] % 3].step_down())
+    await reading
+    await resign_all(elections)
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+async def test_a_target_that_steps_down_meanwhile_leads_all_the_same(new_client: NewClient, by: str) -> None:
+    elections, log, stops = await standing(new_client, "a", "b", "c"), list[str](), asyncio.Event()
+    running = asyncio.create_task(elections[0].run(Worker(elections[0], log, stops=stops)))
+    await eventually(lambda: bool(log))
+    to = "b" if by == "name" else str(elections[1].status.candidate_id)
+    transferring = asyncio.create_task(transfer_leadership(await new_client(), RESOURCE, to, timeout=None))
+    await eventually(lambda: not elections[0].is_leader)
+    await soon(elections[1].step_down())
+    stops.set()
+    assert (await soon(transferring)).name == "b"
+    await eventually(lambda: elections[1].is_leader)
+    running.cancel()
+    await asyncio.wait([running])
     await resign_all(elections)

@@ -8,8 +8,9 @@ import aiozk
 from aiozk import exc
 
 from golea_async._protocol.appeal import Appeal
+from golea_async._protocol.asking import Asking
 from golea_async._protocol.steps import Pause
-from golea_async._protocol.transfer import Asking, Removal, Transfer
+from golea_async._protocol.transfer import Removal, Transfer
 from golea_async._zookeeper.requests import Requests
 
 from .script import (
@@ -29,13 +30,15 @@ from .script import (
 ZK = Requests("", [aiozk.ACL.make("world", "anyone", read=True)])
 BY, ID, DEADLINE = "ops:1", "5f3a", 30.0
 A, B, C, D = (f"le_{number:010d}" for number in range(4))
+E = "le_0000000005"  # who comes later, or where one stands that has gone to the end of the line
 NAMES = {A: b"anna", B: b"bert", C: b"carl", D: b"dora"}
 LOOK = ["check /election", "list", "get step_down"]
+MEETS = ["get le_1", "check /election", "get le_1", "list", "get step_down"]
 FINE, CHECKED, THERE = results(TAKEN), results(None), there()
 UNREADABLE = exc.NoAuth()
 LASTING = 0  # the owner of a znode that belongs to no session
 
-Line = tuple[object, object]
+Line = tuple[Any, Any]
 SomeAsking = TypeVar("SomeAsking", bound=Asking)
 
 
@@ -78,6 +81,15 @@ def candidate(name: str, *, owner: int = OTHER_SESSION, czxid: int | None = None
 
 def look(*names: str, child: object = NOT_THERE, czxid: int = NODE_CZXID) -> Line:
     return LOOK, [CHECKED, listed(*names, czxid=czxid), child]
+
+
+def meets(
+    *names: str, shows: object = None, at_once: object = None, child: object = NOT_THERE, czxid: int = NODE_CZXID
+) -> Line:
+    """The first look of a removal, which reads B, at once and just before the list; something else may be shown."""
+    _, seen = look(*names, child=child, czxid=czxid)
+    node = candidate(B) if shows is None else shows
+    return MEETS, [node if at_once is None else at_once, seen[0], node, *seen[1:]]
 
 
 def reads(*names: str, shows: object = None) -> Line:

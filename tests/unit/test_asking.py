@@ -8,9 +8,9 @@ import pytest
 from aiozk import exc
 
 from golea_async import ElectionError, ElectionNotFoundError, ElectionOverError, NotAuthorizedError, TransferError
+from golea_async._protocol.asking import Asking
 from golea_async._protocol.refusals import THROTTLED, NotDoneError
 from golea_async._protocol.steps import Pause
-from golea_async._protocol.transfer import Asking
 from golea_async._zookeeper.wire import response_error
 
 from .operator_script import (
@@ -21,7 +21,9 @@ from .operator_script import (
     DEADLINE,
     FOR_B,
     FOR_C,
+    LASTING,
     LOOK,
+    MEETS,
     THERE,
     UNREADABLE,
     ZK,
@@ -32,6 +34,7 @@ from .operator_script import (
     Line,
     asked,
     look,
+    meets,
     nothing_to_delete,
     pauses,
     reads,
@@ -59,6 +62,9 @@ from .script import (
 )
 
 BAD = exc.BadArguments()
+REMOVE = "remove it, by `await zk.delete('/election/step_down')`"
+LASTS = f"that znode belongs to no session, so it never goes by itself: {REMOVE}"
+MAY_LAST = f"If it is not that of a newer version of golea_async, and does not go with a session, {REMOVE}"
 
 
 class TestSomethingHasChangedBeforeItWasWatched:
@@ -169,6 +175,7 @@ class TestTheElection:
     def test_is_missing(self) -> None:
         script = [(LOOK, [NOT_THERE, NOT_THERE, NOT_THERE])]
         refused(transfer().run(ZK), script, ElectionNotFoundError, "create_election")
+        script = [(MEETS, [NOT_THERE] * 5)]
         refused(removal().run(ZK), script, ElectionNotFoundError, "create_election")
 
     def test_must_not_be_listed(self) -> None:
@@ -305,7 +312,7 @@ class TestWhatTheChildSays:
             ),
             (
                 removal,
-                [look(A, B), reads(B)],
+                [meets(A, B)],
                 b'{"candidates": ["le_0000000001"], "leave": true, "by": "ops:1", "id": "5f3a"}',
             ),
         ],
@@ -349,6 +356,21 @@ class TestWhatIsSaid:
             "through; a child that an operator has left behind goes with its session"
         )
 
+    @pytest.mark.parametrize(
+        ("child", "who", "way_out"),
+        [
+            (says(asked(A, to=B, by="ops:2"), owner=LASTING), "ops:2", LASTS),
+            (shown(b"?", 700, owner=LASTING), "somebody", LASTS),
+            (shown(b"?", 700), "somebody", f"that znode says nothing that is understood. {MAY_LAST}"),
+            (UNREADABLE, "somebody", f"that znode may not be read. {MAY_LAST}"),
+        ],
+        ids=["of no session", "of no session, and strange", "strange", "unreadable"],
+    )
+    def test_of_a_request_that_may_never_go(self, child: object, who: str, way_out: str) -> None:
+        text = f"{who} asks candidates of /election for something already (/election/step_down): {way_out}"
+        assert str(refused(transfer().run(ZK), [look(A, B, child=child), reads(A, B)], TransferError)) == text
+        assert str(refused(removal().run(ZK), [meets(A, B, child=child)], TransferError)) == text
+
     def test_of_an_ending(self) -> None:
         error = refused(transfer().run(ZK), [look("DONE", A, B)], ElectionOverError)
         assert str(error) == "the election /election is being ended, or was: nobody is asked any more"
@@ -369,7 +391,7 @@ class TestARequestIsRefused:
             (transfer, [(LOOK, [CHECKED, BAD, NOT_THERE])], RESOURCE),
             (transfer, [look(A, B), reads(A, B, shows=BAD)], f"{RESOURCE}/{B}"),
             (transfer, [look(A, B), reads(A, B), writes(ASKS_A, BAD), *nothing_to_delete()], f"{RESOURCE}/step_down"),
-            (removal, [look(A, B), reads(B, shows=BAD)], f"{RESOURCE}/{B}"),
+            (removal, [meets(A, B, shows=BAD)], f"{RESOURCE}/{B}"),
         ],
         ids=["list", "candidate", "child", "candidate to remove"],
     )
@@ -379,7 +401,7 @@ class TestARequestIsRefused:
 
     def test_not_done_is_tried_again(self) -> None:
         with pytest.raises(NotDoneError):
-            play(removal().run(ZK), [look(A, B), reads(B, shows=response_error(THROTTLED))])
+            play(removal().run(ZK), [meets(A, B, shows=response_error(THROTTLED))])
 
 
 def test_it_waits_no_longer_than_there_is_time() -> None:

@@ -214,6 +214,68 @@ class TestSteppingDown:
         life.has_ended()
 
 
+class TestAnOperatorAsksWhileItStepsDown:
+    """What is asked counts before it moves: the operator names the znode that it has now."""
+
+    def asked_while_work_stops(self, request: Any) -> Life:
+        life = leader()
+        life.me.is_working = True
+        life.step_down()
+        life.event(CREATED, REQUEST)
+        life.asks("get step_down")
+        life.answer(request)
+        return life
+
+    def test_to_leave(self) -> None:
+        life = self.asked_while_work_stops(asks_for(0, leave=True))
+        assert life.ended() == ["CandidateDeletedError"]
+        assert isinstance(life.step, WorkStopped)
+        life.me.is_working = False
+        life.work_has_stopped()
+        life.asks("delete le_0")
+
+    def test_to_make_way(self) -> None:
+        life = self.asked_while_work_stops(asks_for(0, to=5, version=1))
+        life.me.is_working = False
+        life.work_has_stopped()
+        life.asks(for_operator(1))
+        life.answer(moved(8, conditions=2))
+        life.answer(found(8))
+        assert life.moves() == [None]
+
+    def test_others_for_something(self) -> None:
+        life = self.asked_while_work_stops(asks_for(3, to=5))
+        life.me.is_working = False
+        life.work_has_stopped()
+        life.asks("multi[create le_, delete le_0]")
+
+    def test_what_is_asked_next_does_not_go_unseen(self) -> None:
+        """The watch is set before it reads; and again where a request has just been replaced by another one."""
+        life = leader()
+        life.me.is_working = True
+        life.step_down()
+        watches = life.request_watches
+        life.event(CREATED, REQUEST)
+        assert life.request_watches == watches + 1
+        life.show(REQUEST, there())
+        life.answer(asks_for(3, leave=True))
+        life.event(DELETED, REQUEST)
+        assert life.request_watches == watches + 2
+        life.show(REQUEST, there())
+        life.asks("get step_down")
+        life.answer(asks_for(0, leave=True))
+        assert life.ended() == ["CandidateDeletedError"]
+
+    def test_nobody_does(self) -> None:
+        """No watch is set for that: a candidate that joins and steps down costs what it did."""
+        life = follower()
+        life.lose_connection()
+        life.step_down()
+        watches = life.request_watches
+        life.reconnect()
+        assert life.request_watches == watches
+
+
 class TestTheNewZnodeIsDeletedAtOnce:
     """Nothing shows it any more."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from golea_async import NotAuthorizedError, TransferError
+from golea_async._protocol.transfer import MOST_MOVES
 
 from .operator_script import (
     ASKS_A,
@@ -24,6 +25,7 @@ from .operator_script import (
     B,
     C,
     D,
+    E,
     Line,
     asked,
     candidate,
@@ -40,6 +42,7 @@ from .operator_script import (
 from .script import (
     NOT_THERE,
     RESOURCE,
+    SESSION,
     play,
     refused,
     short,
@@ -128,9 +131,11 @@ class TestTheTarget:
             writes(ASKS_A),
             watches(A, B, shows=NOT_THERE),
             look(A, child=says(FOR_B, version=1)),
+            reads(A),
             *takes_back(says(FOR_B, version=1), A),
         ]
-        refused(transfer("bert").run(ZK), script, TransferError, "who was to lead has left")
+        left = r"who was to lead has left \(le_0000000001\): ask again, for another candidate"
+        refused(transfer("bert").run(ZK), script, TransferError, f"^{NOT_TRANSFERRED}{left}$")
 
     def test_leaves_and_another_one_follows(self) -> None:
         """Where anybody may lead next the child is changed: it is about another target now."""
@@ -139,7 +144,6 @@ class TestTheTarget:
             reads(A, B, C),
             writes(ASKS_A),
             watches(A, B, shows=NOT_THERE),
-            look(A, C, child=says(FOR_B, version=1)),
             look(A, C, child=says(FOR_B, version=1)),
             reads(A, C),
             writes("set step_down at 1: le_0 -> le_2"),
@@ -189,6 +193,107 @@ class TestTheTarget:
         play(transfer("anna").run(ZK), script)
 
 
+class TestTheTargetStepsDownMeanwhile:
+    """Its znode is gone, and it stands on at the end of the line."""
+
+    MOVED = shown(b"bert", 900)  # of the same session
+
+    def watches_it(self) -> Line:
+        sent = ["exists DONE (w)", "get step_down (w)", "get le_0 (w)", "get le_5 (w)"]
+        return sent, [NOT_THERE, THERE, candidate(A), self.MOVED]
+
+    @pytest.mark.parametrize("to", ["bert", B])
+    def test_it_leads_all_the_same(self, to: str) -> None:
+        asking, again = transfer(to), says(asked(A, to=E), version=1)
+        script = [
+            *[look(A, B), reads(A, B), writes(ASKS_A), watches(A, B, shows=NOT_THERE)],
+            look(A, E, child=says(FOR_B, version=1)),
+            (["get le_5"], [self.MOVED]),
+            writes("set step_down at 1: le_0 -> le_5"),
+            *[self.watches_it(), pauses()],
+            look(E, child=again),
+            *takes_back(again, E),
+        ]
+        play(asking.run(ZK), script)
+        assert (asking.target, asking.shown) == (E, self.MOVED)
+
+    def test_before_it_was_read(self) -> None:
+        """Of that name nobody was shown, and whoever is gone may be the one: it lists again."""
+        script = [
+            *[look(A, B), reads(A, B, shows=NOT_THERE)],
+            look(A, E),
+            (["get le_0", "get le_5"], [candidate(A), self.MOVED]),
+            writes("create step_down: le_0 -> le_5, set step_down at 0: le_0 -> le_5"),
+            *[self.watches_it(), pauses()],
+            look(E, child=says(asked(A, to=E), version=1)),
+            *takes_back(says(asked(A, to=E), version=1), E),
+        ]
+        play(transfer("bert").run(ZK), script)
+
+    def test_again_before_it_was_read(self) -> None:
+        script = [
+            *[look(A, B), reads(A, B), writes(ASKS_A), watches(A, B, shows=NOT_THERE)],
+            look(A, D, child=says(FOR_B, version=1)),
+            (["get le_3"], [NOT_THERE]),
+            look(E, child=says(FOR_B, version=1)),
+            (["get le_5"], [self.MOVED]),
+            *takes_back(says(FOR_B, version=1), E),
+        ]
+        play(transfer("bert").run(ZK), script)
+
+    def test_it_has_left_and_comes_again_in_another_session(self) -> None:
+        """A name means whoever has it."""
+        came = candidate(B, owner=SESSION, czxid=900)
+        script = [
+            *[look(A, B), reads(A, B), writes(ASKS_A), watches(A, B, shows=NOT_THERE)],
+            look(E, A, child=says(FOR_B, version=1)),
+            (["get le_5"], [came]),
+            (["get le_0", "get le_5"], [candidate(A), came]),
+            writes("set step_down at 1: le_0 -> le_5"),
+            *[self.watches_it(), pauses()],
+            look(E, child=says(asked(A, to=E), version=1)),
+            *takes_back(says(asked(A, to=E), version=1), E),
+        ]
+        play(transfer("bert").run(ZK), script)
+
+    def test_again_and_again(self) -> None:
+        """It does not want to lead; asking everybody before it to move behind it has no end."""
+
+        def script() -> Iterable[Line]:
+            yield from [look(A, B), reads(A, B), writes(ASKS_A), watches(A, B, shows=NOT_THERE)]
+            child = says(FOR_B, version=1)
+            for number in range(10, 10 + MOST_MOVES):
+                name = f"le_{number:010d}"
+                yield look(A, name, child=child)
+                yield [f"get le_{number}"], [self.MOVED]
+                yield writes(f"set step_down at 1: le_0 -> le_{number}")
+                sent = ["exists DONE (w)", "get step_down (w)", "get le_0 (w)", f"get le_{number} (w)"]
+                yield sent, [NOT_THERE, THERE, candidate(A), NOT_THERE]
+                child = says(asked(A, to=name), version=1)
+            yield look(A, "le_0000000099", child=child)
+            yield ["get le_99"], [self.MOVED]
+            yield from takes_back(child, A, "le_0000000099")
+
+        error = refused(transfer("bert").run(ZK), script(), TransferError)
+        assert str(error) == (
+            f"{NOT_TRANSFERRED}who was to lead goes to the end of the line again and again (le_0000000099): ask again "
+            "when it stays, or for another candidate"
+        )
+
+    def test_and_time_is_up(self) -> None:
+        asking = transfer("bert")
+
+        def script() -> Iterable[Line]:
+            yield from [look(A, B), reads(A, B), writes(ASKS_A), watches(A, B), pauses()]
+            asking.now = DEADLINE
+            yield look(A, E, child=says(FOR_B, version=1))
+            yield ["get le_5"], [NOT_THERE]
+            yield from takes_back(says(FOR_B, version=1), A)
+
+        up = "time was up while candidates came and went too fast to be read: try again"
+        refused(asking.run(ZK), script(), TransferError, f"^{NOT_TRANSFERRED}{up}$")
+
+
 class TestTooLate:
     """What is not done when the child has been taken back will not be."""
 
@@ -205,7 +310,8 @@ class TestTooLate:
         error = refused(asking.run(ZK), script(), TransferError)
         assert str(error) == (
             f"{NOT_TRANSFERRED}'anna' ({A}) did not step down in time; a GoLea process and a candidate of golea_async "
-            "before 0.2 never answer, and neither does one whose work does not stop, or whose program hangs"
+            "before 0.2 never answer, and neither does one whose work does not stop, whose program hangs, or that may "
+            f"not read {RESOURCE}/step_down, which has this client's default_acl"
         )
         assert not asking.has_begun
 

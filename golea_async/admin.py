@@ -88,9 +88,9 @@ async def transfer_leadership(
     """Have the leader stop its work and step down; return who leads then. With ``to`` it is exactly that candidate.
 
     Candidates are asked, and none is deleted: nobody leads beside work that is still stopping. The followers between
-    the leader and ``to`` go to the end of the line first, so leadership moves once. When ``to`` leads already, this
-    returns at once. A target that is dead may get leadership while its session lasts: then the next one leads when
-    that has expired.
+    the leader and ``to`` go to the end of the line first, so leadership moves once. A target that goes there by itself
+    meanwhile is followed, up to ten times. When ``to`` leads already, this returns at once. A target that is dead may
+    get leadership while its session lasts: then the next one leads when that has expired.
 
     When it is cancelled, it may have happened, and the request is taken back in the background. When the leader's own
     work called it, that work is cancelled by it, and the transfer is carried through.
@@ -117,7 +117,9 @@ async def transfer_leadership(
 async def depose(zk: aiozk.ZKClient, candidate_id: str, *, timeout: float | None = 30, force: bool = False) -> None:
     """Have one candidate stop its work and leave; that is final for it. A candidate that is gone is fine.
 
-    The candidate deletes its own znode when its work has stopped, and ends with a :class:`CandidateDeletedError`.
+    The candidate deletes its own znode when its work has stopped, and ends with a :class:`CandidateDeletedError`. If it
+    steps down meanwhile, it is asked at its new place, too. It is known there by its session and its name: one that is
+    started again at once, in the same session, is asked as well.
 
     With ``force`` its znode is deleted at once, and its follower leads at once. So two may lead. A leader that is well
     believes until it has heard: a round trip, or two if it has just joined. One that is cut off, or whose event loop
@@ -126,9 +128,11 @@ async def depose(zk: aiozk.ZKClient, candidate_id: str, *, timeout: float | None
 
     When it is cancelled, it may have happened; the request is taken back in the background.
 
-    :param candidate_id: full path of the candidate's znode, such as ``/election/le_0000000012``.
+    :param candidate_id: full path of the candidate's znode, such as ``/election/le_0000000012``. One that stepped down
+        before the call has another one by now.
     :param timeout: seconds for it to answer, unless ``force`` is set; None: no limit.
     :raises ElectionNotFoundError: when there is no such election.
+    :raises NotAuthorizedError: also when this client may not read the candidate, and it may have stepped down.
     :raises TransferError: when the candidate has not left in time. The error names it. By this request it never will.
     """
     check_client(zk)

@@ -178,6 +178,8 @@ def _ask_and_do(change: Change, *, yes: bool, json: bool, zookeeper: ZooKeeperOp
             if snapshot.state is not State.NO_ELECTION:
                 meant = _meant(snapshot, change)
                 await _confirm(f"{change.subject}: this {change.what}.", _who(snapshot, meant), change.command, yes=yes)
+                if change.candidate is not None and not yes:  # it may have stepped down while somebody read that
+                    _meant(await take_snapshot(zk, change.resource), change)
             elif change.may_be_missing:
                 outcome = "was not there"
             else:

@@ -90,6 +90,19 @@ async def test_a_change_asks_first(memory: MemoryZooKeeper, leader: AsyncElectio
     assert leader.is_leader is (code == Exit.NO)
 
 
+async def test_who_moves_while_it_asks_is_not_said_to_be_deposed(
+    memory: MemoryZooKeeper, leader: AsyncElection
+) -> None:
+    candidate = str(leader.status.candidate_id)
+    async with terminal(*GOLEA, "depose", candidate, environment=environment(memory.hosts)) as screen:
+        await screen.shows(r"Do it\?")
+        await leader.step_down()
+        screen.press(b"y\r")
+        assert await screen.ends() == Exit.NOT_FOUND
+        await screen.shows("Who stands: golea status")
+    await leader.wait_for_leadership()
+
+
 async def test_ctrl_c_at_the_question_changes_nothing(memory: MemoryZooKeeper, leader: AsyncElection) -> None:
     async with terminal(*GOLEA, "end", leader.resource, environment=environment(memory.hosts)) as screen:
         await screen.shows(r"Do it\?")

@@ -67,8 +67,24 @@ class Cancellation:
         # their text, so that very exception goes on.
         if error is None or (is_cancellation and pending is not None):
             raise pending or asyncio.CancelledError
-        # A scope of anyio's that is cancelled cancels again by itself.
-        if not is_cancellation and pending is not None and anyio.current_effective_deadline() > -math.inf:
-            task.uncancel()
-            task.cancel()
+        if not is_cancellation and pending is not None:
+            _cancel_again(task)
         return False
+
+
+async def hear_of_cancellation(task: asyncio.Task[object], pending: int) -> None:
+    """Let somebody else's cancellation come, which an error has displaced: a task group raises its errors alone.
+
+    :param pending: how many cancellations the task is to go on with.
+    :raises asyncio.CancelledError: when there was one.
+    """
+    if task.cancelling() > pending:
+        _cancel_again(task)
+        await asyncio.sleep(0)
+
+
+def _cancel_again(task: asyncio.Task[object]) -> None:
+    """Cancel a task by a cancellation that it has been told of. A scope of anyio's that is cancelled does it itself."""
+    if anyio.current_effective_deadline() > -math.inf:
+        task.uncancel()
+        task.cancel()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
 from ._arguments import check_awaitable
+from ._cancellation import hear_of_cancellation
 from ._runner import Runner
-from .exceptions import LeadershipLostError, NotStandingError
+from .exceptions import NotStandingError
 from .leadership import Body, Leadership
 
 _Result = TypeVar("_Result")
@@ -27,15 +29,19 @@ async def leading(runner: Runner) -> Leadership:
 
 async def work_until_done(runner: Runner, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
     """Run the work as the leader, again after each loss of leadership, until it returns; return what it returns."""
+    task = asyncio.current_task()
+    assert task is not None, "run() is a coroutine function"
+    pending = task.cancelling()
     while True:
         leadership, body = None, Body(partial(leading, runner))
         try:
             async with body as leadership:
                 return await check_awaitable(work(leadership), work)
-        except Exception as error:
-            is_our_loss = isinstance(error, LeadershipLostError) and leadership is not None and not leadership.is_valid
-            if is_our_loss and not body.ends_its_election:
-                continue
-            if leadership is not None and not is_our_loss:  # else that is what ended the election
+        except BaseException as error:
+            is_cancelled = isinstance(error, asyncio.CancelledError) and task.cancelling() > pending
+            is_loss = leadership is not None and leadership.is_all_of(error)
+            if leadership is not None and not is_loss and not is_cancelled:
                 runner.public.history.dead_work = error
-            raise
+            if not is_loss or body.ends_its_election:
+                raise
+        await hear_of_cancellation(task, pending)

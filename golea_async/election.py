@@ -213,8 +213,8 @@ class AsyncElection:
 
         Entering waits for leadership. When leadership is lost, the body is cancelled once. A body that goes on is
         cancelled again every T/3, with a WARNING. The block then raises :class:`LeadershipLostError` with its cause,
-        also when the body had returned after the loss. The body's own exception wins over that, and a cancellation
-        from elsewhere stays one. It is no loss when the body's own task resigns.
+        also when the body had returned after the loss, or raises a task group's group of nothing but that. Any other
+        exception wins, and a cancellation from elsewhere stays one. It is no loss when the body's own task resigns.
 
         The task that enters must leave. So never put it around a ``yield`` of a fixture or a lifespan: start a task
         there. Use ``asyncio.timeout`` in the body: ``asyncio.wait_for`` of Python 3.11 may swallow the cancellation,
@@ -229,7 +229,8 @@ class AsyncElection:
     async def run(self, work: Callable[[Leadership], Awaitable[_Result]]) -> _Result:
         """Run ``work`` as the leader, again after each loss of leadership, until it returns; then resign.
 
-        It starts the candidate if need be, and resigns on every way out: a result, an exception, a cancellation.
+        It starts the candidate if need be, and resigns on every way out: a result, an exception, a cancellation. Work
+        that was cancelled by nobody, and raises ``CancelledError``, has died by that as by any other exception.
 
         :param work: is called with the leadership, and cancelled when that is lost.
         :raises TypeError: when ``work`` cannot be called so, or cannot be awaited.

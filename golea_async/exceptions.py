@@ -68,7 +68,11 @@ class LeaseExpiredError(ElectionError):
 
 
 class LeadershipLostError(ElectionError):
-    """This stretch of leading is over; its cause (``__cause__``) says why."""
+    """This stretch of leading is over; its cause (``__cause__``) says why.
+
+    A task group puts it into a group. ``leadership()``, ``run()`` and :func:`golea_async.web.leading` take a group of
+    nothing but this for the error itself, nested ones too. A group with anything else in it goes on as it is.
+    """
 
 
 class NotStandingError(ElectionError):

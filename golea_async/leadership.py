@@ -101,6 +101,12 @@ class Leadership:
         error.__cause__ = cause
         return error
 
+    def is_all_of(self, error: BaseException | None) -> bool:
+        """Whether an error says that this is lost, and nothing else: the bare error, or a task group's group of it."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(self.is_all_of(each) for each in error.exceptions)
+        return isinstance(error, LeadershipLostError) and not self.is_valid
+
     def lose(self, cause: ElectionError | None, *, is_in_doubt: bool = False) -> None:
         """Be lost from now on, and cancel the bodies. No cause: the candidate resigns, and says so when it is asked.
 
@@ -245,7 +251,8 @@ class Body:
             leadership.leave(self)
             self._task = None  # from now on there is nothing to be cancelled
             self._has_left()
-        if is_ours or (is_lost and error is None):
+        is_group = isinstance(error, BaseExceptionGroup) and leadership.is_all_of(error)
+        if is_ours or is_group or (is_lost and error is None):
             await leadership.explanation()
             lost = leadership.lost_error()
             raise lost from lost.__cause__

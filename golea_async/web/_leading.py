@@ -30,7 +30,8 @@ def leading(
     :param hosts: ``host:port,host:port,...`` of ZooKeeper.
     :param resource: absolute path of the election node, which is made when it is missing.
     :param work: is called with the leadership, cancelled when that is lost, and called again when it is back. When it
-        returns, this process stands no more; when it raises, neither, and that is logged as an ERROR.
+        returns, this process stands no more; when it raises, neither, and that is logged as an ERROR. So is a
+        ``CancelledError`` of its own, as of a task that it awaits.
     :param name: of the candidate; ``host:pid`` when not given.
     :param grace: seconds from SIGTERM, or from the server's shutdown, within which all of this has ended.
     :param client: settings of :class:`golea_async.ZKClient`: ``session_timeout``, ``auth``, ``ssl``, ``chroot``, ...

@@ -13,7 +13,6 @@ from golea_async import (
     AsyncElection,
     ElectionError,
     Leadership,
-    LeadershipLostError,
     SessionExpiredError,
     ZKClient,
     create_election,
@@ -37,6 +36,17 @@ def time_to_resign(grace: float) -> float:
     return max(grace - CLOSING, grace / 2)
 
 
+def _ends_the_task(error: BaseException) -> bool:
+    """Return whether this task is to end: it was cancelled, or the program ends.
+
+    A CancelledError alone says neither: whoever awaits a task that was cancelled gets one, too.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
+
+
 class Stay:
     """One candidate, from the start of an application to its end.
 
@@ -56,7 +66,7 @@ class Stay:
         self._loop = asyncio.get_running_loop()
         self._deadline = 0.0
         self._ending: asyncio.Task[None] | None = None
-        self._dead_work: Exception | None = None
+        self._dead_work: BaseException | None = None
         context = contextvars.Context()
         self._standing = self._loop.create_task(self._stand(), name=f"golea_async web {self._where}", context=context)
         self._signals = Signals(self._loop, self.begin_to_end)
@@ -76,7 +86,11 @@ class Stay:
                 await self._zk.start()
                 await create_election(self._zk, self._where)
                 await self.election.run(self._work_once)
-            except Exception as error:  # noqa: BLE001  # said, and told apart, there
+            except BaseException as error:
+                if _ends_the_task(error):
+                    if isinstance(error, asyncio.CancelledError) and not self.is_ending:
+                        _logger.error("was cancelled while it stood in %s: this process stands no more", self._where)
+                    raise
                 if self._is_final(error):
                     return
                 pause = FIRST_PAUSE if self._loop.time() - begun > LONGEST_PAUSE else pause
@@ -89,7 +103,7 @@ class Stay:
                 _logger.info("the work in %s is done; this process does not stand any more", self._where)
                 return
 
-    def _is_final(self, error: Exception) -> bool:
+    def _is_final(self, error: BaseException) -> bool:
         """Say what ends the standing of this process; return False where it is to stand again."""
         if error is self._dead_work:
             what = f"the work in {self._where} has died ({error!r:.200})"
@@ -108,8 +122,8 @@ class Stay:
         """Do the work, and tell its own errors from those of standing. A loss that it has noticed is none."""
         try:
             await self._work(leadership)
-        except Exception as error:
-            if leadership.is_valid or not isinstance(error, LeadershipLostError):
+        except BaseException as error:
+            if not _ends_the_task(error) and not leadership.is_all_of(error):
                 self._dead_work = error
             raise
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import suppress
@@ -23,6 +22,8 @@ from golea_async.web import _candidates, aiohttp_routes, asgi, leading
 from golea_async.web._page import _ago
 from tests.support.elections import eventually, soon
 
+from .asking import Got, get
+
 RESOURCE = "/svc/a"
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;"
 RIGHT_TO_LEFT = "\u202etxt.exe\u2066 שלום"
@@ -39,35 +40,6 @@ async def zk(zookeeper: MemoryZooKeeper) -> AsyncIterator[ZKClient]:
     async with ZKClient(zookeeper.hosts, auth=[("digest", "alice:s3cret-word")]) as client:
         await create_election(client, RESOURCE)
         yield client
-
-
-class Got:
-    """One answer."""
-
-    def __init__(self, messages: list[MutableMapping[str, Any]]) -> None:
-        start, body = messages
-        self.status = start["status"]
-        self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
-        self.text = body["body"].decode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-
-async def get(application: Any, path: str, *, method: str = "GET", root: str = "") -> Got:
-    """Ask an ASGI application."""
-    messages: list[MutableMapping[str, Any]] = []
-
-    async def receive() -> MutableMapping[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        messages.append(message)
-
-    scope = {"type": "http", "method": method, "path": root + path, "root_path": root, "headers": []}
-    await soon(application(scope, receive, send))
-    return Got(messages)
 
 
 class TestProbes:

@@ -535,6 +535,7 @@ class TestDeposing:
         await eventually(lambda: not elections[0].is_leader)
         deposing = asyncio.create_task(depose(await new_client(), own, timeout=None))
         await eventually(lambda: STEP_DOWN in zookeeper.znodes())
+        await elections[0]._zk.exists("/")  # by then the candidate has heard of it
         stops.set()
         await soon(deposing)
         assert order(zookeeper) == ["b"]

@@ -60,7 +60,7 @@ async def test_the_connected_server_is_killed(own_ensemble: OwnEnsemble) -> None
 
 async def test_requests_in_flight_end_with_the_connection(own_ensemble: OwnEnsemble) -> None:
     ensemble = await asyncio.to_thread(own_ensemble, 3)
-    async with ZKClient(ensemble.hosts, session_timeout=6) as client:
+    async with ZKClient(ensemble.hosts, session_timeout=20) as client:
         victim = server_of(ensemble, client)
         victim.freeze()
         creates = [asyncio.ensure_future(client.create(f"/in-flight-{number}")) for number in range(10)]
@@ -97,7 +97,7 @@ async def test_a_server_accepts_and_never_answers(own_ensemble: OwnEnsemble) -> 
 
 async def test_the_ensemble_is_away_and_comes_back(own_ensemble: OwnEnsemble) -> None:
     ensemble = await asyncio.to_thread(own_ensemble, 3)
-    async with ZKClient(ensemble.hosts, session_timeout=10) as client:
+    async with ZKClient(ensemble.hosts, session_timeout=20) as client:
         session_id = client.session.session_id
         for server in ensemble.servers:
             await asyncio.to_thread(server.kill)

@@ -132,8 +132,10 @@ class Pace:
             # is left out on the way to it; but it does not come later for that.
             if hasty < max(due, now) + _HASTE_SHARE * timeout:
                 due = hasty
-        elif due < proves_from < last + remaining:
-            due = proves_from  # before that it would prove nothing new
+        elif due < proves_from < min(last + remaining, due + KEEP_ALIVE_SHARE * timeout):
+            # Before that it would prove nothing new. It is put off for less than T/8: what it proves then goes no
+            # further than 15/22 T behind the one before (Write.latest_touch), which must not have been sent long ago.
+            due = proves_from
         within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf
         return max(due, within_eight)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
+from statistics import median
 
 _PER_TIMEOUT = 64
 _KEPT = 2 * _PER_TIMEOUT
+_LATELY = 5
+"""An answer or two that came late, of a server that is about to die, do not count as usual."""
 
 
 class Acknowledgements:
@@ -28,6 +32,12 @@ class Acknowledgements:
 
     def __iter__(self) -> Iterator[tuple[float, float]]:
         return iter(self._known)
+
+    @property
+    def usual(self) -> float:
+        """How long requests took lately, in seconds: the median of the latest; 0 before any."""
+        lately = [answered_at - sent_at for sent_at, answered_at in islice(reversed(self._known), _LATELY)]
+        return median(lately) if lately else 0.0
 
     def record(self, sent_at: float, answered_at: float) -> None:
         """Take note of a request that was answered."""

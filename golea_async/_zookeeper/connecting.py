@@ -3,8 +3,8 @@
 - A try goes to one address at a time (:mod:`golea_async._zookeeper.opening`), and each address is tried once in a round
   (:mod:`golea_async._zookeeper.hosts`). A server that accepts and never answers costs 0.4 s (of a short session timeout
   T: T/10) in the first round and twice as much in each later one, up to T/2: a slow ensemble must be reachable, too.
-  Where it is known to be slow a try begins with what the last ones took. Never two tries at once: a session must not
-  move back and forth between servers.
+  Where it is known to be slow a try begins with what the last ones took, and with three times what requests took lately
+  on the connection that has ended. Never two tries at once: a session must not move back and forth between servers.
 - No single server's word is final. A server that refuses TLS or a credential is passed over; only when all refuse, and
   none ever served this client, is that an error. A client that was connected once never gives up.
 - From a server that only answers reads the client goes to one that writes as soon as there is one.
@@ -34,6 +34,8 @@ FIRST_TRY_TIMEOUT = 0.4
 FIRST_TRY_SHARE = 1 / 10
 TRY_TIMEOUT_SHARE = 1 / 2
 LEAST_TRY_TIMEOUT_CAP = 1.0
+SLOW_FACTOR = 3
+"""The handshake is a request, too, and TCP's comes before it."""
 
 SHORT_LIFE = 1.0
 SHORT_LIFE_SHARE = 1 / 4
@@ -69,6 +71,7 @@ class Connecting:
         self._unserved_since = 0.0
         self._tried = self._silent = 0  # servers, in the present round; which of them did not answer in time
         self._doublings = 0  # of the time for a try
+        self._usual = 0.0  # seconds that a request took lately on the latest connection that has answered any
 
     async def stay_connected(self) -> None:
         """Connect again and again, until cancelled.
@@ -88,6 +91,7 @@ class Connecting:
             if not connection.start_read_only:
                 self._waiting.end()
             await asyncio.wait({connection.closed})  # which leaves it alone when this task is cancelled
+            self._usual = connection.acknowledgements.usual or self._usual
             if loop.time() - since < min(SHORT_LIFE, SHORT_LIFE_SHARE * self._record.timeout):
                 self._waiting.begin()
                 await backoff.pause(self._record.timeout)
@@ -168,5 +172,6 @@ class Connecting:
         """Return seconds for a try: doubled while servers are silent, up to half of the session timeout."""
         timeout = self._record.timeout
         cap = self._read_timeout or max(LEAST_TRY_TIMEOUT_CAP, TRY_TIMEOUT_SHARE * timeout)
-        first = max(min(FIRST_TRY_TIMEOUT, FIRST_TRY_SHARE * timeout), 2 * min(self._opener.took, default=0.0))
+        least = min(FIRST_TRY_TIMEOUT, FIRST_TRY_SHARE * timeout)
+        first = max(least, 2 * min(self._opener.took, default=0.0), SLOW_FACTOR * self._usual)
         return min(first * 2.0 ** min(self._doublings, 16), cap)

@@ -85,7 +85,7 @@ class Opener:
                 self._take_session(reply)
                 await authenticate(connection, self._auth)
             self.took.append(asyncio.get_running_loop().time() - began)
-            if self._record.suspects.count:
+            if self._record.suspects.calls_for_ping:
                 async with asyncio.timeout(timeout):
                     await ping(connection)
             connection.start_read_only = reply.read_only

@@ -4,7 +4,8 @@ A server says nothing when it closes a connection for a packet over ``jute.maxbu
 not know. Sent again on each new connection, such a request would go round for ever.
 
 So the connection must have ended at the same request, soon after that was sent, :data:`TRIES` times in a row. Only the
-first of these may be chance: each later connection has answered a ping before the request was sent.
+first two of these may be chance: each later connection has answered a ping before the request was sent. Not the second
+one, too: a leader whose connection breaks while a keep-alive is under way has no time for that on a slow ensemble.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 TRIES = 5
+_MAY_BE_CHANCE = 2
 
 LARGEST_REQUEST = 0xFFFFF
 """Bytes that a server takes unless ``jute.maxbuffer`` is set (``BinaryInputArchive``)."""
@@ -20,12 +22,17 @@ LARGEST_REQUEST = 0xFFFFF
 class Suspects:
     """The request at which one session's connections have ended lately.
 
-    :ivar count: how many in a row. From the first one on each new connection is to answer a ping before anything else.
+    :ivar count: how many in a row.
     """
 
     def __init__(self) -> None:
         self.count: int = 0
         self._key: Any = None
+
+    @property
+    def calls_for_ping(self) -> bool:
+        """Whether a new connection is to answer a ping before anything else."""
+        return self.count >= _MAY_BE_CHANCE
 
     def connection_ended(self, request: Any | None, *, had_answered: bool) -> str | None:
         """Count the end of a connection; return what is to be said when ``request`` has ended it too often just now.
@@ -36,7 +43,7 @@ class Suspects:
         key = None if request is None else _key(request)
         if key is None or key != self._key:
             self._key, self.count = key, 0 if key is None else 1
-        elif had_answered:
+        elif had_answered or self.count < _MAY_BE_CHANCE:
             self.count += 1
             if self.count == TRIES:
                 return self.verdict(request)

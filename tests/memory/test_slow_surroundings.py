@@ -146,6 +146,22 @@ async def test_connects_that_become_slow_cost_no_session(zookeeper: MemoryZooKee
             assert sum(way.connections for way in ways) <= connections + 4
 
 
+async def test_where_answers_are_slow_one_try_to_connect_again_is_enough(zookeeper: MemoryZooKeeper) -> None:
+    """The requests on the connection that has ended have told how slow they are."""
+    async with AsyncExitStack() as stack:
+        ways = [await stack.enter_async_context(Proxy(server.port)) for server in zookeeper.servers]
+        async with ZKClient(",".join(way.address for way in ways), session_timeout=2) as zk:
+            for way in ways:
+                way.delay(0.35 / 2)
+            for _ in range(3):
+                await soon(zk.exists("/"))
+            former, connections = zk.session.conn, sum(way.connections for way in ways)
+            for way in ways:
+                way.reset()
+            await eventually(partial(is_connected_anew, zk, former))
+            assert sum(way.connections for way in ways) == connections + 1
+
+
 async def test_a_server_that_begins_to_listen_and_does_not_answer_its_first_connection() -> None:
     """ZooKeeper does that. After many refusals it is not waited for any longer than at first."""
     connections, was_silent = itertools.count(), asyncio.Event()

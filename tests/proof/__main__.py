@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from .limits import longest_stall, slowest_answers
+from .limits import longest_stall, longest_stall_after_another, slowest_answers
 from .model import Setting
 from .rules import Rule
 from .schedules import counterexample, first_bad, is_possible, least_margin
@@ -31,6 +31,8 @@ def main() -> None:
         several = approximately(slowest_answers(every, one_at_a_time=False))
         single = approximately(slowest_answers(every, one_at_a_time=True))
         print(f"{every!s:>13} {several:>9} {single:>32} {approximately(longest_stall(every)):>9}")
+    print()
+    print(f"A stall that follows another one may take {approximately(longest_stall_after_another())} T.")
     for rule in Rule:
         print()
         print(counterexample(rule))

@@ -58,6 +58,20 @@ def longest_stall(touched_every: Fraction) -> Fraction:
     return limit(optimize, optimize.minimize(length))
 
 
+def longest_stall_after_another() -> Fraction:
+    """Return from which length on a stall can cost the lease that begins soon after another one, but 11/40 T or later.
+
+    The one before ends at 0. The first write that proves something new is sent 11/40 T later, and the next one T/8
+    after that. It was put off for less than T/8, so the one before it was sent less than twice T/8 earlier.
+    """
+    optimize = z3.Optimize()
+    length, begins, previous_sent, sent = z3.Reals("length begins previous_sent sent")
+    optimize.add(length >= 0, sent == TRAVELS, begins >= sent, begins <= sent + INTERVAL)
+    optimize.add(previous_sent >= sent - 2 * INTERVAL, previous_sent < sent)
+    optimize.add(begins + length >= previous_sent + BEYOND_PREVIOUS)
+    return limit(optimize, optimize.minimize(length))
+
+
 def quotient(value: Fraction) -> Any:
     """Return a fraction as the solver writes it."""
     return z3.Q(value.numerator, value.denominator)

@@ -19,7 +19,7 @@ from golea_async._shared.pace import _TOUCH_SHARE, STALL_SHARE, UNDER_WAY
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 
-from .limits import longest_stall, slowest_answers
+from .limits import longest_stall, longest_stall_after_another, slowest_answers
 from .model import Setting
 from .rules import FORGOTTEN, Rule
 from .schedules import Schedule, counterexample, first_bad, is_normal, is_possible, least_margin
@@ -83,4 +83,6 @@ def test_an_ensemble_may_be_slow_as_long_as_the_formula_allows() -> None:
     assert UNDER_WAY > 1
     assert slowest_answers(Fraction(_TOUCH_SHARE), one_at_a_time=False) > Fraction(1, 5)
     assert longest_stall(Fraction(KEEP_ALIVE_SHARE)) > STALL_SHARE
+    assert longest_stall_after_another() == pytest.approx(27 / 88)
+    assert longest_stall_after_another() > STALL_SHARE
     assert slowest_answers(Fraction(KEEP_ALIVE_SHARE), one_at_a_time=True) == pytest.approx(0.1444, abs=0.0001)

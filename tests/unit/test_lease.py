@@ -509,3 +509,11 @@ def test_the_deadline_is_before_the_earliest_expiry(world: World) -> None:
     committed = committed_writes(world)
     for number, deadline in deadlines(world, committed).items():
         assert deadline < committed[number][1]
+
+
+def test_how_long_answers_take_lately_is_not_told_by_one_that_came_late() -> None:
+    acknowledgements = Acknowledgements(T)
+    assert acknowledgements.usual == 0.0
+    for number, took in enumerate((0.3, 0.3, 0.3, 0.3, 0.01, 0.01, 0.4, 0.02, 0.01)):
+        acknowledgements.record(number * T, (number + took) * T)
+    assert acknowledgements.usual == pytest.approx(0.01 * T)

@@ -139,6 +139,20 @@ def test_a_stall_costs_no_lead_and_no_connection() -> None:
         assert leader.silent_at is None
 
 
+@pytest.mark.parametrize("rest", [0.3, 0.35, 0.38, 0.4, 0.405, 0.42, 0.5, 0.8])
+def test_stalls_that_follow_each_other_after_a_rest_cost_no_lead(rest: float) -> None:
+    for phase in range(8):
+        leader, begin = Leader(), 3 * T + phase * T / 64
+        least_remaining(leader, 0.0, STEP, begin)
+        for _ in range(4):
+            end = begin + STALL_SHARE * T
+            for now in moments(begin, end):
+                leader.step(now, end - now)
+                assert leader.deadline > now
+            begin = end + rest * T
+            assert least_remaining(leader, 0.0, end, begin) > 0
+
+
 @given(st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0, 1.2)), min_size=1, max_size=8))
 @settings(max_examples=30, deadline=None)
 def test_there_are_never_more_than_eight_writes_in_a_timeout(times: list[tuple[float, float]]) -> None:
@@ -188,14 +202,17 @@ def test_who_only_stands_tests_the_server_now_and_then_and_soon_enough_to_take_t
     assert STANDING_SHARE + STALL_SHARE * JITTER + 1 / 64 < 0.71
 
 
-def test_a_write_that_would_prove_nothing_new_is_put_off_while_the_lease_lasts() -> None:
+def test_a_write_that_would_prove_nothing_new_is_put_off_a_little_while_the_lease_lasts() -> None:
     pace = Pace()
     pace.sent(100.0)
     soon = 100.0 + KEEP_ALIVE_SHARE * T
-    late = 100.0 + TOUCH_TRAVELS * T
+    late = soon + 0.9 * KEEP_ALIVE_SHARE * T
     assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=late, remaining=T / 2) == late
-    assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=late, remaining=T / 4) == soon
+    assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=late, remaining=T / 5) == soon
     assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=math.inf, remaining=T / 2) == soon
+    # Where one fits in between, it goes first: the next one proves no more than 15/22 T behind the one before.
+    far = 100.0 + TOUCH_TRAVELS * T
+    assert pace.write_due(T, now=100.0, leads=True, last=100.0, proves_from=far, remaining=T / 2) == soon
 
 
 def test_a_void_lease_is_renewed_as_soon_as_a_write_proves_something() -> None:

@@ -526,7 +526,7 @@ class TestDeposing:
 
     @both_kinds
     async def test_one_that_is_about_to_step_down(self, zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:
-        """It leaves, also where it has gone to the end of the line meanwhile, under a path that nobody had asked for."""
+        """It leaves, also where it has gone to the end of the line meanwhile."""
         elections, log, stops = await standing(new_client, "a", "b"), list[str](), asyncio.Event()
         running = asyncio.create_task(elections[0].run(Worker(elections[0], log, stops=stops)))
         await eventually(lambda: bool(log))

@@ -129,6 +129,8 @@ class Supervision:
         Cancelled: the command is stopped, and awaited all the same. With ``grace`` where the lease goes on, such as
         when the election is ended; at once where the znode may be gone.
         """
+        if self.broken.is_set():  # before there was a command
+            return Ending(Exit.BUG, "broken")
         ended: asyncio.Future[Ending] = self._loop.create_future()
         self._ended, self._is_killing = ended, False
         if self._guard is not None:

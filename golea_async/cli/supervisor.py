@@ -9,6 +9,9 @@ Theory of operation
 - **It believes nothing but the deadline.** golea tells each new one (CLOCK_BOOTTIME). When golea is frozen, blocked or
   slow, none comes, and what was told stands: SIGTERM at ``deadline - margin - grace``, SIGKILL at
   ``deadline - margin``.
+- **No order of a dead golea is obeyed**, however long it has waited to be read: a command that began then would begin
+  beside the next leader's. All that has come is read first; nothing is started when golea is dead by then, or has
+  already asked for the end, or the deadline is over. The process of the command looks at it again, last of all.
 - **Everything below it is killed, until there is nothing** (ECHILD). It is a subreaper: orphans become its children, so
   a daemon with a session of its own does not escape. The command itself dies with the supervisor (PR_SET_PDEATHSIG).
 - **Only then is the session closed**, when golea is dead, and only then is golea told that the command has ended, which
@@ -85,21 +88,34 @@ class Supervisor:
 
     # ------------------------------------------------------------------ what golea asks for
 
-    def take_orders(self) -> bool:
-        """Obey every order that has come; return whether there may be others."""
+    def take_orders(self, golea: Program) -> bool:
+        """Obey every order that has come; return whether there may be others: not from a golea that is dead."""
+        orders, goes_on = self._read_orders()
+        # Asked last: who dies later still has its session now, and this process closes that only after killing.
+        if self._has_killed_for_good or not goes_on or golea.is_dead():
+            return False
+        for number, order in enumerate(orders):
+            self._obey(order, is_taken_back=any("stop" in later for later in orders[number:]))
+        return True
+
+    def _read_orders(self) -> tuple[list[dict[str, Any]], bool]:
+        """Return all orders that have come, and whether there may be others."""
+        orders: list[dict[str, Any]] = []
         while True:
             try:
                 message = self._orders.recv(MESSAGE_SIZE)
             except BlockingIOError:
-                return True
+                return orders, True
             except OSError:
                 message = b""
             if not message:
-                return False
-            self._obey(json.loads(message))
+                return orders, False
+            orders.append(json.loads(message))
 
-    def _obey(self, order: dict[str, Any]) -> None:
-        if "start" in order:
+    def _obey(self, order: dict[str, Any], *, is_taken_back: bool) -> None:
+        if "start" in order and is_taken_back:
+            self.say(ended=0, cause="order", left=0)
+        elif "start" in order:
             self._grace, self._margin = order["grace"], order["margin"]
             self._cause, self._terminate_at = "itself", 0.0
             self._new_deadline(order["deadline"])
@@ -130,7 +146,7 @@ class Supervisor:
         self._command = os.fork()
         if self._command == 0:
             die_with(supervisor)
-            become(self._argv, environment, group, ignored)
+            become(self._argv, environment, group, ignored, not_after=self._kill_at)
 
     def _signal(self, number: int) -> None:
         if self._command and self._status is None:
@@ -151,6 +167,8 @@ class Supervisor:
             return
         reap_children(self._reap)
         if self._status is not None:
+            if self._cause == "itself" and self._status == signal.SIGKILL and now() >= self._kill_at:
+                self._cause = "deadline"  # its process has found that it is too late
             self._kill_everything(self._cause)
         elif now() >= self._kill_at:
             self._kill_everything("order" if self._cause == "order" else "deadline")
@@ -185,10 +203,13 @@ class Supervisor:
             self._orders.send(json.dumps(what).encode(), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 
 
-def become(command: list[str], environment: dict[str, str], group: int, ignored: list[int]) -> None:
+def become(
+    command: list[str], environment: dict[str, str], group: int, ignored: list[int], *, not_after: float
+) -> None:
     """Become the command, in golea's process group: a terminal's Ctrl-C and Ctrl-Z reach it as they reach golea.
 
     :param group: 0 where there is no terminal: a group of its own.
+    :param not_after: the deadline. The supervisor may have been frozen since it looked at it.
     """
     with contextlib.suppress(OSError):
         os.setpgid(0, group)
@@ -196,6 +217,8 @@ def become(command: list[str], environment: dict[str, str], group: int, ignored:
         number = getattr(signal, name)
         signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    if now() >= not_after:
+        os.kill(os.getpid(), signal.SIGKILL)
     try:
         os.execvpe(command[0], command, {**os.environ, **environment})
     except (OSError, ValueError) as error:
@@ -247,7 +270,7 @@ def supervise(supervisor: Supervisor, golea: Program, door: socket.socket, came:
             os.read(came, 1000)
         admit(guardian, door)
         if is_needed:
-            is_needed = supervisor.take_orders() and not golea.is_dead()
+            is_needed = supervisor.take_orders(golea)
             if is_needed:
                 supervisor.look()
             else:

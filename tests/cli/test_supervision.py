@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
 from blockbuster import BlockBuster
 
-from golea_async import Leadership
+from golea_async import Leadership, LeadershipLostError
 from golea_async.cli import supervision
 from golea_async.cli.exits import Exit, Problem
 from golea_async.cli.supervision import Ending, Supervision, Timing
+from golea_async.testing import MemoryZooKeeper
+from tests.support.command import PATIENCE, environment
 
 LEASED_FOR = 1.5
 """Seconds: a supervisor that a busy machine has not let run by then is taken for a dead one, rightly."""
@@ -83,6 +87,92 @@ async def test_a_system_without_pidfd_is_said(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(Problem, match=r"golea run needs Linux 5\.3 or newer") as problem:
         Supervision(["true"], lambda _: None)
     assert problem.value.code is Exit.CONFIGURATION
+
+
+# ------------------------------------------------------------------ orders that are read late
+
+ORDERS_AND_DIES = """
+import asyncio, os, signal, sys
+from golea_async import ZKClient
+from golea_async.cli.supervision import Supervision, Timing
+
+
+class Leading:
+    is_valid, remaining = True, 1000.0
+
+
+async def main():
+    supervision = Supervision(sys.argv[2:], print)
+    await supervision.ready()
+    async with ZKClient(sys.argv[1], guardian=True) as zk:
+        print(supervision._process.pid, flush=True)
+        os.kill(supervision._process.pid, signal.SIGSTOP)
+        running = asyncio.create_task(supervision.run(Leading(), {}, Timing(10, 0)))
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_is_started_for_a_dead_golea(memory: MemoryZooKeeper, tmp_path: Path) -> None:
+    """The supervisor did not run between golea's order to start and its death: another one leads by now."""
+    program = ("-c", ORDERS_AND_DIES, memory.hosts, "touch", str(tmp_path / "began"))
+    environ = environment(memory.hosts)
+    with subprocess.Popen([sys.executable, *program], stdout=subprocess.PIPE, text=True, env=environ) as golea:
+        assert golea.stdout is not None
+        supervisor = int(golea.stdout.readline())
+        assert golea.wait(PATIENCE) == -signal.SIGKILL
+        os.kill(supervisor, signal.SIGCONT)
+        golea.stdout.read()  # the supervisor, and what it has started, hold the pipe
+    assert not (tmp_path / "began").exists()
+
+
+class Leading:
+    """A leadership that is lost when the test says so."""
+
+    def __init__(self, remaining: float = 1000.0) -> None:
+        self.is_valid, self.remaining = True, remaining
+
+    def check(self) -> None:
+        if not self.is_valid:
+            raise LeadershipLostError("lost")
+
+
+@pytest.mark.usefixtures("may_block")
+async def test_nothing_is_started_when_the_end_was_ordered_before_it_began(tmp_path: Path) -> None:
+    supervision = Supervision(["touch", str(tmp_path / "began")], lambda _: None)
+    await supervision.ready()
+    os.kill(supervision._process.pid, signal.SIGSTOP)
+    running = asyncio.create_task(supervision.run(cast("Leadership", Leading()), {}, Timing(timeout=60, grace=0)))
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.sleep(0)
+    os.kill(supervision._process.pid, signal.SIGCONT)
+    await asyncio.wait([running])
+    assert (running.cancelled(), supervision.ending) == (True, Ending(0, "order"))
+    await supervision.close()
+    assert not (tmp_path / "began").exists()
+
+
+def test_a_command_that_would_begin_after_the_deadline_does_not() -> None:
+    """The supervisor was frozen after it had looked at the deadline: the command's process looks once more."""
+    program = "from golea_async.cli.supervisor import become; become(['true'], {}, 0, [], not_after=0.0)"
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("may_block")
+async def test_a_supervisor_that_died_before_the_command_began_is_said() -> None:
+    supervision = Supervision(["true"], lambda _: None)
+    await supervision.ready()
+    os.kill(supervision._process.pid, signal.SIGKILL)
+    await supervision.broken.wait()
+    await supervision._killing
+    running = supervision.run(cast("Leadership", Leading()), {}, Timing(timeout=60, grace=0))
+    assert await asyncio.wait_for(running, PATIENCE) == Ending(Exit.BUG, "broken")
+    await supervision.close()
 
 
 def test_what_is_started_by_a_dead_parent_dies() -> None:

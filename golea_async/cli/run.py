@@ -108,7 +108,6 @@ class Runner:
         self._resource, self._command = resource, command
         self._restart, self._grace, self._json = restart, grace, json
         self._ending_signal: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._seen: set[int] = set()
         self._signalling: set[asyncio.Task[None]] = set()
         self._has_run = False
 
@@ -236,18 +235,15 @@ class Runner:
         result: _T = await task
         return result
 
-    def _heard(self, number: signal.Signals, is_of_terminal: bool) -> None:
-        """Pass a signal on, unless the terminal has sent it to the command, too; a second time in any case."""
-        is_new = number not in self._seen
-        self._seen.add(number)
-        task = asyncio.create_task(self._pass_on(number, passes=not (is_of_terminal and is_new)))
+    def _heard(self, number: signal.Signals, group: int) -> None:
+        task = asyncio.create_task(self._pass_on(number, group))
         self._signalling.add(task)
         task.add_done_callback(self._signalling.discard)
 
-    async def _pass_on(self, number: signal.Signals, *, passes: bool) -> None:
+    async def _pass_on(self, number: signal.Signals, group: int) -> None:
+        """Pass a signal on, unless the command was in the process group that got it."""
         is_running = self._supervision.is_running
-        if passes:
-            await self._supervision.signal(number)
+        await self._supervision.signal(number, group)
         if number == signal.SIGTSTP:
             os.kill(os.getpid(), signal.SIGSTOP)
         elif number in ENDING:

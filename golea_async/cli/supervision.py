@@ -169,10 +169,14 @@ class Supervision:
         """Whether a command runs."""
         return self._ended is not None and not self._ended.done()
 
-    async def signal(self, number: int) -> None:
-        """Send the command a signal; return when it was sent, or after a second."""
+    async def signal(self, number: int, group: int) -> None:
+        """Send the command a signal; return when it was sent, or after a second.
+
+        :param group: the process group that has got it already, and the command with it if it is there; 0: none.
+        """
         if self.is_running:
-            heard = self._waiting[self._send(signal=number)] = self._loop.create_future()
+            order = self._send(signal=number, group=group, at=now())
+            heard = self._waiting[order] = self._loop.create_future()
             await asyncio.wait([heard], timeout=1)
 
     async def _tell_deadlines(self, leadership: Leadership, timing: Timing, ended: asyncio.Future[Ending]) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _RESET = (*FORWARDED, "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE", "SIGXFSZ")
+_NUMBERS = [getattr(signal, name) for name in _RESET]
 
 
 class SessionGuardian(Guardian):
@@ -69,7 +70,7 @@ class Supervisor:
 
     def __init__(self, orders: socket.socket, command: list[str]) -> None:
         self._orders, self._argv = orders, command
-        self._command = 0  # process id
+        self._command, self._began = 0, 0.0  # process id, and since when it is there
         self._status: int | None = None  # its wait status
         self._cause = "itself"  # what has ended it
         self._terminate_at = self._kill_at = self._grace = self._margin = 0.0
@@ -123,7 +124,8 @@ class Supervisor:
         elif "deadline" in order:
             self._new_deadline(order["deadline"])
         elif "signal" in order:
-            self._signal(order["signal"])
+            if not self._was_reached(order["group"], order["at"]):
+                self._signal(order["signal"])
         elif "stop" in order and self._command:
             self._cause = "order"
             self._kill_at = min(self._kill_at, now() + order["stop"])
@@ -143,10 +145,21 @@ class Supervisor:
             self.say(ended=0, cause="too late", left=0)
             return
         supervisor = os.getpid()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)  # here they are ignored: there they would be lost
         self._command = os.fork()
         if self._command == 0:
             die_with(supervisor)
             become(self._argv, environment, group, ignored, not_after=self._kill_at)
+        with contextlib.suppress(OSError):  # it has done that itself
+            os.setpgid(self._command, group)
+        self._began = now()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _was_reached(self, group: int, at: float) -> bool:
+        """Return whether the command got a signal that was sent to a whole process group (0: none) at that moment."""
+        with contextlib.suppress(OSError):
+            return bool(group and self._command) and at >= self._began and os.getpgid(self._command) == group
+        return False
 
     def _signal(self, number: int) -> None:
         if self._command and self._status is None:
@@ -213,8 +226,7 @@ def become(
     """
     with contextlib.suppress(OSError):
         os.setpgid(0, group)
-    for name in _RESET:
-        number = getattr(signal, name)
+    for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if now() >= not_after:
@@ -241,8 +253,8 @@ def main() -> None:
     pid, pidfd, orders_number, door_number = map(int, sys.argv[1:5])
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    for name in _RESET:
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
     become_subreaper()
     keep_secrets()
     came, comes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from golea_async import AsyncElection, ZKClient, create_election
 from golea_async.cli.exits import Exit
 from golea_async.testing import Ensemble, MemoryZooKeeper
 from tests.support.command import GOLEA, ask, environment
-from tests.support.terminal import CTRL_C, CTRL_Z, terminal
+from tests.support.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_Z, terminal
 
 BEATING = Path(__file__).parents[1] / "support" / "beating.py"
 LONG_NAME = "a-very-long-name-" * 12
@@ -123,20 +124,39 @@ async def test_the_demo_is_a_live_table() -> None:
 # ------------------------------------------------------------------ run
 
 
-async def test_ctrl_c_ends_the_command_once(real_ensemble: Ensemble, tmp_path: Path) -> None:
-    """The terminal sends it to the command and to golea: golea does not pass it on."""
+async def test_each_signal_of_the_terminal_comes_once(memory: MemoryZooKeeper, election: str) -> None:
+    """The terminal sends it to the command and to golea: golea does not pass it on, unlike others."""
     counting = (
-        "import os,signal,time,sys\nn=[]\n"  # not `print` in the handler: it may come while the other one prints
-        "signal.signal(2,lambda *_: (n.append(1), os.write(1, b'INT %d\\n' % len(n))))\n"
-        "print('runs', flush=True)\nend=time.monotonic()+1.5\nwhile time.monotonic()<end: time.sleep(.05)\nsys.exit(9)"
+        "import os,signal,sys,collections\nn=collections.Counter()\n"
+        "def count(number, _):\n n[number]+=1; os.write(1, b'%d: %d\\n' % (number, n[number]))\n"
+        "for number in 2, 3, 28: signal.signal(number, count)\n"
+        "signal.signal(10, lambda *_: sys.exit(n.total()))\nos.write(1, b'runs\\n')\nwhile True: signal.pause()\n"
     )
-    run = ("run", f"/cli/{tmp_path.name}", "--create", "--", sys.executable, "-c", counting)
-    async with terminal(*GOLEA, *run, environment=environment(real_ensemble.hosts)) as screen:
+    run = ("run", election, "--", sys.executable, "-c", counting)
+    async with terminal(*GOLEA, *run, environment=environment(memory.hosts)) as screen:
         await screen.shows("runs\n")
-        screen.press(CTRL_C)
+        for times in 1, 2, 3:
+            screen.press(CTRL_C)
+            await screen.shows(f"2: {times}")
+            screen.press(CTRL_BACKSLASH)
+            await screen.shows(f"3: {times}")
+            screen.resize(columns=80 + times)
+            await screen.shows(f"28: {times}")
+        screen.process.send_signal(signal.SIGUSR1)  # behind whatever golea has passed on before
         assert await screen.ends() == 9
-    assert "INT 1" in screen.text
-    assert "INT 2" not in screen.text
+
+
+@pytest.mark.parametrize("wrapper", [(), ("setsid", "--wait")], ids=["in golea's group", "in a session of its own"])
+async def test_the_command_is_told_of_a_hangup(
+    memory: MemoryZooKeeper, election: str, wrapper: tuple[str, ...]
+) -> None:
+    """With `ssh -t` golea is the session's leader, and the kernel tells that one alone."""
+    told = "import signal,sys\nsignal.signal(1, lambda *_: sys.exit(5))\nprint('runs', flush=True)\nsignal.pause()"
+    run = ("run", election, "--", *wrapper, sys.executable, "-c", told)
+    async with terminal(*GOLEA, *run, environment=environment(memory.hosts)) as screen:
+        await screen.shows("runs\n")
+        screen.hang_up()
+        assert await screen.ends() == 5
 
 
 async def test_ctrl_z_and_fg_in_a_shell(real_ensemble: Ensemble, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from .command import PATIENCE
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>]|\r")
-CTRL_C, CTRL_Z = b"\x03", b"\x1a"
+CTRL_C, CTRL_Z, CTRL_BACKSLASH = b"\x03", b"\x1a", b"\x1c"
 
 
 class Terminal:
@@ -59,6 +59,17 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         """Press keys."""
         os.write(self._descriptor, keys)
+
+    def resize(self, *, columns: int, lines: int = 24) -> None:
+        """Have another size."""
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def hang_up(self) -> None:
+        """Have the terminal go away."""
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, self._descriptor)
+        os.close(nothing)
 
     async def ends(self) -> int:
         """Wait for the end of the program."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,8 @@ COMMANDS = {
 }
 """By group: the module and function of each, and what it does."""
 
+_LOST_OUTPUT = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What writing a result can fail with: nothing else is written to a file, and what the network does has other words."""
 
 STYLES = {
     "cyclopts.name": "bold",
@@ -102,18 +105,25 @@ def run_app(arguments: Sequence[str]) -> int:
         return complain(f"{_text(error)}\nSee: {_help_for(arguments)}", Exit.USAGE)
     except Problem as problem:
         return complain(str(problem), problem.code)
-    except BrokenPipeError:
-        # Whoever read has enough, as `head` has. At its end Python flushes what is left, which must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 128 + 13
     except KeyboardInterrupt:
         return complain("interrupted", 128 + 2)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _LOST_OUTPUT:
+            return _without_output(error)
         if os.environ.get("GOLEA_DEBUG"):
             raise
         return complain(
             f"a bug in golea: {type(error).__name__}: {error}\nGOLEA_DEBUG=1 shows where; please report it.", Exit.BUG
         )
+
+
+def _without_output(error: OSError) -> int:
+    """Say that the result cannot be written; return the exit code."""
+    # At its end Python flushes what is left, which must not fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if error.errno == errno.EPIPE:
+        return 128 + 13  # whoever read has enough, as `head` has
+    return complain(f"cannot write to standard output: {error.strerror}", Exit.OUTPUT)
 
 
 def _console_of_help() -> Console:
@@ -125,9 +135,10 @@ def _console_of_help() -> Console:
 
 def complain(text: str, code: int) -> int:
     """Say what is wrong, and return the exit code."""
-    from .output import printable  # noqa: PLC0415
+    from .output import aside, printable, settle  # noqa: PLC0415
 
-    sys.stderr.write("golea: " + printable(text, keep="\n") + "\n")
+    aside("golea: " + printable(text, keep="\n") + "\n")
+    settle()
     return int(code)
 
 

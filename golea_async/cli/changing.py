@@ -15,7 +15,7 @@ from golea_async import ZKClient, create_election, delete_election, depose, end_
 
 from .exits import Exit, Problem
 from .options import Json, Resource, Seconds, Yes, ZooKeeperOptions
-from .output import printable, remark, say, say_json, shortened
+from .output import aside, printable, remark, say, say_json, shortened
 from .picture import LONGEST_NAME
 from .session import connected, run_async
 from .snapshot import Snapshot, Standing, State, take_snapshot
@@ -228,8 +228,7 @@ async def _confirm(what: str, who: str, command: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Problem(f"nothing was done: there is no terminal to ask. To do it: {command} --yes", Exit.USAGE)
-    sys.stderr.write("Do it? [y/N] ")
-    sys.stderr.flush()
+    aside("Do it? [y/N] ")
     if (await _line()).strip().lower() not in {"y", "yes"}:
         raise Problem("nothing was done", Exit.NO)
 

@@ -28,6 +28,8 @@ class Exit(IntEnum):
     """A bug in golea."""
     OVER = 73
     """The election is being ended or deleted, or was while its leader ran."""
+    OUTPUT = 74
+    """Standard output cannot be written."""
     GAVE_UP = 75
     """A time limit of yours is over (`--wait`)."""
     LOST = 76

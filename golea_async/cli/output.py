@@ -6,9 +6,13 @@ Names in ZooKeeper are anybody's: nothing of them may reach a terminal as a cont
 from __future__ import annotations
 
 import json
+import os
+import queue
 import sys
+import threading
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,8 +56,7 @@ def say(text: str) -> None:
 
 def remark(text: str) -> None:
     """Print a line beside the result."""
-    sys.stderr.write(f"golea: {printable(text)}\n")
-    sys.stderr.flush()
+    aside(f"golea: {printable(text)}\n")
 
 
 def say_json(value: Any, *, indent: int | None = 2) -> None:
@@ -89,5 +92,67 @@ def duration(seconds: float) -> str:
 
 def remark_json(value: Any) -> None:
     """Print a line of JSON beside the result."""
-    sys.stderr.write(json.dumps(value) + "\n")
-    sys.stderr.flush()
+    aside(json.dumps(value) + "\n")
+
+
+# ------------------------------------------------------------------ standard error
+
+_MOST_WAITING, _PATIENCE = 1000, 1.0
+_waiting: queue.SimpleQueue[bytes | threading.Event] | None = None
+_unsaid = 0
+
+
+def aside(text: str) -> None:
+    """Write to standard error; every command says there what is no result. Where that fails nobody can be told."""
+    global _unsaid  # noqa: PLW0603
+    try:
+        descriptor = sys.stderr.fileno()
+    except (OSError, ValueError):  # somebody has put something else there
+        sys.stderr.write(text)
+        return
+    data = text.encode(sys.stderr.encoding, "backslashreplace")
+    if _waiting is None:
+        _write(descriptor, data)
+    elif _waiting.qsize() >= _MOST_WAITING:
+        _unsaid += 1
+    else:
+        if _unsaid:
+            _waiting.put(b"golea: %d lines are missing here: nobody read standard error\n" % _unsaid)
+            _unsaid = 0
+        _waiting.put(data)
+
+
+def speak_in_background() -> None:
+    """Have nothing wait for whoever reads standard error: a full pipe, or a stopped terminal, would cost the lease.
+
+    What does not fit is left out, and that is said later. A thread writes: to have the stream itself never block would
+    change it for all that share it, such as the command. Its signals are the caller's: blocked.
+    """
+    global _waiting  # noqa: PLW0603
+    lines = _waiting = queue.SimpleQueue()
+    descriptor = sys.stderr.fileno()
+
+    def write_in_thread() -> None:
+        while True:
+            item = lines.get()
+            if isinstance(item, threading.Event):
+                item.set()
+            else:
+                _write(descriptor, item)
+
+    threading.Thread(target=write_in_thread, name="golea-words", daemon=True).start()
+
+
+def settle() -> None:
+    """Before the end, give what waits a moment to be written."""
+    if _waiting is not None:
+        written = threading.Event()
+        _waiting.put(written)
+        written.wait(_PATIENCE)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    # Past Python's own buffer: what is left in there when a write fails would change the exit code.
+    with suppress(OSError):
+        while data:
+            data = data[os.write(descriptor, data) :]

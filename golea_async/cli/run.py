@@ -26,7 +26,7 @@ from golea_async.guardian import main as guard_as_process_1
 
 from .exits import Exit, Problem
 from .options import Json, Resource, Seconds, ZooKeeperOptions
-from .output import remark, remark_json
+from .output import remark, remark_json, settle, speak_in_background
 from .session import configure_logging, connected
 from .signals import ENDING, listen
 from .supervision import Ending, Supervision, Timing
@@ -79,7 +79,10 @@ def run(
         return await runner.run(zookeeper, timeout, name=name, create=create, wait=wait)
 
     configure_logging()
-    return asyncio.run(work())
+    try:
+        return asyncio.run(work())
+    finally:
+        settle()
 
 
 def _timing(timeout: float, grace: float | None) -> Timing:
@@ -116,6 +119,7 @@ class Runner:
     ) -> int:
         """Stand, run the command, and return golea's exit code."""
         listen(self._heard)
+        speak_in_background()
         self._supervision = Supervision(self._command, self._stuck)
         try:
             await self._supervision.ready()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -53,19 +53,19 @@ def server(
 
 @contextmanager
 def _serving(ensemble: int | None, port: int, tick: float) -> Iterator[str]:
-    try:
-        if ensemble is None:
-            with MemoryZooKeeper(port=port, tick=tick) as memory:
-                yield memory.hosts
-        else:
-            with Ensemble(ensemble, tick=tick) as real:
-                yield real.hosts
-    except ZooKeeperNotInstalledError as missing:
-        raise Problem(f"{missing}\nThe one in memory needs nothing: golea server", Exit.CONFIGURATION) from None
-    except EnsembleError as failure:
-        raise Problem(str(failure), Exit.CONFIGURATION) from None
-    except OSError as taken:
-        text = f"port {port} of 127.0.0.1: {taken.strerror}. Another one: golea server --port 0"
-        raise Problem(text, Exit.UNFIT) from None
-    except (ValueError, OverflowError) as error:
-        raise Problem(f"--port, --tick: {error}", Exit.USAGE) from None
+    with ExitStack() as serving:
+        try:
+            if ensemble is None:
+                hosts = serving.enter_context(MemoryZooKeeper(port=port, tick=tick)).hosts
+            else:
+                hosts = serving.enter_context(Ensemble(ensemble, tick=tick)).hosts
+        except ZooKeeperNotInstalledError as missing:
+            raise Problem(f"{missing}\nThe one in memory needs nothing: golea server", Exit.CONFIGURATION) from None
+        except EnsembleError as failure:
+            raise Problem(str(failure), Exit.CONFIGURATION) from None
+        except OSError as taken:
+            text = f"port {port} of 127.0.0.1: {taken.strerror}. Another one: golea server --port 0"
+            raise Problem(text, Exit.UNFIT) from None
+        except (ValueError, OverflowError) as error:
+            raise Problem(f"--port, --tick: {error}", Exit.USAGE) from None
+        yield hosts

@@ -26,7 +26,7 @@ from golea_async.client import AuthenticationError
 
 from .exits import Exit, Problem
 from .options import ZooKeeperOptions
-from .output import printable, remark
+from .output import aside, printable, remark
 
 SESSION_TIMEOUT = 10.0
 FIRST_WORD = 2.5
@@ -69,6 +69,13 @@ def configure_logging() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             remark(record.getMessage())
 
+    class Others(logging.Handler):
+        """Else these go to standard error by themselves, which may block."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            aside(f"{self.format(record)}\n")
+
+    logging.getLogger().addHandler(Others())
     logger = logging.getLogger("golea_async")
     logger.addHandler(Remarks())
     logger.propagate = False

@@ -161,6 +161,51 @@ async def test_a_reader_that_has_enough_is_no_error(memory: MemoryZooKeeper, ele
     assert (out.decode().split(), err) == ([str(Exit.SIGNALLED + signal.SIGPIPE)], b"")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("status", "ELECTION"),
+        ("watch", "ELECTION"),
+        ("status", "ELECTION", "--json"),
+        ("server", "--port=0"),
+    ],
+)
+async def test_a_full_disk_is_said(memory: MemoryZooKeeper, election: str, arguments: tuple[str, ...]) -> None:
+    prefix = ["sh", "-c", 'exec "$@" >/dev/full', "sh"]
+    words = [election if word == "ELECTION" else word for word in arguments]
+    async with golea(memory.hosts, *words, prefix=prefix) as command:
+        assert await command.ends() == Exit.OUTPUT
+    assert command.said == ["golea: cannot write to standard output: No space left on device"]
+
+
+async def test_where_nothing_can_be_said_the_exit_code_says_it(memory: MemoryZooKeeper) -> None:
+    prefix = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"]
+    answers = {"/a": Exit.NOT_FOUND, "a": Exit.USAGE}
+    for resource, code in answers.items():
+        async with golea(memory.hosts, "status", resource, prefix=prefix) as command:
+            assert await command.ends() == code
+
+
+async def test_what_was_not_said_is_said_later() -> None:
+    """In the background nothing waits for a reader, and what does not fit is left out."""
+    program = (
+        "import sys, time\nfrom golea_async.cli import output\noutput.speak_in_background()\n"
+        "for _ in range(5000): output.remark('word' * 50)\nprint('full', flush=True)\n"
+        "while output._waiting.qsize(): time.sleep(.01)\noutput.remark('later')\noutput.settle()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        GOLEA[0], "-c", program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment("")
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"full\n"
+    _, err = await process.communicate()
+    *words, missing, later = err.decode().splitlines()
+    assert later == "golea: later"
+    (number,) = re.findall(r"^golea: (\d+) lines are missing here: nobody read standard error$", missing)
+    assert (len(words) + int(number), set(words)) == (5000, {"golea: " + "word" * 50})
+
+
 def files_below(directory: Path) -> list[Path]:
     return [file for file in directory.rglob("*") if file.is_file()]
 

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from golea_async import AsyncElection, ZKClient, end_election
 from golea_async.cli.exits import Exit
 from golea_async.testing import Ensemble, MemoryZooKeeper
-from tests.support.command import GOLEA, ask, environment, golea
+from tests.support.command import GOLEA, PATIENCE, ask, environment, golea
 from tests.support.tracer import ThreadThatTraces
 
 BEATING = Path(__file__).parents[1] / "support" / "beating.py"
@@ -43,6 +44,31 @@ async def test_the_commands_exit_code_is_golea_s(
 async def test_without_a_standard_stream(memory: MemoryZooKeeper, election: str, closed: str) -> None:
     prefix = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     async with golea(memory.hosts, "run", election, "--", "sh", "-c", "echo x; exit 7", prefix=prefix) as running:
+        assert await running.ends() == 7
+
+
+async def test_standard_error_that_nobody_reads_holds_up_nothing(memory: MemoryZooKeeper, election: str) -> None:
+    """A full pipe blocks whoever writes: golea would not renew its lease, and not hear SIGTERM."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writes, bytes(4096))
+    os.set_blocking(writes, True)
+    process = await asyncio.create_subprocess_exec(
+        *GOLEA, "run", election, "--", "sh", "-c", "exit 7", stderr=writes, env=environment(memory.hosts)
+    )
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 7
+    os.close(reads)
+    os.close(writes)
+
+
+@pytest.mark.parametrize("stream", ["2>/dev/full", ">/dev/full", ">/dev/full 2>/dev/full"])
+async def test_a_full_disk_does_not_keep_the_command_from_running(
+    memory: MemoryZooKeeper, election: str, stream: str
+) -> None:
+    prefix = ["sh", "-c", f'exec "$@" {stream}', "sh"]
+    async with golea(memory.hosts, "run", election, "--", "sh", "-c", "exit 7", prefix=prefix) as running:
         assert await running.ends() == 7
 
 

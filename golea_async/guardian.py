@@ -8,6 +8,7 @@ becomes a script (``python -I -S guardian.py``), which takes less memory.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -85,9 +86,12 @@ def execute(command: list[str], mask: set[int]) -> None:
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
+        if not command[0]:  # else each directory of PATH is tried
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         os.execvp(command[0], command)
     except OSError as error:
-        os.write(2, f"golea guard: cannot run {command[0]}: {error.strerror}\n".encode())
+        with contextlib.suppress(OSError):  # such as a full disk
+            os.write(2, os.fsencode(f"golea guard: cannot run {command[0]}: {error.strerror}\n"))
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 

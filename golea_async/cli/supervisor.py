@@ -232,9 +232,12 @@ def become(
     if now() >= not_after:
         os.kill(os.getpid(), signal.SIGKILL)
     try:
+        if not command[0]:  # else each directory of PATH is tried
+            raise FileNotFoundError
         os.execvpe(command[0], command, {**os.environ, **environment})
     except (OSError, ValueError) as error:
-        os.write(2, f"golea: cannot run {command[0]}: {_why_not(command[0], error)}\n".encode())
+        with contextlib.suppress(OSError):
+            os.write(2, os.fsencode(f"golea: cannot run {command[0]}: {_why_not(command[0], error)}\n"))
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from contextlib import suppress
 from pathlib import Path
 
@@ -80,6 +81,19 @@ async def test_it_says_why_a_command_cannot_be_run(memory: MemoryZooKeeper, elec
     answers = await asyncio.gather(*(ask(memory.hosts, "run", election, "--", command) for command in said))
     for (code, _, err), (command, words) in zip(answers, said.items(), strict=True):
         assert (code, f"cannot run {command}: " in err, words in err) == (Exit.NO_COMMAND, True, True), err
+
+
+@pytest.mark.parametrize("command", [os.fsdecode(b"nosuch-\xe9\xff"), ""])
+@pytest.mark.parametrize("how", ["run", "guard"])
+async def test_a_command_without_a_name_that_can_be_read(
+    memory: MemoryZooKeeper, election: str, how: str, command: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *GOLEA, how, *([election] * (how == "run")), "--", command, stderr=PIPE, env=environment(memory.hosts)
+    )
+    _, err = await process.communicate()
+    assert process.returncode == Exit.NO_COMMAND, err
+    assert b"cannot run " + os.fsencode(command) in err
 
 
 async def test_the_environment_says_what_it_leads(memory: MemoryZooKeeper, election: str) -> None:

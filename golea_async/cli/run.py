@@ -27,7 +27,7 @@ from golea_async.guardian import main as guard_as_process_1
 from .exits import Exit, Problem
 from .options import Json, Resource, Seconds, ZooKeeperOptions
 from .output import remark, remark_json, settle, speak_in_background
-from .session import configure_logging, connected
+from .session import PATIENCE, Limit, configure_logging, connected
 from .signals import ENDING, listen
 from .supervision import Ending, Supervision, Timing
 
@@ -44,7 +44,7 @@ def run(
     *command: Annotated[str, Parameter(help="The command and its arguments, behind --.", allow_leading_hyphen=True)],
     name: Annotated[str | None, Parameter(help="Name of this candidate (host:pid).")] = None,
     create: Annotated[bool, Parameter(help="Make the election when there is none.")] = False,
-    wait: Annotated[float | None, Seconds, Parameter(help="Seconds after which to give up standing.")] = None,
+    wait: Annotated[float | None, Seconds, Parameter(help="Seconds after which to give up; 0: lead at once.")] = None,
     restart: Annotated[bool, Parameter(help="Stand and run again when the command has ended, or was stopped.")] = False,
     grace: Annotated[
         float | None,
@@ -112,7 +112,7 @@ class Runner:
         self._restart, self._grace, self._json = restart, grace, json
         self._ending_signal: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._signalling: set[asyncio.Task[None]] = set()
-        self._has_run = False
+        self._only_at_once = False
 
     async def run(
         self, zookeeper: ZooKeeperOptions, timeout: float, *, name: str | None, create: bool, wait: float | None
@@ -132,8 +132,13 @@ class Runner:
     async def _connect_and_run(
         self, zookeeper: ZooKeeperOptions, timeout: float, name: str | None, wait: float | None, *, create: bool
     ) -> int:
-        give_up_at = None if wait is None else asyncio.get_running_loop().time() + wait
-        async with connected(zookeeper, patience=wait, session_timeout=timeout, guardian=True) as zk:
+        self._only_at_once = wait == 0
+        give_up_at = asyncio.get_running_loop().time() + wait if wait else None
+        patience = PATIENCE if self._only_at_once else None
+        at_most = Limit(wait, "--wait", Exit.GAVE_UP)
+        async with connected(
+            zookeeper, patience=patience, at_most=at_most, session_timeout=timeout, guardian=True
+        ) as zk:
             granted = float(zk.session.timeout)
             if abs(granted - timeout) > 0.001:
                 self._say(
@@ -143,7 +148,11 @@ class Runner:
                 )
             _timing(granted, self._grace)
             if create:
-                await create_election(zk, self._resource)
+                try:
+                    async with asyncio.timeout_at(give_up_at):
+                        await create_election(zk, self._resource)
+                except TimeoutError:
+                    raise self._too_late() from None
             election = AsyncElection(zk, self._resource, name)
             try:
                 return await self._run_again_and_again(zk, election, give_up_at)
@@ -161,7 +170,7 @@ class Runner:
             pause = FIRST_PAUSE if time.monotonic() - began > LONGEST_PAUSE else pause
             self._say("restart", f"stands again in {pause:g} s (--restart)", code=code)
             await asyncio.sleep(pause)
-            pause, give_up_at = min(2 * pause, LONGEST_PAUSE), None
+            pause, give_up_at, self._only_at_once = min(2 * pause, LONGEST_PAUSE), None, False
 
     async def _run_once(self, zk: ZKClient, election: AsyncElection, give_up_at: float | None) -> int:
         """Stand, and run the command while leading; return the exit code that follows."""
@@ -169,6 +178,8 @@ class Runner:
             async with asyncio.timeout_at(give_up_at) as limit:
                 if election.status.role is Role.NONE:
                     status = await election.start()
+                    if self._only_at_once and status.role is not Role.LEADER:
+                        raise TimeoutError
                     if status.now_following:
                         text = f"{status.candidate_id} follows {status.now_following}"
                         self._say("follows", text, candidate_id=status.candidate_id, following=status.now_following)
@@ -181,13 +192,16 @@ class Runner:
                 return self._ended_by_itself(ended)
             return self._lost(loss.__cause__)
         except TimeoutError:
-            text = f"{self._resource}: did not lead in time (--wait). Who leads: golea status {self._resource}"
-            raise Problem(text, Exit.GAVE_UP) from None
+            raise self._too_late() from None
         if ending.cause == "itself":
             return self._ended_by_itself(ending)
         if ending.cause == "broken":
             raise Problem("golea's supervisor was killed or stopped: the command was killed, too", Exit.BUG)
         return self._lost(None)
+
+    def _too_late(self) -> Problem:
+        text = f"{self._resource}: did not lead in time (--wait). Who leads: golea status {self._resource}"
+        return Problem(text, Exit.GAVE_UP)
 
     async def _run_while_leading(self, zk: ZKClient, leadership: Leadership, election: AsyncElection) -> Ending:
         timing = _timing(float(zk.session.timeout), self._grace)

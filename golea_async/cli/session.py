@@ -10,6 +10,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from aiozk import exc
@@ -87,20 +88,43 @@ def configure_logging() -> None:
     logging.getLogger("aiozk").setLevel(logging.CRITICAL)
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When a command gives up.
+
+    :ivar seconds: None: never.
+    :ivar option: what says so.
+    :ivar code: the exit code then.
+    """
+
+    seconds: float | None
+    option: str = "--timeout"
+    code: Exit = Exit.UNREACHABLE
+
+    @property
+    def words(self) -> str:
+        """Until when it tries."""
+        return "until it does" if self.seconds is None else f"until {self.seconds:g} s are over ({self.option})"
+
+
 @asynccontextmanager
 async def connected(
     options: ZooKeeperOptions,
     *,
     patience: float | None = PATIENCE,
+    at_most: Limit | None = None,
     session_timeout: float = SESSION_TIMEOUT,
     guardian: bool = False,
 ) -> AsyncIterator[ZKClient]:
     """Enter with a client that is connected, and turn what can go wrong into problems with an exit code.
 
     :param patience: seconds after which it gives up, unless ``--timeout`` says else; None: never.
+    :param at_most: another limit, which counts when it is the shorter one.
     :raises Problem: with what happened.
     """
-    limit = (options.timeout or None) if options.timeout is not None else patience
+    limit = Limit((options.timeout or None) if options.timeout is not None else patience)
+    if at_most and at_most.seconds and at_most.seconds < (limit.seconds or float("inf")):
+        limit = at_most
     arguments = options.client_arguments(session_timeout, guardian=guardian)
     with explained(options.where):
         client = await _started(arguments, limit)
@@ -110,10 +134,10 @@ async def connected(
             await client.close()
 
 
-async def _started(arguments: dict[str, Any], limit: float | None) -> ZKClient:
+async def _started(arguments: dict[str, Any], limit: Limit) -> ZKClient:
     """Return a client that is connected; say within 3 seconds why that takes so long."""
     hosts = printable(arguments["servers"])
-    first = FIRST_WORD if limit is None else min(FIRST_WORD, limit)
+    first = FIRST_WORD if limit.seconds is None else min(FIRST_WORD, limit.seconds)
     try:
         client = ZKClient(**arguments)
     except ValueError as error:
@@ -124,23 +148,23 @@ async def _started(arguments: dict[str, Any], limit: float | None) -> ZKClient:
         return client
     except TimeoutError as error:
         state = _what_became_of_the_hosts(error) or f"no ZooKeeper server answers at {hosts}"
-    if limit is not None and limit <= first:
+    if limit.seconds is not None and limit.seconds <= first:
         raise _unreachable(state, limit)
-    ending = "until it does" if limit is None else f"until {limit:g} s are over (--timeout)"
-    remark(f"{state}; trying {ending}")
+    remark(f"{state}; trying {limit.words}")
     client = ZKClient(**arguments)
     try:
-        async with asyncio.timeout(None if limit is None else limit - first):
+        async with asyncio.timeout(None if limit.seconds is None else limit.seconds - first):
             await client.start()
     except TimeoutError as error:
         raise _unreachable(_what_became_of_the_hosts(error) or state, limit) from None
     return client
 
 
-def _unreachable(state: str, limit: float | None) -> Problem:
+def _unreachable(state: str, limit: Limit) -> Problem:
     return Problem(
-        f"{state}. Gave up after {limit:g} s.\nIs that the right address (--hosts, GOLEA_HOSTS)? See: golea doctor",
-        Exit.UNREACHABLE,
+        f"{state}. Gave up after {limit.seconds:g} s ({limit.option}).\n"
+        "Is that the right address (--hosts, GOLEA_HOSTS)? See: golea doctor",
+        limit.code,
     )
 
 

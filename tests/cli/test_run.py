@@ -19,6 +19,7 @@ from golea_async import AsyncElection, ZKClient, end_election
 from golea_async.cli.exits import Exit
 from golea_async.testing import Ensemble, MemoryZooKeeper
 from tests.support.command import GOLEA, PATIENCE, ask, environment, golea
+from tests.support.ports import choose_free_ports
 from tests.support.tracer import ThreadThatTraces
 
 BEATING = Path(__file__).parents[1] / "support" / "beating.py"
@@ -125,6 +126,28 @@ async def test_who_does_not_lead_in_time_gives_up(memory: MemoryZooKeeper, leade
     code, _, err = await ask(memory.hosts, "run", leader.resource, "--wait", "1", "--", "true")
     assert code == Exit.GAVE_UP
     assert "--wait" in err
+
+
+@pytest.mark.parametrize("timeout", [(), ("--timeout", "0"), ("--timeout", "600")])
+async def test_who_reaches_no_zookeeper_in_time_gives_up(timeout: tuple[str, ...]) -> None:
+    (port,) = choose_free_ports(1)
+    code, _, err = await ask(f"127.0.0.1:{port}", "run", "/a", "--wait", "0.5", *timeout, "--", "true")
+    assert (code, "Gave up after 0.5 s (--wait)" in err) == (Exit.GAVE_UP, True), err
+
+
+async def test_a_shorter_time_for_reaching_zookeeper_counts() -> None:
+    (port,) = choose_free_ports(1)
+    code, _, err = await ask(f"127.0.0.1:{port}", "run", "/a", "--wait", "600", "--timeout", "0.5", "--", "true")
+    assert (code, "Gave up after 0.5 s (--timeout)" in err) == (Exit.UNREACHABLE, True), err
+
+
+async def test_it_leads_at_once_or_not_at_all(memory: MemoryZooKeeper, client: ZKClient, election: str) -> None:
+    run = ("run", election, "--wait", "0", "--", "sh", "-c", "exit 7")
+    assert (await ask(memory.hosts, *run))[0] == 7
+    async with AsyncElection(client, election):
+        code, _, err = await ask(memory.hosts, *run)
+    assert (code, "did not lead in time" in err) == (Exit.GAVE_UP, True), err
+    assert await client.get_children(election) == []
 
 
 async def test_signals_are_passed_on(memory: MemoryZooKeeper, election: str) -> None:

@@ -79,8 +79,8 @@ class CandidateProcess:
         self._chronicle = chronicle
         self._leaving: str | None = None
 
-    async def start(self, stage: Stage) -> None:
-        """Start the process, and wait until it stands."""
+    async def start(self, stage: Stage, readers: asyncio.TaskGroup) -> None:
+        """Start the process, and wait until it stands. What it reports is read in ``readers``."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -94,7 +94,7 @@ class CandidateProcess:
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the demo, which then tells the candidates
         )
-        self._reports = asyncio.create_task(self._read_reports())
+        self._reports = readers.create_task(self._read_reports())
         async with asyncio.timeout(PATIENCE):
             await self.stands.wait()
 
@@ -122,7 +122,7 @@ class CandidateProcess:
 
     async def _ended(self) -> None:
         await self._process.wait()
-        await asyncio.shield(self._reports)  # all that it wrote is read
+        await asyncio.wait([self._reports])  # all that it wrote is read
         self._chronicle.end_term(self.name, self._leaving or "its process ended")
         self._chronicle.states[self.name] = self._leaving or "its process ended"
 
@@ -163,19 +163,30 @@ class Demo:
         self._numbers = count(1)
 
     async def play(self, candidates: int, rounds: int) -> None:
+        """Play it all.
+
+        :raises OSError: what is reported cannot be shown: the play is over.
+        """
         await self._make_election()
         try:
-            for _ in range(candidates):
-                await self._add_candidate()
-            for number in range(rounds):
-                if number == rounds // 2:
-                    await self._restart_server()
-                await self._change_leader(by_killing=number % 2 == 0)
-            await self._chronicle.leader()
-            await asyncio.sleep(PACE)
-            await self._send_all_home()
-        finally:
-            await asyncio.gather(*(candidate.stop() for candidate in self._candidates.values()))
+            async with asyncio.TaskGroup() as self._readers:
+                try:
+                    await self._play(candidates, rounds)
+                finally:
+                    await asyncio.gather(*(candidate.stop() for candidate in self._candidates.values()))
+        except* OSError as failed:
+            raise failed.exceptions[0] from None
+
+    async def _play(self, candidates: int, rounds: int) -> None:
+        for _ in range(candidates):
+            await self._add_candidate()
+        for number in range(rounds):
+            if number == rounds // 2:
+                await self._restart_server()
+            await self._change_leader(by_killing=number % 2 == 0)
+        await self._chronicle.leader()
+        await asyncio.sleep(PACE)
+        await self._send_all_home()
 
     async def _make_election(self) -> None:
         async with ZKClient(self._stage.hosts, session_timeout=self._stage.session_timeout) as zk:
@@ -184,7 +195,7 @@ class Demo:
     async def _add_candidate(self) -> None:
         candidate = CandidateProcess(f"candidate-{next(self._numbers)}", self._chronicle)
         self._candidates[candidate.name] = candidate
-        await candidate.start(self._stage)
+        await candidate.start(self._stage, self._readers)
 
     async def _change_leader(self, *, by_killing: bool) -> None:
         await self._chronicle.leader()

@@ -16,7 +16,7 @@ from golea_async import AsyncElection, ZKClient, create_election, list_candidate
 from golea_async.cli.app import run_app
 from golea_async.cli.exits import Exit
 from golea_async.testing import Ensemble, MemoryZooKeeper
-from tests.support.command import GOLEA, ROOT, ask, ask_json, environment, golea
+from tests.support.command import GOLEA, PATIENCE, ROOT, ask, ask_json, environment, golea
 from tests.support.ports import choose_free_ports
 
 EVERY_COMMAND = (
@@ -204,6 +204,17 @@ async def test_what_was_not_said_is_said_later() -> None:
     assert later == "golea: later"
     (number,) = re.findall(r"^golea: (\d+) lines are missing here: nobody read standard error$", missing)
     assert (len(words) + int(number), set(words)) == (5000, {"golea: " + "word" * 50})
+
+
+@pytest.mark.parametrize("lines", [1, 5, 9])
+async def test_the_demo_ends_when_nobody_reads_it(lines: int) -> None:
+    """Whatever it is about to say then: where ZooKeeper is, who follows, who leads."""
+    shell = f"{' '.join(GOLEA)} demo --candidates 2 --rounds 1 | head -n {lines}; echo ${{PIPESTATUS[0]}}"
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment("")
+    )
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert (out.decode().split()[-1], err) == (str(Exit.SIGNALLED + signal.SIGPIPE), b"")
 
 
 def files_below(directory: Path) -> list[Path]:

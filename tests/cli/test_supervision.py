@@ -175,6 +175,35 @@ async def test_a_supervisor_that_died_before_the_command_began_is_said() -> None
     await supervision.close()
 
 
+HOPS = """
+import os, time
+from golea_async.cli import descendants
+
+descendants.become_subreaper()
+if os.fork() == 0:
+    while True:
+        time.sleep(0.002)
+        if os.fork():
+            os._exit(0)
+look = descendants._processes
+
+
+def look_slowly():
+    processes = list(look())
+    time.sleep(0.03)
+    return processes
+
+
+descendants._processes = look_slowly
+descendants.kill_all_descendants(lambda _: None, reap=lambda *_: None)
+"""
+
+
+def test_what_forks_and_ends_all_the_time_is_killed() -> None:
+    """By the time that all processes have been looked at, on a busy machine, it is another one."""
+    subprocess.run([sys.executable, "-c", HOPS], check=True, timeout=PATIENCE)
+
+
 def test_what_is_started_by_a_dead_parent_dies() -> None:
     """The parent may end between the fork and the child's asking to be killed then."""
     program = f"import os; from golea_async.cli.descendants import die_with; die_with({os.getpid()} + 1)"

@@ -5,6 +5,8 @@ Imports are lazy: what a command needs is loaded when that command runs.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 from .exits import Exit
@@ -12,6 +14,10 @@ from .exits import Exit
 
 def main() -> None:
     """Run the command that the command line asks for; never returns."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(
+            signal.SIGINT, lambda number, _: os._exit(128 + number)
+        )  # until a command listens: loads take time
     if None in {sys.stdin, sys.stdout, sys.stderr}:
         _open_streams()
     try:

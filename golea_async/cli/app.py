@@ -94,6 +94,8 @@ def make_app(wanted: str = "") -> App:
 
 def run_app(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code. A message is on standard error, in one place for all commands."""
+    for name in [name for name, value in os.environ.items() if name.startswith("GOLEA_") and not value]:
+        del os.environ[name]  # as unset
     try:
         app = make_app(arguments[0] if arguments else "")
         if not arguments or not {"--help", "-h"}.isdisjoint(arguments):

@@ -21,7 +21,7 @@ from .exits import Exit
 from .options import Json, ZooKeeperOptions
 from .output import console, is_terminal, printable, say, say_json
 from .picture import remarks, summary
-from .session import PATIENCE, connected, run_async
+from .session import PATIENCE, as_options, connected, run_async
 from .snapshot import State, take_snapshot
 
 _DEFAULTS = ZooKeeperOptions()
@@ -119,10 +119,10 @@ async def _look_at_host(host: str, zookeeper: ZooKeeperOptions, findings: Findin
             seen["shortest_session"] = zk.session.timeout
     except TimeoutError as error:
         notes = [note for each in (error, error.__cause__) for note in getattr(each, "__notes__", ())]
-        findings.wrong(f"{host}: {notes[0] if notes else f'no answer within {limit:g} s'}")
+        findings.wrong(f"{host}: {as_options(notes[0]) if notes else f'no answer within {limit:g} s'}")
         return
     except (OSError, exc.ZKError, ValueError) as error:
-        findings.wrong(f"{host}: {error}")
+        findings.wrong(f"{host}: {as_options(str(error))}")
         return
     text = f"{host} answers, connected in {seen['connected_in'] * 1000:.0f} ms"
     if zookeeper.context() is None and (mode := await _mode(host, limit)):

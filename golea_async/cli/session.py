@@ -36,6 +36,13 @@ PATIENCE = 10.0
 """Seconds after which a command that asks one question gives up."""
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_OPTIONS = (
+    (r"ZKClient\('(.*)', chroot='(.*)'\)", r"--hosts \1 --chroot \2"),
+    (r"auth=\[\('digest', '(.*)'\)\]", r"--auth digest:\1"),
+    (r"\bssl=", "--tls"),
+    (r"\bchroot=", "--chroot"),
+)
+
 
 def run_async(work: Callable[[], Awaitable[int]]) -> int:
     """Run a command; return its exit code. Ctrl-C and SIGTERM cancel it; a second one ends it at once."""
@@ -141,7 +148,7 @@ async def _started(arguments: dict[str, Any], limit: Limit) -> ZKClient:
     try:
         client = ZKClient(**arguments)
     except ValueError as error:
-        raise Problem(f"{error} (--hosts, GOLEA_HOSTS)", Exit.USAGE) from None
+        raise Problem(f"{as_options(str(error))} (--hosts, GOLEA_HOSTS)", Exit.USAGE) from None
     try:
         async with asyncio.timeout(first):
             await client.start()
@@ -172,9 +179,16 @@ def _what_became_of_the_hosts(error: BaseException | None) -> str | None:
     """Return the client's note on the end of its wait: what became of each host."""
     while error is not None:
         for note in getattr(error, "__notes__", ()):
-            return re.sub(r", for [\d.]+ s now", "", str(note)).replace("wants ssl=", "wants --tls")
+            return as_options(re.sub(r", for [\d.]+ s now", "", str(note)))
         error = error.__cause__ or error.__context__
     return None
+
+
+def as_options(text: str) -> str:
+    """Return what the library says of its arguments in terms of options."""
+    for argument, option in _OPTIONS:
+        text = re.sub(argument, option, text)
+    return text
 
 
 class explained:  # noqa: N801  # a context manager, used as a function

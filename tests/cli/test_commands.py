@@ -76,6 +76,10 @@ def test_the_docs_have_every_exit_code() -> None:
         (["stat", "/a"], "status"),
         (["status", "a"], "must"),
         (["status", "/a", "--hosts", "zk1:port"], "zk1:port"),
+        (["status", "/a", "--hosts", "zk1:2181,zk2:2181/b"], "write --hosts zk1:2181,zk2:2181 --chroot /b"),
+        (["status", "/a", "--hosts", "zk1:2181/b,zk2:2181/b"], "give the path as --chroot"),
+        (["status", "/a", "--hosts", "me:pw@zk1:2181"], "give --auth digest:user:pw"),
+        (["status", "/a", "--hosts", "ssl://zk1:2181"], "--tls for TLS"),
         (["status", "/a", "--session-timeout", "soon"], "soon"),
         (["status", "/a", "--tls-ca", "/no/such/file"], "/no/such/file"),
         (["status", "/a", "--auth-file", "/no/such/file"], "/no/such/file"),
@@ -204,6 +208,31 @@ async def test_what_was_not_said_is_said_later() -> None:
     assert later == "golea: later"
     (number,) = re.findall(r"^golea: (\d+) lines are missing here: nobody read standard error$", missing)
     assert (len(words) + int(number), set(words)) == (5000, {"golea: " + "word" * 50})
+
+
+async def test_ctrl_c_while_it_is_being_loaded_ends_it_silently(tmp_path: Path) -> None:
+    (tmp_path / "cyclopts.py").write_text("import time\nprint('loads', flush=True)\ntime.sleep(1000)\n")
+    async with golea("", "status", "/a", stdout=subprocess.PIPE, PYTHONPATH=f"{tmp_path}:{ROOT}") as command:
+        assert command.process.stdout is not None
+        assert await command.process.stdout.readline() == b"loads\n"
+        command.process.send_signal(signal.SIGINT)
+        assert await command.ends() == Exit.SIGNALLED + signal.SIGINT
+    assert command.said == []
+
+
+async def test_an_empty_variable_is_an_unset_one() -> None:
+    (port,) = choose_free_ports(1)
+    names = ("CHROOT", "SESSION_TIMEOUT", "AUTH", "AUTH_FILE", "TLS", "TLS_CA", "TLS_CERT", "TLS_KEY", "LOG", "DEBUG")
+    empty = {f"GOLEA_{name}": "" for name in names}
+    code, _, err = await ask(f"127.0.0.1:{port}", "status", "/a", "--timeout", "0.1", **empty)
+    assert (code, f"127.0.0.1:{port}" in err) == (Exit.UNREACHABLE, True), err
+    code, _, err = await ask("", "status", "/a", "--chroot", "b", GOLEA_TIMEOUT="")
+    assert (code, "must begin with a slash: /b" in err) == (Exit.USAGE, True), err
+
+
+async def test_doctor_says_it_in_options_too() -> None:
+    _, out, _ = await ask("", "doctor", "--hosts", "zk1:2181/b")
+    assert "write --hosts zk1:2181 --chroot /b" in out
 
 
 @pytest.mark.parametrize("lines", [1, 5, 9])

@@ -163,16 +163,29 @@ def test_a_command_that_would_begin_after_the_deadline_does_not() -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.usefixtures("may_block")
-async def test_a_supervisor_that_died_before_the_command_began_is_said() -> None:
-    supervision = Supervision(["true"], lambda _: None)
+BREAKS = """
+import asyncio, os, signal
+from golea_async.cli.supervision import Supervision, Timing
+
+
+async def main():
+    supervision = Supervision(["true"], print)
     await supervision.ready()
     os.kill(supervision._process.pid, signal.SIGKILL)
     await supervision.broken.wait()
     await supervision._killing
-    running = supervision.run(cast("Leadership", Leading()), {}, Timing(timeout=60, grace=0))
-    assert await asyncio.wait_for(running, PATIENCE) == Ending(Exit.BUG, "broken")
+    print((await supervision.run(None, {}, Timing(60, 0))).cause)
     await supervision.close()
+
+
+asyncio.run(main())
+"""
+
+
+def test_a_supervisor_that_died_before_the_command_began_is_said() -> None:
+    """In a process of its own: golea then kills whatever is below it."""
+    done = subprocess.run([sys.executable, "-c", BREAKS], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.stdout, done.returncode) == ("broken\n", 0), done.stderr
 
 
 HOPS = """

@@ -631,7 +631,7 @@ async def test_who_steps_down_is_listed_all_the_time(new_client: NewClient) -> N
     reads = [0]
 
     async def read() -> None:
-        for _ in range(100):
+        for _ in range(30):
             names = sorted(each.name for each in await list_candidates(operator, RESOURCE))
             assert names == ["a", "b", "c"]
             reads[0] += 1

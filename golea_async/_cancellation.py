@@ -1,8 +1,8 @@
 """Cancelling a block of code in a task, as CPython's ``asyncio.timeout`` does it.
 
 ``task.cancel()`` once, at the edge, so that ``finally`` blocks may await and task groups inside shut down in order; and
-``uncancel()`` on the way out tells this cancellation from anybody else's. When a leader's body is
-cancelled, and how often, is decided in ``leadership.py``.
+``uncancel()`` on the way out tells this cancellation from anybody else's. When a leader's body is cancelled,
+and how often, is decided in ``leadership.py``.
 """
 
 from __future__ import annotations

@@ -133,7 +133,8 @@ async def depose(zk: aiozk.ZKClient, candidate_id: str, *, timeout: float | None
     :param timeout: seconds for it to answer, unless ``force`` is set; None: no limit.
     :raises ElectionNotFoundError: when there is no such election.
     :raises NotAuthorizedError: also when this client may not read the candidate, and it may have stepped down.
-    :raises TransferError: when the candidate has not left in time. The error names it. By this request it never will.
+    :raises TransferError: when the candidate has not left in time. The error names it. It leaves later only if it has
+        read the request already, and its work is slow to stop.
     """
     check_client(zk)
     resource, name = check_candidate_id(candidate_id)

@@ -159,9 +159,8 @@ class Asking:
         """Delete the child if it is this request's, and list behind that: what is not done by then will not be."""
         if not self.has_begun:
             return None
-        _, child = await ask(
-            zk.check(self.resource), zk.get(self._path)
-        )  # a write on a lost connection may be under way
+        # The barrier, since a write on a lost connection may be under way.
+        _, child = await ask(zk.check(self.resource), zk.get(self._path))
         appeal = None if is_refused(child) else read_appeal(child.data)
         deletion = [zk.delete(self._path, child.stat.version)] if self._is_ours(appeal) else []
         *deleted, listed = await ask(*deletion, zk.children(self.resource))

@@ -47,10 +47,12 @@ _REMEMBERED = 8
 _MARGIN = 1 / 128
 """For timers that are late, of what is sent to be acknowledged in time."""
 
-_SLOW_SHARE = 1 / 16
-"""Where one of the latest answers took longer, the session is touched more often."""
+_SLOW_SHARE = 1 / 32
+"""Where one of the latest answers took longer, answers are slow. Then the session is touched more often, and those that
+only stand write as often as who leads: what the first lease of the next one rests on has to be sent before, and it can
+be renewed in time only if the write before it was sent not long ago (:meth:`Write.latest_touch`)."""
 
-_TOUCH_SHARE = 1 / 32
+_TOUCH_SHARE = 1 / 64
 
 _LONGEST_ESTIMATE = 1 / 4
 """What was answered later than that says how long a stall was, and not how long the next answer takes."""
@@ -121,8 +123,10 @@ class Pace:
         :param remaining: for how long the lease is valid after that one's sending; negative when it is void.
         :param was_limited: whether that one was the first write for long, and has proved less than another one would.
         """
+        within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf
         if not leads:
-            return last + STANDING_SHARE * timeout
+            is_slow = max(self._took, default=0.0) > _SLOW_SHARE * timeout
+            return max(last + (KEEP_ALIVE_SHARE if is_slow else STANDING_SHARE) * timeout, within_eight)
         due = last + KEEP_ALIVE_SHARE * timeout
         if was_limited and remaining < _SHORT_SHARE * timeout:
             due = last
@@ -136,7 +140,6 @@ class Pace:
             # Before that it would prove nothing new. It is put off for less than T/8: what it proves then goes no
             # further than 15/22 T behind the one before (Write.latest_touch), which must not have been sent long ago.
             due = proves_from
-        within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf
         return max(due, within_eight)
 
     def touch_due(self, timeout: float, *, leads: bool, last: float, took: float) -> float:
@@ -147,14 +150,12 @@ class Pace:
         :param last: when the last write was sent.
         :param took: how long the last one took whose answer has come.
         """
-        is_about_to_lead = last < self._begun_at + timeout / 2
-        if not (leads or is_about_to_lead):
-            return math.inf
         slowest = max([took, *self._took])
         again = math.inf
         if slowest > _SLOW_SHARE * timeout:  # when the next stall begins, the newest touch is to be a new one
             again = max(self._touched_at, last) + _TOUCH_SHARE * timeout
-        if self._touched_at >= last:
+        is_about_to_lead = last < self._begun_at + timeout / 2
+        if self._touched_at >= last or not (leads or is_about_to_lead):
             return again
         ahead = (TOUCH_TRAVELS + _MARGIN) * timeout + min(slowest, _LONGEST_ESTIMATE * timeout)
         behind_write = -ahead % (KEEP_ALIVE_SHARE * timeout)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from operator import itemgetter
 from statistics import median
 
-_PER_TIMEOUT = 64
+_PER_TIMEOUT = 256
+"""What one entry stands for is taken to have been answered when its last was, so the lease may be so much shorter."""
 _KEPT = 2 * _PER_TIMEOUT
+_ANSWERED_AT: itemgetter[float] = itemgetter(1)
 _LATELY = 5
 """An answer or two that came late, of a server that is about to die, do not count as usual."""
 
@@ -17,7 +21,7 @@ _LATELY = 5
 class Acknowledgements:
     """A bounded sample of the requests that were answered, oldest first, in :func:`boottime` seconds.
 
-    One stands for all that were answered within T/64: the newest of them. Those of the last two T are kept.
+    One stands for all that were answered within T/256: the newest of them. Those of the last two T are kept.
 
     :ivar timeout: T in seconds; 0 before it is negotiated.
     """
@@ -49,16 +53,10 @@ class Acknowledgements:
 
     def first_after(self, moment: float) -> float:
         """Return when the first request was answered after a moment; infinity when none was."""
-        first = math.inf
-        for _, answered_at in reversed(self._known):
-            if answered_at <= moment:
-                break
-            first = answered_at
-        return first
+        number = bisect_right(self._known, moment, key=_ANSWERED_AT)
+        return self._known[number][1] if number < len(self._known) else math.inf
 
     def newest_acknowledged(self, before: float) -> float | None:
         """Return when the newest request was sent that was answered at ``before`` or earlier; None without one."""
-        for sent_at, answered_at in reversed(self._known):
-            if answered_at <= before:
-                return sent_at
-        return None
+        number = bisect_right(self._known, before, key=_ANSWERED_AT)
+        return self._known[number - 1][0] if number else None

@@ -1,17 +1,19 @@
 """How slow ZooKeeper's answers may be, and how long they may stall, before that costs the lead or a connection.
 
-    python -m tests.benchmarks.slow_quorum          # half a minute
+    python -m tests.benchmarks.slow_quorum          # two minutes
 
-Each row is one client with one candidate, all at the same time, on a ZooKeeper in memory. docs/lease.md derives the
-limits, and has the figures.
+Each row is one client with one candidate, on a ZooKeeper in memory, and the rows of a table are measured at the same
+time: of one that leads when answers become slow, of one that takes over while they are slow, of one that leads while
+they stall. docs/lease.md derives the limits, and has the figures.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from golea_async import AsyncElection, ZKClient, create_election
@@ -55,39 +57,57 @@ async def measure(
     share: float,
     trouble: Callable[[MemoryZooKeeper, ZKClient, float, asyncio.Event], Awaitable[None]],
     session_timeout: float = T,
+    *,
+    takes_over: bool = False,
 ) -> Row:
     row, ends = Row(share), asyncio.Event()
-    resource = f"/{trouble.__name__}-{session_timeout:g}-{share:g}"
-    async with ZKClient(zookeeper.hosts, session_timeout=session_timeout) as zk:
+    resource = f"/{trouble.__name__}-{session_timeout:g}-{share:g}-{takes_over}"
+    async with ZKClient(zookeeper.hosts, session_timeout=session_timeout) as zk, ZKClient(zookeeper.hosts) as other:
         await create_election(zk, resource)
+        before = AsyncElection(other, resource)
+        if takes_over:
+            await before.start()
         async with AsyncElection(zk, resource) as election:
-            await election.wait_for_leadership()
+            if not takes_over:
+                await election.wait_for_leadership()
             await asyncio.sleep(2 * session_timeout)
             troubling = asyncio.ensure_future(trouble(zookeeper, zk, share, ends))
-            connections, was_leader, began = set(), True, time.monotonic()
-            while time.monotonic() - began < ROUNDS * session_timeout:
-                is_leader = election.is_leader
-                row.looks += 1
-                row.led += is_leader
-                row.losses += was_leader and not is_leader
-                was_leader = is_leader
-                connections.add(zk.session.conn)
-                await asyncio.sleep(0.01)
-            row.connections = len(connections)
+            if takes_over:
+                await asyncio.sleep(3 * session_timeout)
+                await before.resign()
+                await election.wait_for_leadership()
+            await look(row, zk, election, ROUNDS * session_timeout)
             ends.set()
             await troubling
     return row
 
 
+async def look(row: Row, zk: ZKClient, election: AsyncElection, seconds: float) -> None:
+    connections, was_leader, began = set(), True, time.monotonic()
+    while time.monotonic() - began < seconds:
+        is_leader = election.is_leader
+        row.looks += 1
+        row.led += is_leader
+        row.losses += was_leader and not is_leader
+        was_leader = is_leader
+        connections.add(zk.session.conn)
+        await asyncio.sleep(0.01)
+    row.connections = len(connections)
+
+
 async def main() -> None:
+    print(f"T = {T:g} s")
     with MemoryZooKeeper(servers=3, tick=0.5) as zookeeper:
-        measuring = [measure(zookeeper, share, slow) for share in LATENCIES]
-        measuring += [measure(zookeeper, share, stalling) for share in STALLS]
-        rows = await asyncio.gather(*measuring)
-    for what, some in (("answers take", rows[: len(LATENCIES)]), ("answers stall for", rows[len(LATENCIES) :])):
-        print(f"T = {T:g} s; {what}\n   share      leads   losses   reconnects, in {ROUNDS} T")
-        print("\n".join(map(str, some)))
+        await table("answers take", [measure(zookeeper, share, slow) for share in LATENCIES])
+        late = [measure(zookeeper, share, slow, takes_over=True) for share in LATENCIES]
+        await table("it takes over while answers take", late)
+        await table("answers stall for", [measure(zookeeper, share, stalling) for share in STALLS])
+
+
+async def table(what: str, rows: Iterable[Awaitable[Row]]) -> None:
+    print(f"{what}\n   share      leads   losses   reconnects, in {ROUNDS} T", *await asyncio.gather(*rows), sep="\n")
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)
     asyncio.run(main())

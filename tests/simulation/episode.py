@@ -21,7 +21,7 @@ from .history import Proposal, Transaction
 from .invariants import Invariants, ViolationError
 from .member import Habits, Member
 from .network import Wire
-from .plan import FAST, STALL, Deed, Plan
+from .plan import FAST, REST, STALL, Deed, Plan
 from .process import Process
 from .quorum import Ensemble
 from .world import Clock, World
@@ -114,7 +114,7 @@ class Episode:
         self.invariants.look_at_peace(began)
 
     def _slow_down(self, log_delay: float) -> None:
-        """Writes are slow, then they stall once, and nothing else is amiss: whoever leads leads on, where it is."""
+        """Writes are slow, then they stall twice, and nothing else is amiss: whoever leads leads on, where it is."""
         timeout = self.plan.session_timeout
         self.world.run_until(self.world.now + timeout)
         self.note(f"writes take {log_delay:.3f} s")
@@ -126,9 +126,12 @@ class Episode:
         for server in self.ensemble.servers:
             server.log_delay = 0.0
         self.world.run_until(self.world.now + timeout)
-        self.note("writes stall")
-        for server in self.ensemble.servers:
-            server.log_stalls_until = self.world.now + STALL * timeout
+        for _ in range(2):
+            self.note("writes stall")
+            for server in self.ensemble.servers:
+                server.log_stalls_until = self.world.now + STALL * timeout
+            self.world.run_until(self.world.now + (STALL + REST) * timeout)
+            self.invariants.look_at_slowness(*leading)
         self.world.run_until(self.world.now + timeout)
         self.invariants.look_at_slowness(*leading)
 

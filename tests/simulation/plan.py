@@ -22,6 +22,7 @@ SLOW, FAST = 1.0, 1.1
 SLOWEST_DISK = 0.18
 """In session timeouts, also by a clock that is fast: a leader is to hold its lease with answers that take 1/5."""
 STALL = 0.27
+REST = 0.45
 ENDINGS = ("end the election", "make the election anew")
 HAND_OVERS = ("transfer leadership", "transfer leadership to whoever is next", "ask a candidate to leave")
 ADMINISTRATION = ("depose the leader", "delete a candidate", *ENDINGS, "end the election by force", "look")

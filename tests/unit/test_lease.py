@@ -305,9 +305,9 @@ def test_of_the_acknowledgements_a_sample_is_kept(answers: list[tuple[float, flo
     in_time = [(sent, answered) for sent, answered in everything if answered <= before]
     if found is not None:
         answered = max(answered for sent, answered in in_time if sent == found)
-        assert max(answered for _, answered in in_time) - answered <= T / 64 + max(gap for gap, _ in answers)
+        assert max(answered for _, answered in in_time) - answered <= T / 256 + max(gap for gap, _ in answers)
     elif in_time:
-        is_with_the_first = in_time[-1][1] - everything[0][1] <= T / 64
+        is_with_the_first = in_time[-1][1] - everything[0][1] <= T / 256
         assert is_with_the_first or answered_at - in_time[-1][1] > T, "of the last timeout something is always known"
 
 
@@ -316,7 +316,7 @@ def test_their_number_is_bounded(gap: float) -> None:
     acknowledgements = Acknowledgements(T)
     for number in range(2000):
         acknowledgements.record(number * gap, number * gap)
-    assert len(acknowledgements) <= 128
+    assert len(acknowledgements) <= 512
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Asking:
         self._deadline = deadline
         self._path = f"{resource}/{STEP_DOWN}"
         self._who_is_silent = (
-            "a GoLea process and a candidate of golea_async before 0.2 never answer, and neither does one whose work "
+            "a GoLea process and a candidate of an older golea_async never answer, and neither does one whose work "
             f"does not stop, whose program hangs, or that may not read {self._path}, which has this client's "
             "default_acl"
         )

@@ -274,7 +274,8 @@ class Session(SessionRecord):
         self.check_process()
         check_loop(self.loop, "the ZooKeeper client")
         if self._failure is not None:
-            raise NotSentError(f"the client has given up: {self._failure}") from self._failure
+            why = self._failure.reason if isinstance(self._failure, NotSentError) else self._failure
+            raise NotSentError(f"the client has given up: {why}") from self._failure
         if not self.started or self.closing:
             raise NotSentError("the client is closed, or was never started")
 

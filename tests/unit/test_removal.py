@@ -104,7 +104,7 @@ class TestRemoval:
         error = refused(asking.run(ZK), script(), TransferError)
         assert str(error) == (
             f"'bert' ({B}) was asked to leave {RESOURCE} and did not in time; a GoLea process and a candidate of "
-            "golea_async before 0.2 never answer, and neither does one whose work does not stop, whose program hangs, "
+            "an older golea_async never answer, and neither does one whose work does not stop, whose program hangs, "
             f"or that may not read {RESOURCE}/step_down, which has this client's default_acl. force=True deletes it at "
             "once, and then two may believe to lead, as docs/hand-over.md tells"
         )

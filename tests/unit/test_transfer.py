@@ -309,8 +309,8 @@ class TestTooLate:
 
         error = refused(asking.run(ZK), script(), TransferError)
         assert str(error) == (
-            f"{NOT_TRANSFERRED}'anna' ({A}) did not step down in time; a GoLea process and a candidate of golea_async "
-            "before 0.2 never answer, and neither does one whose work does not stop, whose program hangs, or that may "
+            f"{NOT_TRANSFERRED}'anna' ({A}) did not step down in time; a GoLea process and a candidate of an older "
+            "golea_async never answer, and neither does one whose work does not stop, whose program hangs, or that may "
             f"not read {RESOURCE}/step_down, which has this client's default_acl"
         )
         assert not asking.has_begun

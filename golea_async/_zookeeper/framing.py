@@ -42,6 +42,7 @@ class Framing(asyncio.Protocol):
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
+        self._unread = 0  # bytes that have been taken from the socket and not worked off
         self._last_sent = self._last_byte = self._loop.time()
         self.heard_at: float = boottime()
 
@@ -56,8 +57,8 @@ class Framing(asyncio.Protocol):
 
     @property
     def has_unread(self) -> bool:
-        """Whether something has come that was not read: a part of a frame, or what lies in the socket."""
-        return bool(self._buffer) or self._transport is None or has_unread(self._transport)
+        """Whether something has come that was not read: frames behind this one, or what lies in the socket."""
+        return self._unread > 0 or self._transport is None or has_unread(self._transport)
 
     @abstractmethod
     def frame_received(self, frame: bytes) -> None:
@@ -102,8 +103,10 @@ class Framing(asyncio.Protocol):
             end = start + _LENGTH.size + length
             if len(data) < end:
                 break
+            self._unread = len(data) - end
             self.frame_received(bytes(data[start + _LENGTH.size : end]))
             start = end
+        self._unread = len(data) - start
         return start
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -231,9 +231,10 @@ class KeepAlive:
         )
 
     def _touch_due(self, channel: Channel, last: float, now: float) -> float:
-        took = channel.write_took
-        if self._under_way:
-            took = max(took, now - self._under_way[0].batch.sent_at)
+        waits_since = self._under_way[0].batch.sent_at if self._under_way else now
+        if channel.written_at < self._pace.begun_at:
+            waits_since = min(waits_since, self._pace.begun_at)  # for the nomination, which is slow in being answered
+        took = max(channel.write_took, now - waits_since)
         return self._pace.touch_due(channel.lease.timeout, leads=bool(self._paths), last=last, took=took)
 
     def _silent_from(self) -> float:

@@ -62,6 +62,7 @@ class Pace:
     """The pace of one client's keep-alives, on whatever connection they travel.
 
     :ivar moved_at: when the client last left a server for being slow.
+    :ivar begun_at: when the first of those that stand was nominated.
     """
 
     def __init__(self) -> None:
@@ -69,12 +70,12 @@ class Pace:
         self._sent: deque[float] = deque(maxlen=_REMEMBERED)  # when the latest writes were sent
         self._took: deque[float] = deque(maxlen=_REMEMBERED)  # how long the latest answers took
         self._last = -math.inf  # when the last write on this connection was sent
-        self._begun_at = self._touched_at = -math.inf
+        self.begun_at = self._touched_at = -math.inf
         self._jitter = random.uniform(1, JITTER)
 
     def begin(self, now: float) -> None:
         """Begin with a nomination, which is a write itself: the first keep-alive is to notice that it hangs."""
-        self._begun_at = self._last = now
+        self.begun_at = self._last = now
 
     def restart(self) -> None:
         """On a new connection nothing was proved yet: a write is due at once."""
@@ -154,7 +155,7 @@ class Pace:
         again = math.inf
         if slowest > _SLOW_SHARE * timeout:  # when the next stall begins, the newest touch is to be a new one
             again = max(self._touched_at, last) + _TOUCH_SHARE * timeout
-        is_about_to_lead = last < self._begun_at + timeout / 2
+        is_about_to_lead = last < self.begun_at + timeout / 2
         if self._touched_at >= last or not (leads or is_about_to_lead):
             return again
         ahead = (TOUCH_TRAVELS + _MARGIN) * timeout + min(slowest, _LONGEST_ESTIMATE * timeout)

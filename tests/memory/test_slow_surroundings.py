@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiozk.states import States
 
-from golea_async import AsyncElection, LeadershipLostError, ZKClient, create_election
+from golea_async import AsyncElection, LeadershipLostError, Role, ZKClient, create_election
 from golea_async._zookeeper import clock
 from golea_async._zookeeper.host_list import Address, Host
 from golea_async._zookeeper.hosts import Hosts
@@ -160,6 +160,36 @@ async def test_where_answers_are_slow_one_try_to_connect_again_is_enough(zookeep
                 way.reset()
             await eventually(partial(is_connected_anew, zk, former))
             assert sum(way.connections for way in ways) == connections + 1
+
+
+async def test_while_a_nomination_is_unanswered_the_session_is_touched_again_and_again(
+    zookeeper: MemoryZooKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where answers are slow, the first lease can be renewed in time only by what was sent meanwhile."""
+    async with ZKClient(zookeeper.hosts, session_timeout=10) as zk:
+        await create_election(zk, RESOURCE)
+        connection = zk.session.conn
+        assert connection is not None
+        sent: list[str] = []
+
+        def noting(name: str) -> None:
+            send = getattr(connection, name)
+
+            def note_and_send(*arguments: Any) -> None:
+                sent.append(name)
+                send(*arguments)
+
+            monkeypatch.setattr(connection, name, note_and_send)
+
+        noting("touch")
+        noting("post")
+        election = AsyncElection(zk, RESOURCE)
+        with zookeeper.cut(zk.session.session_id, requests=False):
+            starting = asyncio.create_task(election.start())
+            await eventually(lambda: sent.count("touch") >= 5)
+            assert sent.count("post") == 1, "only the nomination"
+        assert (await soon(starting)).role is Role.LEADER
+        await election.resign()
 
 
 async def test_a_server_that_begins_to_listen_and_does_not_answer_its_first_connection() -> None:

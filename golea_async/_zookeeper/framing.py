@@ -19,6 +19,9 @@ from .unread import has_unread
 MAX_FRAME_LENGTH = 64 * 1024 * 1024
 """A longer frame is taken for garbage. ZooKeeper does not bound its replies; a million children fit in this."""
 
+_MOST_HELD_BACK = 4096
+"""Bytes, some thirty requests: a server is to work on the first of thousands before the last has been thought of."""
+
 _LENGTH = struct.Struct("!i")
 
 _FOREIGN_WORDS = {b"\x15\x03": "it speaks TLS: give ssl=", b"HT": "it speaks HTTP: this is no ZooKeeper port"}
@@ -43,6 +46,8 @@ class Framing(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._unread = 0  # bytes that have been taken from the socket and not worked off
+        self._held_back = bytearray()  # what is written while frames are worked off, and goes out behind them
+        self._is_working_off = False
         self._last_sent = self._last_byte = self._loop.time()
         self.heard_at: float = boottime()
 
@@ -72,9 +77,17 @@ class Framing(asyncio.Protocol):
         """End the connection at once; idempotent."""
 
     def _write(self, *payloads: bytes) -> None:
+        """Write frames, at once; while others are worked off, behind them: a write for each would cost more than it."""
         assert self._transport is not None
         self._last_sent = self._loop.time()
-        self._transport.write(b"".join([_LENGTH.pack(len(payload)) + payload for payload in payloads]))
+        self._held_back += b"".join([_LENGTH.pack(len(payload)) + payload for payload in payloads])
+        if not self._is_working_off or len(self._held_back) > _MOST_HELD_BACK:
+            self._flush()
+
+    def _flush(self) -> None:
+        written, self._held_back = self._held_back, bytearray()
+        if written and self._transport is not None and self.failure is None:
+            self._transport.write(written)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it.
@@ -83,6 +96,7 @@ class Framing(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_byte, self.heard_at = self._loop.time(), boottime()
+        self._is_working_off = True
         try:
             if self._buffer:
                 self._buffer += data
@@ -91,6 +105,9 @@ class Framing(asyncio.Protocol):
                 self._buffer += data[end:]
         except GarbageError as error:
             self.fail(str(error))
+        finally:
+            self._is_working_off = False
+            self._flush()
 
     def _frames_received(self, data: bytes | bytearray) -> int:
         """Work off the frames that are complete; return where the rest begins."""

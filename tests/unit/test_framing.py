@@ -1,4 +1,4 @@
-"""Frames are cut out of what comes in; and what is not worked off yet counts as unread."""
+"""Frames are cut out of what comes in, and go out together; what is not worked off yet counts as unread."""
 
 from __future__ import annotations
 
@@ -57,3 +57,52 @@ async def test_a_frame_that_is_too_long_ends_the_connection() -> None:
     reader = Reader()
     reader.data_received(b"HTTP/1.1 400 Bad Request")
     assert reader.failure == "it speaks HTTP: this is no ZooKeeper port"
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written, a piece for each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+
+class Answering(Reader):
+    """Answers each frame with ``size`` bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.transport = Written()
+        self.connection_made(self.transport)
+        self._answer = b"." * size
+
+    def frame_received(self, frame: bytes) -> None:
+        super().frame_received(frame)
+        self._write(self._answer)
+
+    def tell(self, *payloads: bytes) -> None:
+        self._write(*payloads)
+
+
+async def test_what_is_written_while_frames_are_worked_off_goes_out_in_one_piece() -> None:
+    reader = Answering(2)
+    reader.data_received(STREAM)
+    assert reader.transport.pieces == [b"\0\0\0\x02.." * 3]
+    reader.tell(b"a", b"b")
+    assert reader.transport.pieces[1:] == [b"\0\0\0\x01a\0\0\0\x01b"], "and everything else at once"
+
+
+async def test_a_server_does_not_wait_for_the_last_of_thousands_of_requests() -> None:
+    reader = Answering(1500)
+    reader.data_received(STREAM * 2)
+    assert [len(piece) for piece in reader.transport.pieces] == [4512, 4512]
+
+
+async def test_nothing_is_written_on_a_connection_that_has_failed() -> None:
+    reader = Answering(2)
+    reader.data_received(STREAM + b"HTTP")
+    assert reader.failure is not None
+    assert reader.transport.pieces == []

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .episode import Episode
     from .member import Member
 
-_MOMENT = 0.001
 LOST_REPLIES = (OpCode.CREATE2, OpCode.DELETE, OpCode.MULTI)
 
 
@@ -26,6 +25,7 @@ class Deeds:
         self._episode = episode
         self._undo: dict[object, Callable[[], None]] = {}
         self._times_of_peace = 0
+        self._looks: list[Callable[[], None]] = []
         self._kinds: dict[str, Callable[[Deed], None]] = {
             "freeze a member": lambda deed: self._freeze_member(self._member(deed), deed.duration),
             "kill a member": lambda deed: self._kill_member(self._member(deed), deed.duration),
@@ -77,6 +77,13 @@ class Deeds:
         for undo in list(self._undo.values()):
             undo()
         self._undo.clear()
+        self._looks.clear()
+
+    def look_on(self) -> None:
+        """After each step of a process: what a deed waits for begins nowhere else."""
+        for look in self._looks:
+            self._later(0.0, look)
+        self._looks.clear()
 
     def _until(self, duration: float, undo: Callable[[], None]) -> None:
         key = object()
@@ -189,7 +196,7 @@ class Deeds:
                 self._imprison(member, deed.duration)
                 end()
             else:
-                self._later(_MOMENT, look)
+                self._looks.append(look)
 
         self._undo[object()] = end
         look()

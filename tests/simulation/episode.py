@@ -176,6 +176,7 @@ class Episode:
 
     def _stepped(self, process: Process) -> None:
         self.invariants.look_at(process)
+        self.deeds.look_on()
 
     def _make_wires(self, generator: random.Random) -> list[Wire]:
         return [Wire(self.world, random.Random(generator.random()), server) for server in self.ensemble.servers]

@@ -34,8 +34,8 @@ from .life import (
     path,
     shown,
 )
+from .placed import follower, leader
 from .script import OTHER_SESSION, RESOURCE, failed, stat, there
-from .test_candidacy import follower, leader
 
 CANDIDATE, FOLLOWER, LEADER = Role.CANDIDATE, Role.FOLLOWER, Role.LEADER
 

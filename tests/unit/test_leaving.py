@@ -8,9 +8,9 @@ from aiozk import exc
 from golea_async._protocol.role import Explained
 
 from .life import DATA_CHANGED, DELETED, FIRST_CZXID, Life, checked, deleted, missing, path, shown
+from .placed import follower, leader
 from .script import NODE_CZXID, OTHER_SESSION, RESOURCE, there
 from .script import shown as any_shown
-from .test_candidacy import follower, leader
 
 
 def leaving() -> Life:

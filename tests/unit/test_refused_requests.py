@@ -17,8 +17,8 @@ from golea_async._protocol.steps import Pause
 from golea_async._zookeeper.wire import response_error
 
 from .life import CREATED, DELETED, REQUEST, Life, checked, listed, missing, moved, path, shown
+from .placed import follower
 from .script import OTHER_SESSION, RESOURCE, there
-from .test_candidacy import follower
 
 BAD = exc.BadArguments()
 BUSY = response_error(THROTTLED)

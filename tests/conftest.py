@@ -6,6 +6,7 @@ Tests that hurt a server take `own_ensemble`; everybody else shares one ensemble
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import signal
@@ -47,6 +48,11 @@ def pytest_configure() -> None:
     """Have Ctrl-C work in programs that tests start: a background job of a shell ignores it, and so do its children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the thousands of collected tests out of Python's collections of garbage: each of them took 0.12 s."""
+    gc.freeze()
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -72,7 +72,8 @@ def describe(request: Any) -> str:
 
 
 def _place(path: str) -> str:
-    return path if path == RESOURCE else short(path.rpartition("/")[2])
+    parent, _, name = path.rpartition("/")
+    return short(name) if parent == RESOURCE else path
 
 
 def _asked(request: Any) -> str:

@@ -218,6 +218,16 @@ class TestItStepsDownMeanwhile:
         ]
         play(removal().run(ZK), script)
 
+    def test_one_that_may_be_read_is_another_than_one_that_may_not(self) -> None:
+        """A client gives all its znodes the same access control list."""
+        script = [
+            *[meets(A, B, shows=UNREADABLE), writes(LEAVES), watches(B, shows=UNREADABLE), pauses()],
+            look(A, E, child=says(B_LEAVES)),
+            (["get le_5"], [self.MOVED]),
+            *takes_back(says(B_LEAVES), A, E),
+        ]
+        play(removal().run(ZK), script)
+
     def test_one_that_stood_there_all_the_time_is_another(self) -> None:
         """Also of the same name and session: it was there when both stood."""
         script = [

@@ -65,9 +65,9 @@ class Driver:
     def begin(self) -> None:
         """Step the coroutine for the first time, and hear of all that concerns it from now on."""
         self._look_around()
-        self._resume()  # first: ZooKeeper works while the rest is being set up
+        self.context.keep_alive.stand(self._me.resource)  # before the nomination is sent, whose answer it awaits
+        self._resume()  # ZooKeeper works while the rest is being set up
         self.context.listen(self._changed)
-        self.context.keep_alive.stand(self._me.resource)
 
     async def stand_by(self) -> None:
         """Do what takes a task, until the coroutine has ended: wait for work to stop, and until all has been read."""

@@ -48,9 +48,8 @@ _MARGIN = 1 / 128
 """For timers that are late, of what is sent to be acknowledged in time."""
 
 _SLOW_SHARE = 1 / 32
-"""Where one of the latest answers took longer, answers are slow. Then the session is touched more often, and those that
-only stand write as often as who leads: what the first lease of the next one rests on has to be sent before, and it can
-be renewed in time only if the write before it was sent not long ago (:meth:`Write.latest_touch`)."""
+"""Where one of the latest answers took longer, answers are slow. Then the session is touched more often, also of those
+that only stand: what the first lease of the next leader rests on has to be sent before."""
 
 _TOUCH_SHARE = 1 / 64
 
@@ -124,10 +123,8 @@ class Pace:
         :param remaining: for how long the lease is valid after that one's sending; negative when it is void.
         :param was_limited: whether that one was the first write for long, and has proved less than another one would.
         """
-        within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf
-        if not leads:
-            is_slow = max(self._took, default=0.0) > _SLOW_SHARE * timeout
-            return max(last + (KEEP_ALIVE_SHARE if is_slow else STANDING_SHARE) * timeout, within_eight)
+        if not leads:  # no more often while answers are slow: that could keep them slow for ever
+            return last + STANDING_SHARE * timeout
         due = last + KEEP_ALIVE_SHARE * timeout
         if was_limited and remaining < _SHORT_SHARE * timeout:
             due = last
@@ -141,6 +138,7 @@ class Pace:
             # Before that it would prove nothing new. It is put off for less than T/8: what it proves then goes no
             # further than 15/22 T behind the one before (Write.latest_touch), which must not have been sent long ago.
             due = proves_from
+        within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf
         return max(due, within_eight)
 
     def touch_due(self, timeout: float, *, leads: bool, last: float, took: float) -> float:

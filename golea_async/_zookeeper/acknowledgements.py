@@ -13,6 +13,7 @@ from statistics import median
 _PER_TIMEOUT = 256
 """What one entry stands for is taken to have been answered when its last was, so the lease may be so much shorter."""
 _KEPT = 2 * _PER_TIMEOUT
+_TOGETHER_SHARE = 1 / 64
 _ANSWERED_AT: itemgetter[float] = itemgetter(1)
 _LATELY = 5
 """An answer or two that came late, of a server that is about to die, do not count as usual."""
@@ -52,9 +53,15 @@ class Acknowledgements:
         self._known.append((sent_at, answered_at))
 
     def first_after(self, moment: float) -> float:
-        """Return when the first request was answered after a moment; infinity when none was."""
+        """Return when the first requests were answered after a moment; infinity when none was.
+
+        Behind a stall answers come one right after the other, the newest request's last. They count as one.
+        """
         number = bisect_right(self._known, moment, key=_ANSWERED_AT)
-        return self._known[number][1] if number < len(self._known) else math.inf
+        if number == len(self._known):
+            return math.inf
+        together = self._known[number][1] + _TOGETHER_SHARE * self.timeout
+        return self._known[bisect_right(self._known, together, key=_ANSWERED_AT) - 1][1]
 
     def newest_acknowledged(self, before: float) -> float | None:
         """Return when the newest request was sent that was answered at ``before`` or earlier; None without one."""

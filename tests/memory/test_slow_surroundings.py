@@ -162,34 +162,49 @@ async def test_where_answers_are_slow_one_try_to_connect_again_is_enough(zookeep
             assert sum(way.connections for way in ways) == connections + 1
 
 
+def sent_by(zk: ZKClient, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the client's connection sends from now on: `touch` for a ping, `post` for requests that go together."""
+    connection, sent = zk.session.conn, list[str]()
+    assert connection is not None
+
+    def note(name: str) -> None:
+        send = getattr(connection, name)
+
+        def note_and_send(*arguments: Any) -> None:
+            sent.append(name)
+            send(*arguments)
+
+        monkeypatch.setattr(connection, name, note_and_send)
+
+    note("touch")
+    note("post")
+    return sent
+
+
 async def test_while_a_nomination_is_unanswered_the_session_is_touched_again_and_again(
     zookeeper: MemoryZooKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where answers are slow, the first lease can be renewed in time only by what was sent meanwhile."""
     async with ZKClient(zookeeper.hosts, session_timeout=10) as zk:
         await create_election(zk, RESOURCE)
-        connection = zk.session.conn
-        assert connection is not None
-        sent: list[str] = []
-
-        def noting(name: str) -> None:
-            send = getattr(connection, name)
-
-            def note_and_send(*arguments: Any) -> None:
-                sent.append(name)
-                send(*arguments)
-
-            monkeypatch.setattr(connection, name, note_and_send)
-
-        noting("touch")
-        noting("post")
-        election = AsyncElection(zk, RESOURCE)
+        election, sent = AsyncElection(zk, RESOURCE), sent_by(zk, monkeypatch)
         with zookeeper.cut(zk.session.session_id, requests=False):
             starting = asyncio.create_task(election.start())
             await eventually(lambda: sent.count("touch") >= 5)
             assert sent.count("post") == 1, "only the nomination"
         assert (await soon(starting)).role is Role.LEADER
         await election.resign()
+
+
+async def test_a_nomination_that_is_answered_at_once_brings_few_touches(
+    zookeeper: MemoryZooKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ZKClient(zookeeper.hosts, session_timeout=3) as zk, ZKClient(zookeeper.hosts, session_timeout=3) as two:
+        await create_election(zk, RESOURCE)
+        async with AsyncElection(two, RESOURCE), AsyncElection(zk, RESOURCE):
+            sent = sent_by(zk, monkeypatch)
+            await eventually(lambda: sent.count("post") >= 2)  # watches that are set late, and a keep-alive
+            assert sent.count("touch") <= 4
 
 
 async def test_a_server_that_begins_to_listen_and_does_not_answer_its_first_connection() -> None:

@@ -124,7 +124,7 @@ def test_answers_that_differ_from_each_other_cost_no_lead(latency: float) -> Non
         assert leader.deadline > now + T / 100
 
 
-@pytest.mark.parametrize("latency", [0.0, 0.02, 0.04, 0.06, 0.1, 0.15, 0.18, 0.2])
+@pytest.mark.parametrize("latency", [0.0, 0.02, 0.04, 0.06, 0.08, 0.1])
 def test_who_has_stood_for_long_while_answers_were_slow_keeps_its_first_lease(latency: float) -> None:
     for phase in range(12):
         leader, begin = Leader(leads=False), (3 + phase / 36) * T
@@ -140,12 +140,13 @@ def test_who_has_stood_for_long_while_answers_were_slow_keeps_its_first_lease(la
         assert least_remaining(leader, latency * T, now, begin + 3 * T) > 0
 
 
-def test_who_only_stands_writes_little_while_answers_are_fast_and_more_often_while_they_are_slow() -> None:
-    for latency, most in ((0.0, 3), (0.02, 3), (0.1, 8), (0.2, 8)):
-        leader = Leader(leads=False)
-        least_remaining(leader, latency * T, STEP, 6 * T)
-        assert len([written for written in leader.writes if written > 5 * T]) <= most
-        assert leader.touches <= (6 * 64 + 1 if latency > 1 / 32 else 4)  # a few behind its nomination
+@pytest.mark.parametrize("latency", [0.0, 0.02, 0.1, 0.2])
+def test_who_only_stands_costs_no_more_quorum_writes_while_answers_are_slow(latency: float) -> None:
+    """Many that stand could keep a quorum slow that was slow once."""
+    leader = Leader(leads=False)
+    least_remaining(leader, latency * T, STEP, 6 * T)
+    assert len(leader.writes) <= 6 / STANDING_SHARE
+    assert leader.touches <= (6 * 64 + 1 if latency > 1 / 32 else 4)  # a few behind its nomination
 
 
 @pytest.mark.parametrize("wrote_ago", [0.55, 0.6, 0.66, 0.68, 0.75, 1.5])
@@ -189,6 +190,20 @@ def test_stalls_that_follow_each_other_after_a_rest_cost_no_lead(rest: float) ->
                 assert leader.deadline > now
             begin = end + rest * T
             assert least_remaining(leader, 0.0, end, begin) > 0
+
+
+def test_stalls_whose_answers_come_one_by_one_cost_no_lead() -> None:
+    """What was sent last before their end is to be proved, not what was sent at their beginning."""
+    for phase in range(8):
+        leader, begin = Leader(), 3 * T + phase * T / 64
+        least_remaining(leader, 0.0, STEP, begin)
+        for _ in range(4):
+            end = begin + 0.29 * T
+            for now in moments(begin, end):
+                leader.step(now, end + (now - begin) / 0.29 * 0.015 - now)
+                assert leader.deadline > now
+            begin = end + 0.4 * T
+            assert least_remaining(leader, 0.0, end, begin) > T / 64
 
 
 @given(st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0, 1.2)), min_size=1, max_size=8))

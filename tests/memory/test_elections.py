@@ -27,6 +27,7 @@ from golea_async import (
 from golea_async.testing import MemoryZooKeeper, OpCode
 from tests.support.elections import rest_of, soon, status_of
 from tests.support.leading import KINDS, client_of
+from tests.support.leftovers import background_tasks, tasks_of_elections
 
 SESSION_TIMEOUT = 1.0
 RESOURCE = "/election"
@@ -95,6 +96,19 @@ async def test_who_is_cut_off_stops_leading(zookeeper: MemoryZooKeeper, new_clie
         await soon(second.wait_for_leadership())
     await soon(second.resign())
     await soon(first.resign())
+
+
+async def test_a_resignation_in_the_turn_in_which_the_candidate_ends_leaves_nothing(new_client: NewClient) -> None:
+    """It finds the background task done, and its done-callback has not been called."""
+    zk = await new_client()
+    election = AsyncElection(zk, RESOURCE)
+    await soon(election.start())
+    closing = asyncio.create_task(zk.close())
+    while tasks_of_elections():
+        await asyncio.sleep(0)
+    await election.resign()
+    assert background_tasks() == set()
+    await soon(closing)
 
 
 async def test_servers_go_and_come_while_somebody_leads(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:

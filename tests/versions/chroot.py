@@ -22,6 +22,9 @@ DIRECTORY = ROOT / ".nox" / f"debian-{SUITE}"
 PACKAGES = DIRECTORY / f"usr/local/lib/python{VERSION}/dist-packages"
 SOURCE = DIRECTORY / "source"
 INCLUDED = f"python{VERSION},libpython{VERSION}-stdlib,openssl"
+INSTALLED = ("default-jre-headless", "zookeeper")  # by apt, which sees to what Java needs before it is unpacked
+# What the tests look at beside files; in a mount namespace of its own, so that nothing is left mounted.
+MOUNTS = "mount -t proc proc {0}/proc && mount --rbind /sys {0}/sys && mount --rbind /dev {0}/dev"
 
 
 def is_made() -> bool:
@@ -44,7 +47,13 @@ def python() -> Python:
 def inside(*arguments: str) -> list[str]:
     """Return the command that runs the Python in there, in the copy of the project."""
     script = f'cd /source && exec /usr/bin/python{VERSION} "$@"'
-    return ["chroot", str(DIRECTORY), "/bin/sh", "-c", script, "sh", *arguments]
+    return [*entered(), "/bin/sh", "-c", script, "sh", *arguments]
+
+
+def entered() -> list[str]:
+    """Return the command in front of another one that runs it in there."""
+    script = f'{MOUNTS.format(DIRECTORY)} && exec chroot {DIRECTORY} "$@"'
+    return ["unshare", "--mount", "/bin/sh", "-c", script, "sh"]
 
 
 def prepare(group: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -92,6 +101,8 @@ def main() -> None:
     )
     if made.returncode != 0 or not is_made():
         sys.exit(f"debootstrap could not make it; its log is {DIRECTORY}/debootstrap/debootstrap.log")
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *INSTALLED]
+    subprocess.run([*entered(), "env", "DEBIAN_FRONTEND=noninteractive", *install], check=True)
     print(python().version, "in", DIRECTORY)
 
 

@@ -23,8 +23,11 @@ PACKAGES = DIRECTORY / f"usr/local/lib/python{VERSION}/dist-packages"
 SOURCE = DIRECTORY / "source"
 INCLUDED = f"python{VERSION},libpython{VERSION}-stdlib,openssl"
 INSTALLED = ("default-jre-headless", "zookeeper")  # by apt, which sees to what Java needs before it is unpacked
-# What the tests look at beside files; in a mount namespace of its own, so that nothing is left mounted.
-MOUNTS = "mount -t proc proc {0}/proc && mount --rbind /sys {0}/sys && mount --rbind /dev {0}/dev"
+# What the tests look at beside files, in a mount namespace of its own: nothing is left mounted. The root must be a
+# mount, so that further namespaces can be made in there.
+MOUNTS = (
+    "mount --bind {0} {0} && mount -t proc proc {0}/proc && mount --rbind /sys {0}/sys && mount --rbind /dev {0}/dev"
+)
 
 
 def is_made() -> bool:
@@ -58,6 +61,8 @@ def entered() -> list[str]:
 
 def prepare(group: list[str]) -> tuple[list[str], dict[str, str]]:
     """Copy the project and install what its tests need; return the command and the variables to set."""
+    # Without it localhost has two addresses, and no server of the tests listens on ::1.
+    shutil.copy2("/etc/hosts", DIRECTORY / "etc/hosts")
     shutil.rmtree(SOURCE, ignore_errors=True)
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -75,9 +80,11 @@ def prepare(group: list[str]) -> tuple[list[str], dict[str, str]]:
     # What is published as source only, and is pure Python, is built by this Python; the rest is taken for that one.
     pip = [sys.executable, "-m", "pip"]
     wheels = DIRECTORY / "wheels"
-    subprocess.run([*pip, "wheel", "--quiet", "--wheel-dir", str(wheels), str(ROOT), *group], check=True)
+    subprocess.run([*pip, "wheel", "--quiet", "--wheel-dir", str(wheels), f"{ROOT}[cli]", *group], check=True)
     wanted = ["--python-version", VERSION, "--only-binary=:all:", "--find-links", str(wheels)]
-    subprocess.run([*pip, "install", "--quiet", "--target", str(PACKAGES), *wanted, "golea-async", *group], check=True)
+    subprocess.run(
+        [*pip, "install", "--quiet", "--target", str(PACKAGES), *wanted, "golea-async[cli]", *group], check=True
+    )
     return inside(), {"PYTHONPATH": "/source", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
 
 

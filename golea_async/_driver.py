@@ -42,12 +42,14 @@ class Driver:
     """Drives one coroutine of a candidate to its end.
 
     :ivar context: of the client; used from :meth:`begin` to :meth:`stop`.
+    :ivar uses_client: whether :meth:`leave_client` is still to be called.
     """
 
     def __init__(
         self, context: ClientContext, me: Candidate, public: Publication, life: Coroutine[Step, Any, None]
     ) -> None:
         self.context = context
+        self.uses_client = True
         self._me = me
         self._public = public
         self._life: Coroutine[Step, Any, None] | None = life
@@ -98,6 +100,7 @@ class Driver:
 
     def leave_client(self) -> None:
         """Use the client no longer; to be called once, at the end of the background task, when this was stopped."""
+        self.uses_client = False
         self.context.keep_alive.stand_no_more(self._me.resource)
         self.context.detach()
 

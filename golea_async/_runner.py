@@ -138,8 +138,12 @@ class Runner:
 
     async def closed(self) -> None:
         """Wait until nothing is left on the client, if this was the last that used it."""
-        if self._driver is not None and self.task is not None and self.task.done():
-            await self._driver.context.closed()
+        driver = self._driver
+        if driver is None or self.task is None or not self.task.done():
+            return
+        if driver.uses_client:  # the task ended in this very turn of the loop; its done-callback comes in the next one
+            await asyncio.sleep(0)
+        await driver.context.closed()
 
     @property
     def is_client_closed(self) -> bool:

@@ -135,11 +135,10 @@ async def test_secrets_are_never_echoed(memory: MemoryZooKeeper, tmp_path: Path)
         assert "s3cr3t" not in out + err, (code, out, err)
 
 
-async def test_no_zookeeper_is_said_within_three_seconds_and_then_given_up() -> None:
+async def test_no_zookeeper_is_said_and_then_given_up() -> None:
     (port,) = choose_free_ports(1)
     async with golea(f"127.0.0.1:{port}", "status", "/a", "--timeout", "4") as command:
-        async with asyncio.timeout(3 + 2):  # the machine is busy
-            await command.says("trying until 4 s are over")
+        await command.says("trying until 4 s are over")
         assert await command.ends() == Exit.UNREACHABLE
     assert re.search(rf"127.0.0.1:{port}.*Gave up after 4 s", "\n".join(command.said))
 

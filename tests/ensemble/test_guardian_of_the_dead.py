@@ -22,7 +22,7 @@ from golea_async.testing import MemoryZooKeeper
 from tests.support.certificates import Authority
 from tests.support.cgroup import memory_cgroup
 from tests.support.elections import SOON, eventually, soon, until_gone
-from tests.support.ensemble import Ensemble, SharedEnsemble
+from tests.support.ensemble import Ensemble, EnsembleError, SharedEnsemble
 from tests.support.guarded import (
     LATEST,
     TIMEOUT,
@@ -162,6 +162,15 @@ async def test_an_election_of_the_servers(own_ensemble: OwnEnsemble, programs: N
     await guarded(program)
     await asyncio.to_thread(leader.kill)
     program.kill()
+
+    def is_elected() -> bool:
+        """A follower says that it is one until it has noticed."""
+        try:
+            return ensemble.leader() is not leader
+        except EnsembleError:
+            return False
+
+    await eventually(is_elected)
     await asyncio.to_thread(followers[0].wait_until_serving)
     async with await WireClient.connect(followers[0].port, session_timeout=TIMEOUT) as wire:
         await soon(until_gone(wire, program.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import aiozk
 import pytest
@@ -27,6 +27,7 @@ from golea_async import (
 from golea_async.testing import MemoryZooKeeper, OpCode
 from tests.support.elections import rest_of, soon, status_of
 from tests.support.leading import KINDS, client_of
+from tests.support.leftovers import background_tasks, tasks_of_elections
 
 SESSION_TIMEOUT = 1.0
 RESOURCE = "/election"
@@ -87,14 +88,32 @@ async def test_who_is_cut_off_stops_leading(zookeeper: MemoryZooKeeper, new_clie
     first, second = AsyncElection(zk, RESOURCE, "1"), AsyncElection(await new_client(), RESOURCE, "2")
     await soon(first.start())
     await soon(second.start())
-    with zookeeper.cut(zk.session.session_id):
-        with pytest.raises(LeadershipLostError):
-            async with first.leadership():
+    with ExitStack() as cut:
+
+        async def lead() -> None:
+            async with first.leadership():  # it may not lead just now: the machine is busy
+                cut.enter_context(zookeeper.cut(zk.session.session_id))
                 await soon(asyncio.Event().wait())
+
+        with pytest.raises(LeadershipLostError):
+            await lead()
         assert not first.is_leader
         await soon(second.wait_for_leadership())
     await soon(second.resign())
     await soon(first.resign())
+
+
+async def test_a_resignation_in_the_turn_in_which_the_candidate_ends_leaves_nothing(new_client: NewClient) -> None:
+    """It finds the background task done, and its done-callback has not been called."""
+    zk = await new_client()
+    election = AsyncElection(zk, RESOURCE)
+    await soon(election.start())
+    closing = asyncio.create_task(zk.close())
+    while tasks_of_elections():  # noqa: ASYNC110 - an event would come a turn too late
+        await asyncio.sleep(0)
+    await election.resign()
+    assert background_tasks() == set()
+    await soon(closing)
 
 
 async def test_servers_go_and_come_while_somebody_leads(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:

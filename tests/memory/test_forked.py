@@ -80,6 +80,7 @@ async def main(zookeeper):
     await election.start()
     leadership = await election.wait_for_leadership()
     before, connection = zookeeper.znodes(), zk.session.conn
+    sessions = {each.session_id for each in zookeeper.sessions()}
     process = os.fork()
     if not process:
         try:
@@ -90,7 +91,9 @@ async def main(zookeeper):
     while os.waitpid(process, os.WNOHANG) == (0, 0):
         await asyncio.sleep(0.01)
     await zk.exists("/e")
-    print(zookeeper.znodes() == before, len(zookeeper.sessions()), election.is_leader, zk.session.conn is connection)
+    # Of several sessions one is the client's: it goes to another server when a busy one is late to make it.
+    no_more_sessions = {each.session_id for each in zookeeper.sessions()} <= sessions
+    print(zookeeper.znodes() == before, no_more_sessions, election.is_leader, zk.session.conn is connection)
     await election.resign()
     await zk.close()
 
@@ -104,4 +107,4 @@ with MemoryZooKeeper() as zookeeper:
 def test_a_forked_child_is_refused_everywhere(client: str) -> None:
     """And whatever it tried, its parent leads on, through the same connection."""
     done = subprocess.run([sys.executable, "-c", CHILD, client], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["True 1 True True"], done.stdout + done.stderr
+    assert done.stdout.splitlines() == ["True True True True"], done.stdout + done.stderr

@@ -38,7 +38,7 @@ class Client(LockstepClient):
 
     def events(self) -> list[Told]:
         """Type and path of what has come in."""
-        return [(told[2], told[4]) for told in self.ping() if told[0] == "event"]
+        return [(told[1], told[3]) for told in self.ping() if told[0] == "event"]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ ENVIRONMENTS = ROOT / ".nox" / "versions"
 SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SUPPORTED_ZOOKEEPERS = ("3.5", "3.6", "3.7", "3.8", "3.9")
 QUICK = ("tests/unit", "tests/memory", "tests/proof", "tests/simulation")
-ENSEMBLE = ("tests/ensemble",)
+ENSEMBLE = ("tests/ensemble", "tests/faults")
 EVERYTHING = ("tests",)
 
 
@@ -80,7 +80,8 @@ def all_cases(*, quick: bool) -> Iterator[Case]:
     for version, home in found.zookeepers():
         yield Case(f"ZooKeeper {version}", pythons[0], zookeeper=home, tests=ENSEMBLE)
     if chroot.is_made():
-        yield Case(f"Python {chroot.VERSION} in {chroot.SUITE}", chroot.python(), tests=QUICK)
+        name = f"Python {chroot.python().version} in {chroot.SUITE}"
+        yield Case(name, chroot.python(), tests=QUICK if quick else QUICK + ENSEMBLE)
 
 
 def not_installed() -> Iterator[str]:

@@ -22,6 +22,12 @@ DIRECTORY = ROOT / ".nox" / f"debian-{SUITE}"
 PACKAGES = DIRECTORY / f"usr/local/lib/python{VERSION}/dist-packages"
 SOURCE = DIRECTORY / "source"
 INCLUDED = f"python{VERSION},libpython{VERSION}-stdlib,openssl"
+INSTALLED = ("default-jre-headless", "zookeeper")  # by apt, which sees to what Java needs before it is unpacked
+# What the tests look at beside files, in a mount namespace of its own: nothing is left mounted. The root must be a
+# mount, so that further namespaces can be made in there.
+MOUNTS = (
+    "mount --bind {0} {0} && mount -t proc proc {0}/proc && mount --rbind /sys {0}/sys && mount --rbind /dev {0}/dev"
+)
 
 
 def is_made() -> bool:
@@ -44,11 +50,19 @@ def python() -> Python:
 def inside(*arguments: str) -> list[str]:
     """Return the command that runs the Python in there, in the copy of the project."""
     script = f'cd /source && exec /usr/bin/python{VERSION} "$@"'
-    return ["chroot", str(DIRECTORY), "/bin/sh", "-c", script, "sh", *arguments]
+    return [*entered(), "/bin/sh", "-c", script, "sh", *arguments]
+
+
+def entered() -> list[str]:
+    """Return the command in front of another one that runs it in there."""
+    script = f'{MOUNTS.format(DIRECTORY)} && exec chroot {DIRECTORY} "$@"'
+    return ["unshare", "--mount", "/bin/sh", "-c", script, "sh"]
 
 
 def prepare(group: list[str]) -> tuple[list[str], dict[str, str]]:
     """Copy the project and install what its tests need; return the command and the variables to set."""
+    # Without it localhost has two addresses, and no server of the tests listens on ::1.
+    shutil.copy2("/etc/hosts", DIRECTORY / "etc/hosts")
     shutil.rmtree(SOURCE, ignore_errors=True)
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -66,9 +80,11 @@ def prepare(group: list[str]) -> tuple[list[str], dict[str, str]]:
     # What is published as source only, and is pure Python, is built by this Python; the rest is taken for that one.
     pip = [sys.executable, "-m", "pip"]
     wheels = DIRECTORY / "wheels"
-    subprocess.run([*pip, "wheel", "--quiet", "--wheel-dir", str(wheels), str(ROOT), *group], check=True)
+    subprocess.run([*pip, "wheel", "--quiet", "--wheel-dir", str(wheels), f"{ROOT}[cli]", *group], check=True)
     wanted = ["--python-version", VERSION, "--only-binary=:all:", "--find-links", str(wheels)]
-    subprocess.run([*pip, "install", "--quiet", "--target", str(PACKAGES), *wanted, "golea-async", *group], check=True)
+    subprocess.run(
+        [*pip, "install", "--quiet", "--target", str(PACKAGES), *wanted, "golea-async[cli]", *group], check=True
+    )
     return inside(), {"PYTHONPATH": "/source", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
 
 
@@ -92,6 +108,8 @@ def main() -> None:
     )
     if made.returncode != 0 or not is_made():
         sys.exit(f"debootstrap could not make it; its log is {DIRECTORY}/debootstrap/debootstrap.log")
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *INSTALLED]
+    subprocess.run([*entered(), "env", "DEBIAN_FRONTEND=noninteractive", *install], check=True)
     print(python().version, "in", DIRECTORY)
 
 

@@ -214,6 +214,7 @@ async def play_all(ensemble: Ensemble, directory: Path, *, full: bool) -> None:
     assert {case.name: case.problems for case in cases if case.problems} == {}
 
 
+@pytest.mark.long
 async def test_the_command_is_dead_before_anybody_else_leads(real_ensemble: Ensemble, tmp_path: Path) -> None:
     await play_all(real_ensemble, tmp_path, full=False)
 

@@ -30,6 +30,7 @@ def test_the_code_runs(page: Path, tmp_path: Path) -> None:
     Page(page, tmp_path).run()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [page for page in PAGES if files(page)], ids=name_of)
 def test_the_files_are_a_suite_that_passes(page: Path, tmp_path: Path) -> None:
     assert " passed" in run_files(page, tmp_path)

@@ -51,6 +51,7 @@ async def test_the_line_is_never_left(real_ensemble: Ensemble) -> None:
         await soon(asyncio.gather(*(election.resign() for election in elections)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", LOSSES)
 async def test_every_frame_of_the_operators_is_lost(server: Ensemble, what: str) -> None:
     """The first one of a transfer, or the second, and so on until there is none to lose; then those of a removal."""

@@ -331,6 +331,7 @@ async def test_unanswered_it_goes_to_another_server_and_leads_on(ensemble: Ensem
         assert await rest_of(statuses) == []
 
 
+@pytest.mark.long
 @both_kinds
 async def test_late_answers_are_no_silence(ensemble: Ensemble, resource: str, kind: str) -> None:
     """As when thousands join on one client: each answer comes later than T/8, and one after the other."""

@@ -408,6 +408,7 @@ def _is_alike_within_multi(opcode: int, _: str, rest: tuple[Any, ...], *, events
     return opcode != OpCode.CREATE or (rest[2] in range(5) and (events_need_read or rest[1] == (ALL,)))
 
 
+@pytest.mark.long
 @example(run=WATCHES_TAKEN_ALONG)
 @example(run=OLD_VERSIONS)
 @example(run=NO_EVENTS_FOR_STRANGERS)

@@ -26,6 +26,7 @@ def test_a_seed_makes_one_schedule() -> None:
     assert make_schedule(7) != make_schedule(8)
 
 
+@pytest.mark.long
 @pytest.mark.asyncio(loop_scope="package")  # as the cluster's
 @pytest.mark.timeout(0)  # as long as it was told
 async def test_random_faults(cluster: Cluster, request: pytest.FixtureRequest) -> None:

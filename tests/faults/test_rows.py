@@ -51,6 +51,7 @@ STAYS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ROWS)
 async def test_row(name: str, cluster: Cluster, request: pytest.FixtureRequest) -> None:
     run = await play(ROWS[name], cluster, session_timeout=LONG_TIMEOUT if STAYS[name] else SESSION_TIMEOUT)
@@ -62,6 +63,7 @@ async def test_row(name: str, cluster: Cluster, request: pytest.FixtureRequest) 
         assert leaderless_time(run.record) < SESSION_TIMEOUT / 2, run.log()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     ["leader-cut-off", "follower-cut-off-no-way-out", "zookeepers-leader-stranded-no-way-out", "leader-frozen"],

@@ -116,16 +116,26 @@ asyncio.run(main())
 """
 
 
+# The supervisor's new parent is of its own session. Else its process group would be orphaned, and the kernel has one
+# that is stopped go on (SIGCONT) while golea is dying, and not dead yet.
+OUTLIVES = """
+import os, signal, subprocess, sys
+from golea_async.cli.descendants import become_subreaper
+
+become_subreaper()
+with subprocess.Popen([sys.executable, *sys.argv[1:]], stdout=subprocess.PIPE, text=True) as golea:
+    supervisor = int(golea.stdout.readline())
+    assert golea.wait() == -signal.SIGKILL
+    os.kill(supervisor, signal.SIGCONT)
+    os.waitpid(supervisor, 0)
+"""
+
+
 def test_nothing_is_started_for_a_dead_golea(memory: MemoryZooKeeper, tmp_path: Path) -> None:
     """The supervisor did not run between golea's order to start and its death: another one leads by now."""
     program = ("-c", ORDERS_AND_DIES, memory.hosts, "touch", str(tmp_path / "began"))
-    environ = environment(memory.hosts)
-    with subprocess.Popen([sys.executable, *program], stdout=subprocess.PIPE, text=True, env=environ) as golea:
-        assert golea.stdout is not None
-        supervisor = int(golea.stdout.readline())
-        assert golea.wait(PATIENCE) == -signal.SIGKILL
-        os.kill(supervisor, signal.SIGCONT)
-        golea.stdout.read()  # the supervisor, and what it has started, hold the pipe
+    command = [sys.executable, "-c", OUTLIVES, *program]
+    subprocess.run(command, env=environment(memory.hosts), timeout=PATIENCE, check=True)
     assert not (tmp_path / "began").exists()
 
 

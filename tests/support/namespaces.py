@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def below(process: int) -> list[tuple[int, list[str]]]:
     """Return process id, by the numbers here, and command line of each process below this one, the oldest first."""
     found = []
     for child in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
-        found.append((child, Path(f"/proc/{child}/cmdline").read_text().rstrip("\0").split("\0")))
-        found += below(child)
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end while it is looked at
+            found.append((child, Path(f"/proc/{child}/cmdline").read_text().rstrip("\0").split("\0")))
+            found += below(child)
     return found

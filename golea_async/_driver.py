@@ -33,6 +33,7 @@ from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
 from ._shared.question import Answer, Question
 from ._shared.watch_table import Event
+from ._zookeeper.clock import boottime
 from ._zookeeper.wire import WatchKind
 
 _logger = logging.getLogger("golea_async.election")
@@ -67,9 +68,10 @@ class Driver:
     def begin(self) -> None:
         """Step the coroutine for the first time, and hear of all that concerns it from now on."""
         self._look_around()
-        self.context.keep_alive.stand(self._me.resource)  # before the nomination is sent, whose answer it awaits
-        self._resume()  # ZooKeeper works while the rest is being set up
+        began = boottime()
+        self._resume()  # first: ZooKeeper works while the rest is being set up
         self.context.listen(self._changed)
+        self.context.keep_alive.stand(self._me.resource, began)
 
     async def stand_by(self) -> None:
         """Do what takes a task, until the coroutine has ended: wait for work to stop, and until all has been read."""

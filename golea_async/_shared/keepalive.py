@@ -75,11 +75,14 @@ class KeepAlive:
 
     # ------------------------------------------------------------------ for whom
 
-    def stand(self, resource: str) -> None:
-        """Test the client's server for a candidate of this election, from its nomination until its znode is gone."""
+    def stand(self, resource: str, began: float) -> None:
+        """Test the client's server for a candidate of this election, from its nomination until its znode is gone.
+
+        :param began: when its nomination was about to be sent.
+        """
         self._elections.append(resource)
         if len(self._elections) == 1:
-            self._pace.begin(boottime())
+            self._pace.begin(began)
             self._look_at_channel()
             self.look()
 

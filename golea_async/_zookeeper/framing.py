@@ -47,7 +47,7 @@ class Framing(asyncio.Protocol):
         self._buffer = bytearray()
         self._unread = 0  # bytes that have been taken from the socket and not worked off
         self._held_back = bytearray()  # what is written while frames are worked off, and goes out behind them
-        self._is_working_off = False
+        self._is_working_off = self._holds_back = False
         self._last_sent = self._last_byte = self._loop.time()
         self.heard_at: float = boottime()
 
@@ -77,12 +77,20 @@ class Framing(asyncio.Protocol):
         """End the connection at once; idempotent."""
 
     def _write(self, *payloads: bytes) -> None:
-        """Write frames, at once; while others are worked off, behind them: a write for each would cost more than it."""
+        """Write frames, at once; but while others are worked off, all but the first behind them.
+
+        A join or a hand-over waits for one of them. Where thousands go on, a write for each would cost more than it.
+        """
         assert self._transport is not None
         self._last_sent = self._loop.time()
-        self._held_back += b"".join([_LENGTH.pack(len(payload)) + payload for payload in payloads])
-        if not self._is_working_off or len(self._held_back) > _MOST_HELD_BACK:
-            self._flush()
+        written = b"".join([_LENGTH.pack(len(payload)) + payload for payload in payloads])
+        if self._holds_back:
+            self._held_back += written
+            if len(self._held_back) > _MOST_HELD_BACK:
+                self._flush()
+        else:
+            self._holds_back = self._is_working_off
+            self._transport.write(written)
 
     def _flush(self) -> None:
         written, self._held_back = self._held_back, bytearray()
@@ -106,7 +114,7 @@ class Framing(asyncio.Protocol):
         except GarbageError as error:
             self.fail(str(error))
         finally:
-            self._is_working_off = False
+            self._is_working_off = self._holds_back = False
             self._flush()
 
     def _frames_received(self, data: bytes | bytearray) -> int:

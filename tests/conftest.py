@@ -51,8 +51,18 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(trylast=True)  # behind pytest-randomly, which shuffles
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each of xdist's workers begin with its share of the long tests: it gets one stretch of the items."""
+    workers = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    long = [item for item in items if item.get_closest_marker("long") is not None]
+    others = iter([item for item in items if item.get_closest_marker("long") is None])
+    count = len(items)
+    items.clear()
+    for worker in range(workers):
+        stretch = (count - len(items)) // (workers - worker)
+        begins_with = long[worker::workers]
+        items += [*begins_with, *itertools.islice(others, max(0, stretch - len(begins_with)))]
+    items += others
 
 
 def pytest_collection_finish() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.parsed import parsed
+
 PACKAGE = Path(__file__).parents[2] / "golea_async"
 GAP = "…"
 METHODS = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR", "exception": "ERROR"}
@@ -57,7 +59,7 @@ def lines() -> set[Line]:
 
 
 def _lines_of(path: Path) -> Iterator[Line]:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     constants = _imported(tree, path.parent) | _assigned(tree.body)
     loggers = {name: logger for name, value in constants.items() if (logger := _logger(value)) is not None}
     for function in ast.walk(tree):
@@ -108,7 +110,7 @@ def _found(path: Path, text: str) -> list[str]:
 
 def _returned_by(module: str, function: str) -> list[str]:
     """Return the texts that a function returns, or makes an error of."""
-    found: ast.AST = ast.parse((PACKAGE / module).read_text())
+    found: ast.AST = parsed(PACKAGE / module)
     for name in function.split("."):
         found = next(each for each in ast.walk(found) if isinstance(each, _NAMED) and each.name == name)
     names = _assigned(ast.walk(found))
@@ -147,7 +149,7 @@ def _imported(tree: ast.Module, folder: Path) -> _Names:
         name: value
         for node in tree.body
         if isinstance(node, ast.ImportFrom) and node.level == 1 and (folder / f"{node.module}.py").exists()
-        for name, value in _assigned(ast.parse((folder / f"{node.module}.py").read_text()).body).items()
+        for name, value in _assigned(parsed(folder / f"{node.module}.py").body).items()
         if name in {alias.name for alias in node.names}
     }
 

@@ -18,6 +18,7 @@ from aiozk import connection, exc, protocol, session, states
 from aiozk.features import Features
 
 import golea_async
+from tests.support.parsed import parsed
 
 LIBRARY = Path(golea_async.__file__).parent
 
@@ -236,7 +237,7 @@ def test_the_table_has_all_that_the_library_reads_of_a_session() -> None:
     """So far as it runs on a plain client: in its floor of shared things."""
     known = set.union(OWN_SESSION, *(row.names for row in TABLE.values()))
     for path in sorted((LIBRARY / "_shared").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Attribute) and owner(node.value) in {"session", "_session", "_wire", "state"}:
                 assert node.attr in known, f"{path.name}:{node.lineno} reads {ast.unparse(node)}: enter it in the table"
 

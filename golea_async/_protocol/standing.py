@@ -20,8 +20,8 @@ it is to go to the end of the line          `STEP_DOWN`
 
 the own znode is there, ``DONE`` is not, both as this connection has shown, and:
 - one just before it lives                  :class:`Follow` that one
-- it is the first                           :class:`Lead`; without a lease, or while work that was told to stop goes
-                                            on, `FIRST`
+- it is the first                           :class:`Lead`; without a lease that lasts, or while work that was told to
+                                            stop goes on, `FIRST`
 
 an answer that decides is on its way        `WAIT`
 anything else                               :class:`Look` at who may be just before, or at all children
@@ -115,7 +115,9 @@ def decide(view: View) -> Decision:  # noqa: C901, PLR0911, PLR0912  # one case 
         if view.before is not None and view.before.is_there:
             return Follow(view.before.path)
         if view.is_first:
-            return Verdict.FIRST if view.lease is None or view.is_held_back else Lead(view.lease)
+            if view.lease is None or view.is_lease_short or view.is_held_back:
+                return Verdict.FIRST
+            return Lead(view.lease)
     return Verdict.WAIT if _is_answered_soon(view) else Look(view.hint)
 
 

@@ -53,6 +53,7 @@ class View:
     :ivar needs_barrier: the server may lag behind the one that was asked last.
     :ivar in_touch: there is a connection.
     :ivar lease: the present stretch of the lease; None when it is not valid.
+    :ivar is_lease_short: that will not be renewed in time, as things look: nobody begins to lead with it.
     :ivar is_session_lost: the session in which the candidate was nominated, or is being nominated, is lost.
     :ivar is_closed: the application has closed the client.
     :ivar is_leaving: the candidate resigns.
@@ -74,6 +75,7 @@ class View:
     needs_barrier: bool = False
     in_touch: bool = False
     lease: int | None = None
+    is_lease_short: bool = False
     is_session_lost: bool = False
     is_closed: bool = False
     is_leaving: bool = False

@@ -25,7 +25,7 @@ from golea_async._zookeeper.requests import Request, Requests
 from golea_async._zookeeper.wire import KINDS_USED_UP, WatchKind
 
 from .batch import Batch
-from .lease import Lease, Write, is_limited, proven_touch, proves_from
+from .lease import LEASE_SHARE, Lease, Write, is_limited, proven_touch, proves_from
 from .watch_table import Event, Listener, Watch, WatchTable
 
 # More than the T/8 from one keep-alive of a leader to the next.
@@ -145,6 +145,18 @@ class Channel(Requests):
         """Return from when on a quorum write proves more than the one that was sent at ``last``."""
         return proves_from(self.lease.timeout, self._acknowledgements, last)
 
+    def deadline_after(self, sent_at: float, answered: float) -> float:
+        """Return the lease's deadline when a quorum write that is sent then succeeds, as far as can be seen now.
+
+        :param answered: when the newest one was sent that will be answered by then.
+        """
+        previous = self._writes.newest_acknowledged(sent_at)
+        touched_at = self._touch_proven_by(Write(sent_at, answered if previous is None else max(answered, previous)))
+        return -math.inf if touched_at is None else touched_at + LEASE_SHARE * self.lease.timeout
+
+    def _touch_proven_by(self, write: Write) -> float | None:
+        return proven_touch(write, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
+
     def touch(self, _path: str) -> None:
         """Send what touches the session and costs no quorum."""
         self._wire.touch()
@@ -191,7 +203,7 @@ class Channel(Requests):
             write = Write(sent_at, self._writes.newest_acknowledged(sent_at))
             self._writes.record(sent_at, self.answered_at)
             self.was_limited = is_limited(write, self.lease.timeout, self._acknowledgements)
-            touched_at = proven_touch(write, self.lease.timeout, self._connect_sent_at, self._acknowledgements)
+            touched_at = self._touch_proven_by(write)
             if touched_at is not None:
                 self.lease.renew(touched_at)
         self.watches.answered(request, reply)

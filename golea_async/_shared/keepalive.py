@@ -16,6 +16,7 @@ from golea_async._zookeeper.replies import Reply, first_failure
 
 from .batch import Batch
 from .channel import Channel
+from .lasting import lasts
 from .lease import Lease
 from .pace import UNDER_WAY, Pace
 from .stall import Delays, Stall
@@ -25,6 +26,12 @@ _READING_SHARE = 1 / 64
 
 # The event loop's timers stand still while the machine is suspended; a body is to hear of a lapse soon after that.
 _LONGEST_SLEEP = 0.15
+
+_QUICK_SHARE = 1 / 64
+"""Where answers take no longer, each lease is renewed in time."""
+
+_PATIENCE_SHARE = 1 / 2
+"""For so long whoever is the first waits for a lease that lasts."""
 
 _CLOCK_TICK = 0.001
 """No timer is set for less: rounding must not make the loop turn without time passing."""
@@ -49,18 +56,19 @@ class KeepAlive:
     runs it.
 
     :param channel: returns the client's present channel, or None while there is none.
-    :param lapsed: called when the lease lapses while somebody here holds it.
+    :param notify: called when the lease lapses while somebody here holds it, and when it will last, after all, of which
+        :meth:`will_last` has said that it would not.
     :param survey: sends what of a survey is due and is a quorum write, which then takes the place of one of these.
     """
 
     def __init__(
         self,
         channel: Callable[[], Channel | None],
-        lapsed: Callable[[], None],
+        notify: Callable[[], None],
         survey: Callable[[Channel], Batch | None],
     ) -> None:
         self._current_channel = channel
-        self._lapsed = lapsed
+        self._notify = notify
         self._survey = survey
         self._paths: dict[str, Refused] = {}  # of the candidates that hold the lease, in the order of the checks
         self._elections: list[str] = []  # in which candidates stand, one entry for each
@@ -71,6 +79,8 @@ class KeepAlive:
         self._under_way: deque[_Write] = deque()  # on that channel, oldest first
         self._suspected_at: float | None = None  # when the oldest was found to be unanswered for too long
         self._was_valid = False
+        self._held_since = -math.inf
+        self._is_waited_for = False  # that the lease lasts
         self._delays = Delays()
 
     # ------------------------------------------------------------------ for whom
@@ -99,6 +109,7 @@ class KeepAlive:
         """
         self._paths[path] = refused
         if len(self._paths) == 1:
+            self._held_since = boottime()
             self.look()
 
     def release(self, path: str) -> None:
@@ -109,6 +120,25 @@ class KeepAlive:
     def renews(self) -> bool:
         """Whether somebody here holds the lease, so that its writes are due."""
         return bool(self._paths)
+
+    def will_last(self, channel: Channel) -> bool:
+        """Whether the lease will be renewed in time, if the next answers take as long as the last one.
+
+        Who is the first does not lead before that: it would lose the lead at once, for want of quorum writes of late.
+        It waits for T/2 at the most. With answers that are too slow for any lease, it leads with interruptions.
+        """
+        timeout, now = channel.lease.timeout, boottime()
+        under_way = [write.batch.sent_at for write in self._under_way if not write.batch.is_complete]
+        took = max(channel.write_took, now - under_way[0] if under_way else 0.0)
+        if took <= _QUICK_SHARE * timeout or (self._paths and now >= self._held_since + _PATIENCE_SHARE * timeout):
+            return True
+        left = channel.lease.remaining
+        due = max(now, self._write_due(channel, self._pace.latest(channel.written_at), now, left, leads=True))
+        if len(under_way) >= UNDER_WAY:
+            due = max(due, under_way[0] + took)
+        is_lasting = lasts(channel, now=now, took=took, under_way=under_way, due=due)
+        self._is_waited_for |= not is_lasting
+        return is_lasting
 
     def look(self) -> None:
         """Look again: the connection, the lease or who stands has changed."""
@@ -130,6 +160,7 @@ class KeepAlive:
             now, left = boottime(), 0.0 if self._lease is None else self._lease.remaining
             self._notice_lapse(is_valid=left > 0)
             due = math.inf if self._channel is None else self._send_what_is_due(self._channel, now, left)
+            self._notice_lasting()
             await self._sleep_until(min(due, self._leave_if_silent(now), self._lapse_due(now, left)))
         self._under_way.clear()
         self._channel = None
@@ -169,7 +200,13 @@ class KeepAlive:
     def _notice_lapse(self, *, is_valid: bool) -> None:
         was_valid, self._was_valid = self._was_valid, is_valid
         if was_valid and not is_valid and self._paths:
-            self._lapsed()
+            self._notify()
+
+    def _notice_lasting(self) -> None:
+        """Have those look again that wait for a lease that lasts."""
+        if self._is_waited_for and self._paths and self._channel is not None and self.will_last(self._channel):
+            self._is_waited_for = False
+            self._notify()
 
     def _send_what_is_due(self, channel: Channel, now: float, left: float) -> float:
         """Send what is due on this channel; return when something is due next.
@@ -177,11 +214,14 @@ class KeepAlive:
         :param left: seconds for which the lease is valid.
         """
         last = self._pace.latest(channel.written_at)
-        write_due = self._write_due(channel, last, now, left)
-        if write_due <= now:
+        leads = bool(self._paths)
+        write_due = self._write_due(channel, last, now, left, leads=leads)
+        if len(self._under_way) < UNDER_WAY and write_due <= now:
             self._send(channel)
             last = self._pace.latest(channel.written_at)
-            write_due = self._write_due(channel, last, now, left)
+            write_due = self._write_due(channel, last, now, left, leads=leads)
+        if len(self._under_way) >= UNDER_WAY:
+            write_due = math.inf  # until one of them is answered
         touch_due = self._touch_due(channel, last, now)
         if touch_due <= now:
             self._pace.touched(now)
@@ -218,11 +258,8 @@ class KeepAlive:
 
     # ------------------------------------------------------------------ when
 
-    def _write_due(self, channel: Channel, last: float, now: float, left: float) -> float:
-        """Return when the next write is due; infinity while as many as may be are under way."""
-        if len(self._under_way) >= UNDER_WAY:
-            return math.inf
-        leads = bool(self._paths)
+    def _write_due(self, channel: Channel, last: float, now: float, left: float, *, leads: bool) -> float:
+        """Return when the next write is due."""
         return self._pace.write_due(
             channel.lease.timeout,
             now=now,

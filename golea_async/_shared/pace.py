@@ -125,7 +125,7 @@ class Pace:
         """
         if not leads:  # no more often while answers are slow: that could keep them slow for ever
             return last + STANDING_SHARE * timeout
-        due = last + KEEP_ALIVE_SHARE * timeout
+        due = last + self._spacing(timeout, last)
         if was_limited and remaining < _SHORT_SHARE * timeout:
             due = last
         elif remaining <= 0 and proves_from < math.inf:
@@ -140,6 +140,14 @@ class Pace:
             due = proves_from
         within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf
         return max(due, within_eight)
+
+    def _spacing(self, timeout: float, last: float) -> float:
+        """Return how far apart the next writes are: as far as eight in T allow, if some of late were sent in haste."""
+        if last == -math.inf:
+            return 0.0  # a new connection
+        ahead = _REMEMBERED - len(self._sent) + 1
+        spread = [(sent_at + timeout - last) / number for number, sent_at in enumerate(self._sent, ahead)]
+        return max([KEEP_ALIVE_SHARE * timeout, *spread])
 
     def touch_due(self, timeout: float, *, leads: bool, last: float, took: float) -> float:
         """Return when something is to be sent that the next writes can prove; infinity when that was done.

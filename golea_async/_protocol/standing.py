@@ -55,7 +55,7 @@ class Verdict(Enum):
     SETTLE = "the candidate was about to move, and may have moved: a search tells"
     MISSING = "the own znode was not seen; only a quorum operation on the live session can say whether it is gone"
     STEP_DOWN = "the candidate goes to the end of the line"
-    FIRST = "the own candidate is the first, and leads as soon as there is a lease"
+    FIRST = "the own candidate is the first, and leads as soon as there is a lease that lasts"
 
 
 @dataclass(frozen=True, slots=True)

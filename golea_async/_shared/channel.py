@@ -145,13 +145,14 @@ class Channel(Requests):
         """Return from when on a quorum write proves more than the one that was sent at ``last``."""
         return proves_from(self.lease.timeout, self._acknowledgements, last)
 
-    def deadline_after(self, sent_at: float, answered: float) -> float:
+    def deadline_after(self, sent_at: float, previous: float) -> float:
         """Return the lease's deadline when a quorum write that is sent then succeeds, as far as can be seen now.
 
-        :param answered: when the newest one was sent that will be answered by then.
+        :param previous: when one was sent that will be answered before that, in case none that is answered was sent
+            later.
         """
-        previous = self._writes.newest_acknowledged(sent_at)
-        touched_at = self._touch_proven_by(Write(sent_at, answered if previous is None else max(answered, previous)))
+        answered = self._writes.newest_acknowledged(sent_at)
+        touched_at = self._touch_proven_by(Write(sent_at, previous if answered is None else max(answered, previous)))
         return -math.inf if touched_at is None else touched_at + LEASE_SHARE * self.lease.timeout
 
     def _touch_proven_by(self, write: Write) -> float | None:

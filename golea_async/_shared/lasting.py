@@ -24,17 +24,19 @@ def lasts(channel: Channel, *, now: float, took: float, under_way: Sequence[floa
     :param due: when the next one will be sent.
     """
     deadline, late = now + channel.lease.remaining, _LATE_SHARE * channel.lease.timeout
-    writes = [*under_way, *_next_writes(channel, due)]
-    for sent_at in writes:
-        if max(now, sent_at + took) + late > deadline:
+    writes = [(sent_at, max(now, sent_at + took) + late) for sent_at in under_way]
+    writes += [(sent_at, sent_at + took) for sent_at in _next_writes(channel, due, late)]
+    for sent_at, answered_at in writes:
+        if answered_at > deadline:
             return False
-        answered = max((each for each in writes if each + took <= sent_at), default=-math.inf)
-        deadline = max(deadline, channel.deadline_after(sent_at, answered))
+        previous = max((each for each, its_answer_at in writes if its_answer_at <= sent_at), default=-math.inf)
+        deadline = max(deadline, channel.deadline_after(sent_at, previous))
     return True
 
 
-def _next_writes(channel: Channel, due: float) -> Iterator[float]:
+def _next_writes(channel: Channel, due: float, late: float) -> Iterator[float]:
     """Yield when the next writes will be sent, as far as it is known what they prove: for about 11/40 T."""
     while due < math.inf:
-        yield due
-        due = max(due + KEEP_ALIVE_SHARE * channel.lease.timeout, channel.proves_from(due))
+        sent_at = due + late
+        yield sent_at
+        due = max(sent_at + KEEP_ALIVE_SHARE * channel.lease.timeout, channel.proves_from(sent_at))

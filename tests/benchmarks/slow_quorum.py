@@ -32,9 +32,12 @@ class Row:
     looks: int = 0
     losses: int = 0
     connections: int = 0
+    leads_after: float | None = None
+    """T from the former leader's resignation."""
 
     def __str__(self) -> str:
-        return f"{self.share:6.2f} T {100 * self.led / self.looks:9.1f} % {self.losses:8} {self.connections - 1:12}"
+        led = f"{self.share:6.2f} T {100 * self.led / self.looks:9.1f} % {self.losses:8} {self.connections - 1:12}"
+        return led if self.leads_after is None else f"{led} {self.leads_after:10.2f} T"
 
 
 async def slow(zookeeper: MemoryZooKeeper, zk: ZKClient, share: float, ends: asyncio.Event) -> None:
@@ -74,8 +77,10 @@ async def measure(
             troubling = asyncio.ensure_future(trouble(zookeeper, zk, share, ends))
             if takes_over:
                 await asyncio.sleep(3 * session_timeout)
+                resigned_at = time.monotonic()
                 await before.resign()
                 await election.wait_for_leadership()
+                row.leads_after = (time.monotonic() - resigned_at) / session_timeout
             await look(row, zk, election, ROUNDS * session_timeout)
             ends.set()
             await troubling
@@ -105,7 +110,11 @@ async def main() -> None:
 
 
 async def table(what: str, rows: Iterable[Awaitable[Row]]) -> None:
-    print(f"{what}\n   share      leads   losses   reconnects, in {ROUNDS} T", *await asyncio.gather(*rows), sep="\n")
+    print(
+        f"{what}\n   share      leads   losses   reconnects, in {ROUNDS} T; leads after",
+        *await asyncio.gather(*rows),
+        sep="\n",
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Thirteen ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
+"""Fourteen ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
 
 from __future__ import annotations
 
@@ -164,6 +164,11 @@ def _guardian_prolongs_the_session() -> AbstractContextManager[object]:
     return mock.patch.object(guardian_talk, "conversation", conversation)
 
 
+def _lead_with_any_lease() -> AbstractContextManager[object]:
+    """Who is the first leads with a lease that will be over before the next write is answered."""
+    return mock.patch.object(KeepAlive, "will_last", return_value=True)
+
+
 BREAKAGES = {
     "no ephemeralOwner check": _no_owner_check,
     "lease of a whole timeout": _lease_of_a_whole_timeout,
@@ -178,6 +183,7 @@ BREAKAGES = {
     "a guardian that prolongs the session": _guardian_prolongs_the_session,
     "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
     "moved before the work stopped": _moved_before_the_work_stopped,
+    "a lead with any lease": _lead_with_any_lease,
 }
 """By name: what breaks the library for as long as the context lasts."""
 

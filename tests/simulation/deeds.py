@@ -74,10 +74,10 @@ class Deeds:
     def make_peace(self) -> None:
         """Undo everything that is still in force, and do nothing more of what was to come."""
         self._times_of_peace += 1
+        self._looks.clear()  # before processes are stepped
         for undo in list(self._undo.values()):
             undo()
         self._undo.clear()
-        self._looks.clear()
 
     def look_on(self) -> None:
         """After each step of a process: what a deed waits for begins nowhere else."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
+from golea_async import Leadership
 from golea_async.testing._engine import Limits
 
 from .administrator import Administrator
@@ -30,6 +31,8 @@ PREPARATION = 5.0
 GRACE = 4.0
 """Seconds on top of T and two ticks: until clients are back, the ensemble has a leader, and who paused stands again."""
 NOTES_KEPT = 400
+TAKING_OVER = 1.5
+"""T until somebody leads again: a move, a list, and up to T/2 for a lease that lasts."""
 SLOW_ROUND = 3
 """Writes are slow after each third round: it takes as much of this processor's time as the round itself."""
 
@@ -114,14 +117,19 @@ class Episode:
         self.invariants.look_at_peace(began)
 
     def _slow_down(self, log_delay: float) -> None:
-        """Writes are slow, then they stall twice, and nothing else is amiss: whoever leads leads on, where it is."""
+        """Writes are slow, somebody else takes over, then they stall twice: whoever leads leads on, where it is."""
         timeout = self.plan.session_timeout
         self.world.run_until(self.world.now + timeout)
         self.note(f"writes take {log_delay:.3f} s")
         leading = self.invariants.leading()
         for server in self.ensemble.servers:
             server.log_delay = log_delay
-        self.world.run_until(self.world.now + 3 * timeout)
+        self.world.run_until(self.world.now + 2 * timeout)
+        self.invariants.look_at_slowness(*leading)
+        self.note("somebody else takes over")
+        leading[0].step_down()
+        leading = self._next_leading(leading[1])
+        self.world.run_until(self.world.now + 2 * timeout)
         self.invariants.look_at_slowness(*leading)
         for server in self.ensemble.servers:
             server.log_delay = 0.0
@@ -134,6 +142,15 @@ class Episode:
             self.invariants.look_at_slowness(*leading)
         self.world.run_until(self.world.now + timeout)
         self.invariants.look_at_slowness(*leading)
+
+    def _next_leading(self, former: Leadership) -> tuple[Member, Leadership, object]:
+        """Whoever leads next, in the moment in which it begins."""
+        timeout, began = self.plan.session_timeout, self.world.now
+        while self.world.now < began + TAKING_OVER * timeout:
+            self.world.run_until(self.world.now + timeout / 64)
+            if any(its is not former for member in self.members for _, its in member.believing()):
+                break
+        return self.invariants.leading()
 
     def dispose(self) -> None:
         """End all tasks, so that nothing of the episode is left."""

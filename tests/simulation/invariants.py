@@ -114,8 +114,14 @@ class Invariants:
             raise ViolationError(f"{leadership} is not the first of {standing}")
 
     def leading(self) -> tuple[Member, Leadership, object]:
-        """The only one that leads, and its client's connection."""
-        ((member, leadership),) = ((each, its) for each in self._episode.members for _, its in each.believing())
+        """The only one that leads, and its client's connection.
+
+        :raises ViolationError: nobody leads, or more than one
+        """
+        believing = [(each, its) for each in self._episode.members for _, its in each.believing()]
+        if len(believing) != 1:
+            raise ViolationError(f"{len(believing)} lead while writes are slow: {believing}")
+        ((member, leadership),) = believing
         return member, leadership, member.connection
 
     def look_at_slowness(self, member: Member, leadership: Leadership, connection: object) -> None:

@@ -4,106 +4,16 @@ from __future__ import annotations
 
 import math
 import random
-from collections import deque
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golea_async._shared.lease import (
-    KEEP_ALIVE_SHARE,
-    LEASE_SHARE,
-    TOUCH_TRAVELS,
-    Write,
-    is_limited,
-    proven_touch,
-    proves_from,
-)
-from golea_async._shared.pace import JITTER, SLOW_FACTOR, STALL_SHARE, STANDING_SHARE, UNDER_WAY, Pace
+from golea_async._shared.lease import KEEP_ALIVE_SHARE, LEASE_SHARE, TOUCH_TRAVELS
+from golea_async._shared.pace import JITTER, SLOW_FACTOR, STALL_SHARE, STANDING_SHARE, Pace
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 
-T = 64.0
-STEP = T / 1024
-
-
-class Leader:
-    """One that leads: what it sends and when it is answered, each time ``latency(now)`` later, in order."""
-
-    def __init__(self, *, leads: bool = True) -> None:
-        self.leads = leads
-        self.pace = Pace()
-        self.pace.begin(0.0)
-        self.acknowledgements = Acknowledgements(T)
-        self.acknowledgements.record(0.0, 0.0)
-        self.succeeded = Acknowledgements(T)
-        self.succeeded.record(0.0, 0.0)
-        self.deadline = LEASE_SHARE * T
-        self.writes: list[float] = []
-        self.touches = 0
-        self.silent_at: float | None = None
-        self._answers: deque[tuple[float, float, bool]] = deque()
-        self._written_at = self._took = self._answered_at = 0.0
-        self._was_limited = False
-
-    def step(self, now: float, latency: float) -> None:
-        while self._answers and self._answers[0][0] <= now:
-            self._read(*self._answers.popleft())
-        under_way = [sent_at for _, sent_at, is_write in self._answers if is_write]
-        last = self.pace.latest(self._written_at)
-        due = self.pace.write_due(
-            T,
-            now=now,
-            leads=self.leads,
-            last=last,
-            proves_from=proves_from(T, self.acknowledgements, last),
-            remaining=self.deadline - last if now < self.deadline else -math.inf,
-            was_limited=self._was_limited and not under_way,
-        )
-        if due <= now and len(under_way) < UNDER_WAY:
-            self.write(now, latency)
-        took = max(self._took, now - under_way[0]) if under_way else self._took
-        if self.pace.touch_due(T, leads=self.leads, last=self.pace.latest(self._written_at), took=took) <= now:
-            self.pace.touched(now)
-            self.touches += 1
-            self._send(now, latency, is_write=False)
-        if under_way and now >= self.pace.silent_from(T, under_way[0], self._answered_at):
-            self.silent_at = self.silent_at or now
-
-    def write(self, now: float, latency: float) -> None:
-        self.pace.sent(now)
-        self.writes.append(now)
-        self._send(now, latency, is_write=True)
-
-    def _send(self, now: float, latency: float, *, is_write: bool) -> None:
-        answered_at = max(now + latency, self._answers[-1][0] if self._answers else 0.0)
-        self._answers.append((answered_at, now, is_write))
-
-    def _read(self, answered_at: float, sent_at: float, is_write: bool) -> None:
-        self._answered_at = answered_at
-        if is_write:
-            self._took = answered_at - sent_at
-            self.pace.answered(self._took)
-            self._written_at = sent_at
-            write = Write(sent_at, self.succeeded.newest_acknowledged(sent_at))
-            self.succeeded.record(sent_at, answered_at)
-            self._was_limited = is_limited(write, T, self.acknowledgements)
-            touched_at = proven_touch(write, T, None, self.acknowledgements)
-            if touched_at is not None:
-                self.deadline = max(self.deadline, touched_at + LEASE_SHARE * T)
-        self.acknowledgements.record(sent_at, answered_at)
-
-
-def moments(begin: float, end: float) -> list[float]:
-    return [begin + number * STEP for number in range(round((end - begin) / STEP))]
-
-
-def least_remaining(leader: Leader, latency: float, begin: float, end: float) -> float:
-    """The least that was left of the lease, by the moment before each step."""
-    least = math.inf
-    for now in moments(begin, end):
-        leader.step(now, latency)
-        least = min(least, leader.deadline - now)
-    return least
+from .played_leader import STEP, Leader, T, least_remaining, moments
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.05, 0.1, 0.125, 0.15, 0.18, 0.2])
@@ -122,22 +32,6 @@ def test_answers_that_differ_from_each_other_cost_no_lead(latency: float) -> Non
     for now in moments(4 * T, 24 * T):
         leader.step(now, (latency + 0.005 * generator.random()) * T)
         assert leader.deadline > now + T / 100
-
-
-@pytest.mark.parametrize("latency", [0.0, 0.02, 0.04, 0.06, 0.08, 0.1])
-def test_who_has_stood_for_long_while_answers_were_slow_keeps_its_first_lease(latency: float) -> None:
-    for phase in range(12):
-        leader, begin = Leader(leads=False), (3 + phase / 36) * T
-        least_remaining(leader, latency * T, STEP, begin)
-        leader.leads = True
-        if leader.deadline <= begin:  # the list and a keep-alive travel together
-            leader.write(begin, latency * T)
-        now = begin
-        while now < begin + latency * T or leader.deadline <= now:  # the list is read, and there is a lease
-            leader.step(now, latency * T)
-            now += STEP
-        assert now < begin + (2 * latency + 1 / 4) * T
-        assert least_remaining(leader, latency * T, now, begin + 3 * T) > 0
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.02, 0.1, 0.2])

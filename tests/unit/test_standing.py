@@ -194,6 +194,7 @@ def test_nobody_stands() -> None:
         (view_of(is_first=True, done=None), Look(None)),
         (view_of(is_first=True, own=False), Verdict.MISSING),
         (view_of(is_first=True, lease=None), Verdict.FIRST),
+        (view_of(is_first=True, is_lease_short=True), Verdict.FIRST),
         (view_of(is_first=True, is_held_back=True), Verdict.FIRST),
         (view_of(is_first=True, is_moving=True, own=False), Verdict.SETTLE),
         (view_of(is_first=True, steps_down=True), Verdict.STEP_DOWN),

@@ -191,7 +191,7 @@ def test_the_smallest_timeout_of_the_session_counts(timeouts: list[float]) -> No
 
 
 FORKS = """
-import os, sys
+import ctypes, os, sys
 from golea_async._zookeeper.acknowledgements import Acknowledgements
 from golea_async._zookeeper.clock import boottime
 from golea_async._shared.lease import Lease
@@ -199,9 +199,10 @@ from golea_async._shared.lease import Lease
 def report(who, lease):
     print(who, lease.is_valid, lease.remaining > 0, lease.stretch, flush=True)
 
+fork = os.fork if sys.argv[1] == "Python" else ctypes.CDLL(None).fork
 lease = Lease(1, 60, lambda: None)
 lease.renew(boottime())
-process = os.fork()
+process = fork()
 if process == 0:
     report("child", lease)
     lease.renew(boottime() + 1)  # as an answer does that was on its way
@@ -209,7 +210,7 @@ if process == 0:
     fresh = Lease(2, 60, lambda: None)  # of a session of its own
     fresh.renew(boottime())
     report("fresh", fresh)
-    if os.fork() == 0:
+    if fork() == 0:
         report("grandchild", fresh)
         os._exit(0)
     os.wait()
@@ -219,9 +220,10 @@ report("parent", lease)
 """
 
 
-def test_a_forked_child_holds_no_lease() -> None:
+@pytest.mark.parametrize("forked_by", ["Python", "C code"])
+def test_a_forked_child_holds_no_lease(forked_by: str) -> None:
     """Also none that is renewed there; its own session's is good, and the parent keeps the parent's."""
-    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", FORKS, forked_by], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "child False False 1",
         "renewed False False 1",

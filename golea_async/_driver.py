@@ -11,7 +11,8 @@ nothing costs a turn of the event loop, and what ends belief ends it in that cal
     resign(), step_down(), end  yes                               the same
     work of before has ended    no                                the same
     time                        no                                Pause
-    the background task         no                                WorkStopped, CatchUp
+    everything was read         no                                CatchUp
+    the background task         no                                WorkStopped
 
 Invariant: while the coroutine runs (`_is_stepping`) it is not stepped again. What comes in then is news for later.
 """
@@ -74,16 +75,12 @@ class Driver:
         self.context.keep_alive.stand(self._me.resource, began)
 
     async def stand_by(self) -> None:
-        """Do what takes a task, until the coroutine has ended: wait for work to stop, and until all has been read."""
+        """Do what takes a task, until the coroutine has ended: wait for work to stop."""
         while self._life is not None:
             if isinstance(step := self._step, WorkStopped):
                 await self._public.work_stopped()
                 if self._step is step:  # no news have come before
                     self._resume(True)
-            elif isinstance(self._step, CatchUp) and self._channel is not None:
-                channel = self._channel
-                await channel.catch_up()
-                self._resume(channel.has_recent_answer)
             else:
                 self._signal = self.context.loop.create_future()
                 await self._signal
@@ -227,8 +224,15 @@ class Driver:
                 self._timer = self.context.loop.call_later(seconds * random.uniform(0.5, 1), self._pause_is_over)
                 return _PENDING
             case CatchUp():
-                channel = self._channel
-                return True if channel is not None and channel.is_up_to_date else _PENDING
+                return self._catch_up()
+
+    def _catch_up(self) -> Any:
+        channel = self._channel
+        assert channel is not None, "something was asked on it"
+        if channel.is_up_to_date:
+            return True
+        channel.when_caught_up(lambda: self._resume(channel.has_recent_answer))
+        return _PENDING
 
     def _pause_is_over(self) -> None:
         self._timer = None
@@ -304,7 +308,7 @@ class Driver:
                 keep_alive.hold(self._held, self._keep_alive_refused)
 
 
-_FOR_THE_TASK = (WorkStopped, CatchUp, NoneType)
+_FOR_THE_TASK = (WorkStopped, NoneType)
 """What the background task has to do something about: these steps, and the end of the coroutine."""
 
 _PENDING = object()

@@ -8,8 +8,10 @@ own, :class:`golea_async._shared.aiozk_channel.AiozkChannel`.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import aiozk
@@ -68,7 +70,8 @@ class Channel(Requests):
         self._session = client.session
         self._wire = client.session.conn
         self._is_abandoned = False
-        self._catching_up: asyncio.Future[bool] | None = None
+        self._catching_up: list[Callable[[], None]] = []  # who waits until everything was read
+        self._context = contextvars.Context()  # in which they are called: nobody's
         self._begin()
 
     def _begin(self) -> None:
@@ -112,34 +115,42 @@ class Channel(Requests):
     def _has_unread(self) -> bool:
         return bool(self._wire.has_unread)
 
-    async def catch_up(self) -> None:
-        """Let everything be read that has come by now; no request is sent. Thousands that do this at once share it."""
-        while (others := self._catching_up) is not None:
-            await asyncio.wait([others])
-            if not others.cancelled() and others.result():
-                return  # at the end nothing was unread, so all was read that had come when this began
-        done = self._catching_up = asyncio.get_running_loop().create_future()
-        try:
-            done.set_result(await self._read_all())
-        finally:
-            done.cancel()  # unless it has its result
-            self._catching_up = None
+    def when_caught_up(self, call: Callable[[], None]) -> None:
+        """Call once when everything was read that has come by now; no request is sent. Thousands share that."""
+        self._catching_up.append(call)
+        if len(self._catching_up) == 1:
+            self._begin_to_catch_up()
 
-    async def _read_all(self) -> bool:
-        """Let the event loop read until nothing is unread; return whether that was so in the end.
+    def _begin_to_catch_up(self) -> None:
+        self._look_again(len(self._catching_up), 0, 0)
+
+    def _look_again(self, waiting: int, turns: int, quiet: int) -> None:
+        look = partial(self._look_for_unread, waiting, turns, quiet, boottime())
+        asyncio.get_running_loop().call_soon(look, context=self._context)
+
+    def _look_for_unread(self, waiting: int, turns: int, quiet: int, began: float) -> None:
+        """Look in each turn of the event loop until nothing is unread.
 
         Others' answers may come all the time: then it is enough that the event loop has read as much as lay there,
         and that nothing has held it up meanwhile.
+
+        :param waiting: so many wait for it since the first look.
+        :param turns: since then.
+        :param quiet: of these, the latest ones in which nothing was unread.
+        :param began: when this turn did.
         """
-        turns = quiet = 0
-        while self.is_current and turns < _TURNS_TO_READ:
-            quiet = 0 if self._has_unread() else quiet + 1
-            if quiet > self._quiet_turns:
-                return True
-            began = boottime()
-            await asyncio.sleep(0)
-            turns = turns + 1 if boottime() - began <= _LONG_TURN_SHARE * self.lease.timeout else 0
-        return False
+        turns = turns + 1 if boottime() - began <= _LONG_TURN_SHARE * self.lease.timeout else 0
+        quiet = 0 if self._has_unread() else quiet + 1
+        if quiet <= self._quiet_turns and turns < _TURNS_TO_READ and self.is_current:
+            self._look_again(waiting, turns, quiet)
+            return
+        if quiet and not self._quiet_turns:
+            waiting = len(self._catching_up)  # those that have come later have read everything, too
+        calls, self._catching_up = self._catching_up[:waiting], self._catching_up[waiting:]
+        if self._catching_up:
+            self._begin_to_catch_up()
+        for call in calls:
+            call()
 
     def proves_from(self, last: float) -> float:
         """Return from when on a quorum write proves more than the one that was sent at ``last``."""

@@ -93,6 +93,8 @@ class Driver:
         self._life = self._step = self._question = None
         self._unwatch(*self._watched)
         self.context.unlisten(self._changed)
+        if self._public.on_work_ended == self._changed:  # else another driver has begun
+            self._public.on_work_ended = None
         if self._held is not None:
             self.context.keep_alive.release(self._held)
             self._held = None
@@ -293,7 +295,7 @@ class Driver:
         """Tell what has changed in what the candidate believes, in order."""
         belief = self._me.belief
         while belief.changes:
-            self._public.tell(belief.changes.pop(0), self.context.lease, self.context.keep_alive.stall)
+            self._public.tell(belief.changes.pop(0), self.context)
         self._me.view.is_held_back = bool(self._public.unfinished)
         if self._me.unneeded:
             self._unwatch(*self._me.unneeded)

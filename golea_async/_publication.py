@@ -14,7 +14,8 @@ from ._history import History, explanation, reason_of
 from ._protocol.claims import Nomination
 from ._protocol.identity import Identity
 from ._protocol.role import Ceased, Change, Ended, Explained, Gained, Moved, Notice
-from ._shared.lease import Lease
+from ._shared.client_context import ClientContext
+from ._shared.keepalive import KeepAlive
 from ._shared.said import warn_once
 from ._shared.stall import NO_STALL, Stall
 from ._status_board import StatusBoard
@@ -35,43 +36,34 @@ class Publication:
     :ivar on_work_ended: called when the work of leaderships that were given away has ended.
 
     :param history: what became of the candidate, for reports.
-    :param unnoticed_loss: says why the candidate cannot lead any more, by its client's state; None: it may.
     """
 
-    def __init__(
-        self,
-        client: aiozk.ZKClient,
-        identity: Identity,
-        history: History,
-        unnoticed_loss: Callable[[], ElectionError | None],
-    ) -> None:
+    def __init__(self, client: aiozk.ZKClient, identity: Identity, history: History) -> None:
         self.board = StatusBoard()
         self.history = history
         self.leadership: Leadership | None = None
         self._client = client
         self._identity = identity
-        self._unnoticed_loss = unnoticed_loss
         self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
         self._unexplained: _Loss | None = None  # why it was lost is in doubt
         self._moves: list[asyncio.Future[None]] = []  # of those who wait for it to have stepped down
         self.unfinished: set[Body] = set()
-        self.on_work_ended: Callable[[], None] = lambda: None
+        self.on_work_ended: Callable[[], None] | None = None
 
-    def tell(self, change: Change, lease: Lease | None, stall: Callable[[], Stall]) -> None:
+    def tell(self, change: Change, context: ClientContext) -> None:
         """Publish a change of what the candidate believes.
 
-        :param stall: returns what has held up the renewal of the lease, when that has lapsed.
+        :param context: of its client.
         """
         match change:
             case Status():
                 self._publish(change)
             case Gained(own):
-                assert lease is not None, "a verdict to lead rests on one"
-                self._gain(own, lease)
+                self._gain(own, context)
             case Ceased(cause, is_in_doubt):
                 if isinstance(cause, HandedOverError):
                     self._hold_back(self.bodies)
-                self._cease(cause, stall, is_in_doubt=is_in_doubt)
+                self._cease(cause, context.keep_alive, is_in_doubt=is_in_doubt)
             case Explained(cause):
                 self._explain(cause)
             case Ended(error):
@@ -100,7 +92,7 @@ class Publication:
 
     def _body_left(self, body: Body) -> None:
         self.unfinished.discard(body)
-        if not self.unfinished:
+        if not self.unfinished and self.on_work_ended is not None:
             self.on_work_ended()
 
     def _have_moved(self, error: ElectionError | None) -> None:
@@ -130,20 +122,24 @@ class Publication:
         for leadership in self._leaderships:
             await leadership.stopped()
 
-    def _gain(self, own: Nomination, lease: Lease) -> None:
+    def _gain(self, own: Nomination, context: ClientContext) -> None:
         self.history.gain()
-        identity = self._identity
-        self.leadership = Leadership(self._client, lease, own.path, own.czxid, identity, self._unnoticed_loss)
+        lease = context.lease
+        assert lease is not None, "a verdict to lead rests on one"
+        self.leadership = Leadership(
+            self._client, lease, own.path, own.czxid, self._identity, lambda: context.is_closed
+        )
         self._leaderships = (*(each for each in self._leaderships if each.bodies), self.leadership)
 
-    def _cease(self, cause: ElectionError | None, stall: Callable[[], Stall], *, is_in_doubt: bool) -> None:
+    def _cease(self, cause: ElectionError | None, keep_alive: KeepAlive, *, is_in_doubt: bool) -> None:
         leadership, self.leadership = self.leadership, None
         if leadership is None:
             return
         leadership.lose(cause, is_in_doubt=is_in_doubt)
         is_still_first = isinstance(cause, LeaseExpiredError)  # as far as is known
         led_for = self.history.cease(is_still_first=is_still_first)
-        lost = _Loss(leadership, stall() if is_still_first else NO_STALL, datetime.now(UTC), led_for)
+        stall = keep_alive.stall() if is_still_first else NO_STALL
+        lost = _Loss(leadership, stall, datetime.now(UTC), led_for)
         if is_in_doubt:
             self._unexplained = lost
         else:

@@ -28,7 +28,7 @@ from ._publication import Publication
 from ._shared.client_context import ClientContext
 from ._shared.said import SEEN_TOKENS, election_key
 from ._zookeeper.requests import Requests
-from .exceptions import ElectionError, NotStandingError
+from .exceptions import ElectionError
 from .leadership import Body
 
 
@@ -46,7 +46,7 @@ class Runner:
     ) -> None:
         self.client = zk
         self.identity = Identity(resource, name)
-        self.public = Publication(zk, self.identity, history, self._unnoticed_loss)
+        self.public = Publication(zk, self.identity, history)
         self.task: asyncio.Task[None] | None = None
         self.is_leaving = False
         self._data = data
@@ -144,16 +144,6 @@ class Runner:
         if driver.uses_client:  # the task ended in this very turn of the loop; its done-callback comes in the next one
             await asyncio.sleep(0)
         await driver.context.closed()
-
-    @property
-    def is_client_closed(self) -> bool:
-        """Whether the application has closed the client, or is about to."""
-        return self._driver is None or self._driver.context.is_closed
-
-    def _unnoticed_loss(self) -> ElectionError | None:
-        if self.is_leaving:
-            return self.identity.error(NotStandingError, "has resigned")
-        return self.identity.client_closed() if self.is_client_closed else None
 
     # ------------------------------------------------------------------ the background task
 

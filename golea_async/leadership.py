@@ -18,7 +18,7 @@ from ._cancellation import Cancellation
 from ._protocol.identity import Identity
 from ._shared.held import hold, let_go
 from ._shared.lease import Lease
-from .exceptions import ElectionError, ElectionOverError, LeadershipLostError
+from .exceptions import ElectionError, ElectionOverError, LeadershipLostError, NotStandingError
 from .transaction import Transaction
 
 _logger = logging.getLogger("golea_async.leadership")
@@ -41,12 +41,12 @@ class Leadership:
         path: str,
         fencing_token: int,
         identity: Identity,
-        unnoticed_loss: Callable[[], ElectionError | None],
+        is_client_closed: Callable[[], bool],
     ) -> None:
         self.fencing_token = fencing_token
         self.identity = identity
         self._client = client
-        self._unnoticed_loss = unnoticed_loss
+        self._is_client_closed = is_client_closed
         self._lease = lease
         self._stretch = lease.stretch
         self._path = path
@@ -64,7 +64,7 @@ class Leadership:
         """Whether nobody else can lead now. It reads the clock: right also in the first instruction after a freeze."""
         lease = self._lease
         is_leased = not self._is_lost and lease.stretch == self._stretch and lease.is_valid
-        return is_leased and self._unnoticed_loss() is None
+        return is_leased and not self._is_client_closed()
 
     @property
     def is_leased(self) -> bool:
@@ -95,11 +95,16 @@ class Leadership:
 
     def lost_error(self) -> LeadershipLostError:
         """Say that this is lost, and why."""
-        cause = self._cause or self._unnoticed_loss() or self.identity.lapse()
+        cause = self._cause or self._untold_cause()
         what = f"does not lead any more (fencing token {self.fencing_token}): stop the work"
         error = LeadershipLostError(self.identity.about(what), resource=cause.resource, candidate_id=self._path)
         error.__cause__ = cause
         return error
+
+    def _untold_cause(self) -> ElectionError:
+        if self._is_lost:
+            return self.identity.error(NotStandingError, "has resigned")
+        return self.identity.client_closed() if self._is_client_closed() else self.identity.lapse()
 
     def is_all_of(self, error: BaseException | None) -> bool:
         """Whether an error says that this is lost, and nothing else: the bare error, or a task group's group of it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 
@@ -114,6 +116,26 @@ async def test_a_resignation_in_the_turn_in_which_the_candidate_ends_leaves_noth
     await election.resign()
     assert background_tasks() == set()
     await soon(closing)
+
+
+@pytest.mark.parametrize("has_led", [False, True])
+async def test_what_has_resigned_is_freed_at_once(new_client: NewClient, has_led: bool) -> None:
+    """In circles of references it would wait for the garbage collector, which thousands would keep busy."""
+    zk = await new_client()
+    other = AsyncElection(zk, RESOURCE)  # the client's context stays
+    election = AsyncElection(zk, RESOURCE)
+    for each in (election, other) if has_led else (other, election):
+        await soon(each.start())
+    await soon((election if has_led else other).wait_for_leadership())
+    gc.disable()
+    try:
+        await soon(election.resign())
+        runner = weakref.ref(election._runner)
+        del each, election
+        assert runner() is None
+    finally:
+        gc.enable()
+    await soon(other.resign())
 
 
 async def test_servers_go_and_come_while_somebody_leads(zookeeper: MemoryZooKeeper, new_client: NewClient) -> None:

@@ -41,6 +41,11 @@ class Habits:
     has_guardian: bool
 
 
+def _is_client_closed(election: AsyncElection) -> bool:
+    session = election._zk.session
+    return bool(not session.started or session.closing or session.repair_loop_task.done())
+
+
 class Member:
     """One machine on which a service runs: its process may die, and is started again.
 
@@ -268,11 +273,11 @@ class Member:
         try:
             await self._called("resign", election.resign(timeout=self._generator.choice((None, 10, 0.05))))
         except golea_async.ResignError:
-            if not election._runner.is_client_closed:
+            if not _is_client_closed(election):
                 try:
                     await self._called("resign", election.resign(timeout=None))
                 except golea_async.ResignError:
-                    if not election._runner.is_client_closed:
+                    if not _is_client_closed(election):
                         raise
 
     async def _called(self, what: str, call: Awaitable[object], *, unlimited: bool = False) -> None:

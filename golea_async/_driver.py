@@ -62,7 +62,7 @@ class Driver:
         self._channel: Channel | None = None  # the one that the view is about
         self._question: Question | None = None  # whose answers the coroutine waits for
         self._timer: asyncio.TimerHandle | None = None  # of a pause
-        self._watched: set[str] = set()  # whose events are to come, on this channel
+        self._watched: dict[str, None] = {}  # whose events are to come, on this channel; in order
         self._held: str | None = None  # path for which the lease is kept alive
         public.on_work_ended = self._changed
 
@@ -194,7 +194,7 @@ class Driver:
 
     def _event(self, event: Event, path: str) -> None:
         """Hear the event of a watch; to be called by the channel."""
-        self._watched.discard(path)
+        self._watched.pop(path, None)
         if event is not Event.LOST:  # the context tells of that
             self._me.hear(event, path)
             self.hear_news()
@@ -251,7 +251,7 @@ class Driver:
         if channel is None or not self._me.view.in_touch:
             raise ConnectionLostError
         question = Question(channel, step, None if own is None else own.path)
-        self._watched.update(question.watched)
+        self._watched.update(dict.fromkeys(question.watched))
         self._read(channel, question.send(self._event))
         question.when_answered(partial(self._answered, question))
         if question.is_awaited:
@@ -287,7 +287,8 @@ class Driver:
                 self._unwatch(path)
 
     def _unwatch(self, *paths: str) -> None:
-        self._watched.difference_update(paths)
+        for path in paths:
+            self._watched.pop(path, None)
         if paths and self._channel is not None:
             self._channel.unwatch(self._event, *[(path, WatchKind.DATA) for path in paths])
 

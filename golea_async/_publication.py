@@ -46,8 +46,8 @@ class Publication:
         self._identity = identity
         self._leaderships: tuple[Leadership, ...] = ()  # the newest, and past ones whose bodies may be stopping
         self._unexplained: _Loss | None = None  # why it was lost is in doubt
-        self._moves: list[asyncio.Future[None]] = []  # of those who wait for it to have stepped down
-        self.unfinished: set[Body] = set()
+        self._moves: tuple[asyncio.Future[None], ...] = ()  # of those who wait for it to have stepped down
+        self.unfinished: dict[Body, None] = {}
         self.on_work_ended: Callable[[], None] | None = None
 
     def tell(self, change: Change, context: ClientContext) -> None:
@@ -81,23 +81,23 @@ class Publication:
         :param bodies: before these have ended it does not lead again.
         """
         moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._moves.append(moved)
+        self._moves = (*self._moves, moved)
         self._hold_back(bodies)
         return moved
 
     def _hold_back(self, bodies: Iterable[Body]) -> None:
         for body in bodies:
-            self.unfinished.add(body)
+            self.unfinished[body] = None
             body.when_left(self._body_left)
 
     def _body_left(self, body: Body) -> None:
-        self.unfinished.discard(body)
+        self.unfinished.pop(body, None)
         if not self.unfinished and self.on_work_ended is not None:
             self.on_work_ended()
 
     def _have_moved(self, error: ElectionError | None) -> None:
         """Tell those who wait for it to have stepped down."""
-        moves, self._moves = self._moves, []
+        moves, self._moves = self._moves, ()
         for moved in moves:
             if moved.done():
                 continue

@@ -54,6 +54,11 @@ class Runner:
         self._me: Candidate | None = None
         self._driver: Driver | None = None
 
+    def anew(self) -> Runner:
+        """Return one for another candidacy of the same candidate."""
+        name, history = self.identity.name, self.public.history
+        return Runner(self.client, self.identity.resource, name, self._data, history, rejoin=self._rejoin)
+
     # ------------------------------------------------------------------ what the election calls
 
     def start(self) -> None:

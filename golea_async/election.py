@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -74,9 +73,7 @@ class AsyncElection:
         self._resign_timeout = resign_timeout
         self._resignations = 0
         self._history = History()
-        data = check_name(self.name)
-        self._new_runner = partial(Runner, zk, resource, self.name, data, self._history, rejoin=rejoin)
-        self._runner = self._new_runner()
+        self._runner = Runner(zk, resource, self.name, check_name(self.name), self._history, rejoin=rejoin)
 
     def __repr__(self) -> str:
         status = self.status
@@ -186,7 +183,7 @@ class AsyncElection:
             raise self._resigned_while_starting(former)
         if (error := what_is_left(former)) is not None:
             raise error
-        self._runner = self._new_runner()
+        self._runner = former.anew()
 
     def _stands_already(self) -> ElectionError:
         return self._runner.identity.error(

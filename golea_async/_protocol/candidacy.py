@@ -11,6 +11,7 @@ which step news reach a candidate.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 
 from aiozk import exc
 
@@ -58,47 +59,49 @@ async def stand(me: Candidate) -> None:
         try:
             if me.refusal is not None:
                 me.raise_refusal()
-            decision = decide(me.view)
-            if decision is Verdict.LEAVE:
+            to_do = follow_up(me, decide(me.view))
+            if to_do is None:
                 return
-            await follow_up(me, decision)
+            await to_do
         except ConnectionLostError:
             _logger.debug("%s", me.identity.about("lost its connection"))
         except NotDoneError:
             await pause_a_little(me)
 
 
-async def follow_up(me: Candidate, decision: Decision) -> None:  # noqa: C901, PLR0912  # one case for each
-    """Do what follows from a decision.
+def follow_up(me: Candidate, decision: Decision) -> Awaitable[None] | None:  # noqa: C901, PLR0911, PLR0912  # one each
+    """Return what follows from a decision, to be awaited; None: the candidate has resigned.
 
     :raises ElectionError: when the election is over for this candidate.
     """
     match decision:
         case Look(at):
-            await look(me, at)
+            return look(me, at)
         case Follow(predecessor):
             me.belief.follow(own(me), predecessor)
-            await next_view(me)
+            return next_view(me)
         case Lead(stretch):
             me.belief.lead(own(me), stretch)
-            await next_view(me)
+            return next_view(me)
         case Deposed(by):
             raise me.identity.deposed(by)
         case Verdict.FIRST:
             me.belief.be_first(own(me))
-            await next_view(me)
+            return next_view(me)
         case Verdict.WAIT:
-            await next_event()
+            return next_event()
         case Verdict.JOIN:
-            await join(me)
+            return join(me)
         case Verdict.STEP_DOWN:
-            await step_down(me)
+            return step_down(me)
         case Verdict.SETTLE:
-            await settle(me)
+            return settle(me)
         case Verdict.MISSING:
-            await ask_quorum(me)
+            return ask_quorum(me)
         case Verdict.LOST:
-            rejoin(me)
+            return rejoin(me)
+        case Verdict.LEAVE:
+            return None
         case Verdict.CLOSED:
             raise me.identity.client_closed()
         case Verdict.OVER:
@@ -111,7 +114,7 @@ def own(me: Candidate) -> Nomination:
     return me.own
 
 
-def rejoin(me: Candidate) -> None:
+async def rejoin(me: Candidate) -> None:
     """Take note that the session is lost, and the znode with it.
 
     A znode whose ``ephemeralOwner`` is another session is never counted as one's own.

@@ -64,6 +64,8 @@ class CatchUp:
     """Read all that has come by now."""
 
 
+_NEXT_EVENT, _CATCH_UP = NextEvent(), CatchUp()
+
 Step: TypeAlias = Ask | NextEvent | WorkStopped | Pause | CatchUp
 
 
@@ -89,7 +91,7 @@ def ask(*requests: Request, behind: tuple[Request, ...] = ()) -> Generator[Ask, 
 @coroutine
 def next_event() -> Generator[NextEvent, None, None]:
     """Wait for news. What they change is known before the coroutine goes on."""
-    yield NextEvent()
+    yield _NEXT_EVENT
 
 
 @coroutine
@@ -110,4 +112,4 @@ def catch_up() -> Generator[CatchUp, bool, bool]:
 
     After a blocked event loop an event may lie in the socket. After a pause of the whole machine it may not have come.
     """
-    return (yield CatchUp())
+    return (yield _CATCH_UP)

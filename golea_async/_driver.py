@@ -77,7 +77,8 @@ class Driver:
     async def stand_by(self) -> None:
         """Do what takes a task, until the coroutine has ended: wait for work to stop."""
         while self._life is not None:
-            if isinstance(step := self._step, WorkStopped):
+            if isinstance(self._step, WorkStopped):
+                step = self._step
                 await self._public.work_stopped()
                 if self._step is step:  # no news have come before
                     self._resume(True)
@@ -251,7 +252,7 @@ class Driver:
         if channel is None or not self._me.view.in_touch:
             raise ConnectionLostError
         question = Question(channel, step, None if own is None else own.path)
-        self._watched.update(dict.fromkeys(question.watched))
+        self._watched.update(question.watched)
         self._read(channel, question.send(self._event))
         question.when_answered(partial(self._answered, question))
         if question.is_awaited:

@@ -70,6 +70,7 @@ class Channel(Requests):
         self._session = client.session
         self._wire = client.session.conn
         self._is_abandoned = False
+        self._of_batches = (self._read_answer, self.abandon)  # the same for all: there may be thousands
         self._catching_up: list[Callable[[], None]] = []  # who waits until everything was read
         self._context = contextvars.Context()  # in which they are called: nobody's
         self._begin()
@@ -193,7 +194,7 @@ class Channel(Requests):
         """
         if not self.is_current:
             raise ConnectionLostError
-        batch = Batch(requests, boottime(), self._read_answer, self.abandon)
+        batch = Batch(requests, boottime(), *self._of_batches)
         if requests:
             self._post(requests, batch)
             self.watches.sent(requests)

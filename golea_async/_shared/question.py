@@ -32,7 +32,7 @@ class Question:
     :ivar channel: on which it is asked.
     :ivar is_awaited: the asker waits for answers to what is sent.
     :ivar replies: what the asker gets, in order.
-    :ivar watched: the paths that are watched from its sending on.
+    :ivar watched: the paths that are watched from its sending on, in order.
     """
 
     __slots__ = ("_batch", "_next", "_sent", "_set", "_unknown", "channel", "is_awaited", "replies", "watched")
@@ -44,27 +44,27 @@ class Question:
         """
         self.channel = channel
         self.replies: list[Reply] = [_NOTHING] * len(step.requests)
-        self.watched: list[str] = []
+        self.watched: dict[str, None] = {}
         self._batch: Batch | None = None
         self._sent: list[_Sent] = []
-        self._set: list[str] = []  # others' watches: these are set
-        self._unknown: list[str] = []  # and these are asked for
+        self._set: tuple[str, ...] = ()  # others' watches: these are set
+        self._unknown: tuple[str, ...] = ()  # and these are asked for
         shared: list[_Sent] = []  # the requests that would set the latter
         for index, request in enumerate(step.requests + step.behind):
             path = row = None
             if getattr(request, "watch", False):
                 path = channel.watches.path_of(request)
                 row = None if path == own else channel.watches.shareable(path)
-                self.watched.append(path)
+                self.watched[path] = None
             if row is None:
                 self._sent.append((index, request, path))
             elif row.shows is None:
-                self._unknown.append(row.path)
+                self._unknown += (row.path,)
                 shared.append((index, request, path))
             else:
-                self._set.append(row.path)
+                self._set += (row.path,)
         if not self._sent:
-            self._sent, self._unknown = shared, []  # nothing is sent behind them
+            self._sent, self._unknown = shared, ()  # nothing is sent behind them
         awaited = sum(index < len(self.replies) for index, _, _ in self._sent)
         waits = bool(self._unknown) and shared[0][0] < len(self.replies)
         self.is_awaited = awaited > 0 or waits
@@ -102,7 +102,7 @@ class Question:
                 answers.append((path, reply, True))
             elif index >= len(self.replies):
                 answers.append((self.channel.watches.path_of(request), reply, False))
-        self._unknown, self._next = [], len(self._sent)
+        self._unknown, self._next = (), len(self._sent)
         return answers
 
     def _known(self, path: str) -> Answer:

@@ -21,14 +21,14 @@ from .standing import Loss, loss
 from .view import View
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Gained:
     """The candidate leads from now on, by this znode; a status says so next."""
 
     own: Nomination
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ceased:
     """The candidate leads no longer. No cause: it resigns.
 
@@ -39,21 +39,21 @@ class Ceased:
     is_in_doubt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Explained:
     """Why the candidate had ceased to lead. No cause: nothing better than the guess is known."""
 
     cause: ElectionError | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ended:
     """The candidate stands no longer. No error: it has resigned."""
 
     error: ElectionError | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Moved:
     """The candidate has gone to the end of the line, as its application wanted.
 
@@ -63,7 +63,7 @@ class Moved:
     refusal: ElectionError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Notice:
     """Something that operators should know of, to be logged once a client.
 

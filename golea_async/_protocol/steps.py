@@ -25,7 +25,7 @@ class ConnectionLostError(Exception):
     requests: Sequence[Any] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """Send requests together. Resumed with the replies to the first ones, in order; a lost connection is thrown in.
 
@@ -37,12 +37,12 @@ class Ask:
     behind: tuple[Request, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NextEvent:
     """Wait for news: a watch's event or answer, a change of connection, session or lease, a resignation."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WorkStopped:
     """Wait until all work within leadership has ended.
 
@@ -52,14 +52,14 @@ class WorkStopped:
     or_news: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pause:
     """Wait so many seconds, or until there is news."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CatchUp:
     """Read all that has come by now."""
 
@@ -69,7 +69,7 @@ _NEXT_EVENT, _CATCH_UP = NextEvent(), CatchUp()
 Step: TypeAlias = Ask | NextEvent | WorkStopped | Pause | CatchUp
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Known:
     """In place of a reply: another candidate of this client watches this znode, on the same connection.
 

@@ -38,6 +38,7 @@ _CLOCK_TICK = 0.001
 
 
 Refused: TypeAlias = Callable[[Reply], None]
+LeaseChanged: TypeAlias = Callable[[], None]
 
 
 class _Write(NamedTuple):
@@ -56,21 +57,14 @@ class KeepAlive:
     runs it.
 
     :param channel: returns the client's present channel, or None while there is none.
-    :param notify: called when the lease lapses while somebody here holds it, and when it will last, after all, of which
-        :meth:`will_last` has said that it would not.
     :param survey: sends what of a survey is due and is a quorum write, which then takes the place of one of these.
     """
 
-    def __init__(
-        self,
-        channel: Callable[[], Channel | None],
-        notify: Callable[[], None],
-        survey: Callable[[Channel], Batch | None],
-    ) -> None:
+    def __init__(self, channel: Callable[[], Channel | None], survey: Callable[[Channel], Batch | None]) -> None:
         self._current_channel = channel
-        self._notify = notify
         self._survey = survey
-        self._paths: dict[str, Refused] = {}  # of the candidates that hold the lease, in the order of the checks
+        # By the paths of the candidates that hold the lease, in the order of the checks.
+        self._paths: dict[str, tuple[Refused, LeaseChanged]] = {}
         self._elections: list[str] = []  # in which candidates stand, one entry for each
         self._changed = asyncio.Event()
         self._channel: Channel | None = None  # what that was when it was looked at
@@ -102,12 +96,14 @@ class KeepAlive:
         if not self._elections:
             self.look()
 
-    def hold(self, path: str, refused: Refused) -> None:
+    def hold(self, path: str, refused: Refused, lease_changed: LeaseChanged) -> None:
         """Keep the lease alive for the candidate at ``path``, which stands, and leads or is about to.
 
         :param refused: called with the reply when one is: the znode is gone, or must not be read any more.
+        :param lease_changed: called when the lease begins or lapses, and when it will last, after all, of which
+            :meth:`will_last` has said that it would not.
         """
-        self._paths[path] = refused
+        self._paths[path] = (refused, lease_changed)
         if len(self._paths) == 1:
             self._held_since = boottime()
             self.look()
@@ -144,6 +140,12 @@ class KeepAlive:
         """Look again: the connection, the lease or who stands has changed."""
         self._changed.set()
         self._delays.hurry()
+
+    def tell_of_lease(self) -> None:
+        """Tell those that hold the lease, whom alone it concerns, that it has begun or lapsed, or will last."""
+        self.look()
+        for _, lease_changed in list(self._paths.values()):
+            lease_changed()
 
     def stall(self) -> Stall:
         """Return what has held up the renewal of the lease, which has just lapsed."""
@@ -189,24 +191,25 @@ class KeepAlive:
                 self._notice_refusal(write.path, reply)
 
     def _notice_refusal(self, path: str, reply: Reply) -> None:
-        failure, refused = first_failure(reply), self._paths.get(path)
+        failure, holder = first_failure(reply), self._paths.get(path)
         # What was not done is asked again when the next one is due: of eight in T any one will do.
-        if failure is None or refused is None or kind_of(failure) is Refusal.TRY_AGAIN:
+        if failure is None or holder is None or kind_of(failure) is Refusal.TRY_AGAIN:
             return
         del self._paths[path]  # go on with another one's
-        self._paths[path] = refused
+        self._paths[path] = holder
+        refused, _ = holder
         refused(reply)
 
     def _notice_lapse(self, *, is_valid: bool) -> None:
         was_valid, self._was_valid = self._was_valid, is_valid
-        if was_valid and not is_valid and self._paths:
-            self._notify()
+        if was_valid and not is_valid:
+            self.tell_of_lease()
 
     def _notice_lasting(self) -> None:
         """Have those look again that wait for a lease that lasts."""
         if self._is_waited_for and self._paths and self._channel is not None and self.will_last(self._channel):
             self._is_waited_for = False
-            self._notify()
+            self.tell_of_lease()
 
     def _send_what_is_due(self, channel: Channel, now: float, left: float) -> float:
         """Send what is due on this channel; return when something is due next.

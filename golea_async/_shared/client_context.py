@@ -254,8 +254,8 @@ class ClientContext:
 
 def waiting_noted(client: aiozk.ZKClient) -> AbstractContextManager[None]:
     """Have a time limit that strikes in the block say what the client waits for; a plain aiozk client does not know."""
-    waiting = getattr(client.session, "waiting", None)
-    return nullcontext() if waiting is None else waiting.noted()
+    waiting: AbstractContextManager[None] | None = getattr(client.session, "waiting", None)
+    return waiting or nullcontext()
 
 
 def _refuse_hopeless(client: aiozk.ZKClient, requests: Sequence[Any]) -> None:

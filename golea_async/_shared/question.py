@@ -65,7 +65,7 @@ class Question:
                 self._set += (row.path,)
         if not self._sent:
             self._sent, self._unknown = shared, ()  # nothing is sent behind them
-        awaited = sum(index < len(self.replies) for index, _, _ in self._sent)
+        awaited = len([index for index, _, _ in self._sent if index < len(self.replies)])
         waits = bool(self._unknown) and shared[0][0] < len(self.replies)
         self.is_awaited = awaited > 0 or waits
         self._next = awaited or (1 if waits else len(self._sent))

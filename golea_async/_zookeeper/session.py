@@ -243,7 +243,7 @@ class Session(SessionRecord):
             waiter = asyncio.get_running_loop().create_future()
             self._waiters[waiter] = None
             try:
-                with self.waiting.noted():
+                with self.waiting:
                     await waiter
             finally:
                 self._waiters.pop(waiter, None)

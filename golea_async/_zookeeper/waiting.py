@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from .errors import AuthenticationError
@@ -108,14 +107,12 @@ class Waiting:
         log.warning("%s; it goes on trying", self.describe())
         self._timer = asyncio.get_running_loop().call_later(WARNING_INTERVAL, self._warn)
 
-    @contextmanager
-    def noted(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Have the end of a wait say what was waited for: a time limit is a cancellation at first."""
-        try:
-            yield
-        except (asyncio.CancelledError, TimeoutError) as error:
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, asyncio.CancelledError | TimeoutError):
             add_note(error, self.describe())
-            raise
 
 
 def add_note(error: BaseException, note: str | None) -> None:

@@ -168,7 +168,7 @@ class Driver:
         me.view.lease = lease.stretch if lease is not None and lease.is_valid else None
         if me.belief.stretch is not None:
             me.reconsider()
-        elif me.view.lease is not None and self._channel is not None:
+        if me.belief.stretch is None and me.view.lease is not None and self._channel is not None:
             me.view.is_lease_short = not self.context.keep_alive.will_last(self._channel)
 
     def hear_news(self) -> None:

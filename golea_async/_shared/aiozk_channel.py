@@ -162,12 +162,12 @@ class AiozkChannel(Channel):
         for answered in tuple(sent):
             answered.add_done_callback(pass_on)
 
-    def _read_answer(self, sent_at: float, request: Request, zxid: int, result: Any) -> Reply:
-        reply = super()._read_answer(sent_at, request, zxid, result)
+    def _read_answer(self, batch: Batch, request: Request, zxid: int, result: Any) -> Reply:
+        reply = super()._read_answer(batch, request, zxid, result)
         if zxid > 0:
             self._session.last_zxid = zxid
         if is_touch(request.opcode, getattr(result, "error_code", 0)):
-            self._acknowledgements.record(sent_at, self.answered_at)
+            self._acknowledgements.record(batch.sent_at, self.answered_at)
         return reply
 
     def touch(self, path: str) -> None:

@@ -17,9 +17,10 @@ class Batch:
     """Requests that were sent together. ZooKeeper answers them in order, so their replies are read in order.
 
     :ivar sent_at: when they were sent.
+    :ivar previous_at: when the newest quorum write was sent that had been answered by then; None without one.
 
-    :param read: called with each answer as it comes: when the request was sent, the request, the zxid, and the
-        response or ZooKeeper's error; returns the reply, or raises :class:`ConnectionLostError`.
+    :param read: called with each answer as it comes: this, the request, the zxid, and the response or ZooKeeper's
+        error; returns the reply, or raises :class:`ConnectionLostError`.
     :param give_up: called, in the next turn of the event loop, when the connection has ended before the last answer.
     """
 
@@ -32,6 +33,7 @@ class Batch:
         "_replies",
         "_requests",
         "_unanswered",
+        "previous_at",
         "sent_at",
     )
 
@@ -39,13 +41,15 @@ class Batch:
         self,
         requests: Sequence[Request],
         sent_at: float,
-        read: Callable[[float, Request, int, Any], Reply],
+        previous_at: float | None,
+        read: Callable[[Batch, Request, int, Any], Reply],
         give_up: Callable[[], None],
     ) -> None:
         self._requests = requests
         self._read = read
         self._give_up = give_up
         self.sent_at = sent_at
+        self.previous_at = previous_at
         self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
         self._unanswered = len(requests)
         self._is_lost = False
@@ -104,7 +108,7 @@ class Batch:
             return
         request = self._requests[-self._unanswered]
         try:
-            reply = self._read(self.sent_at, request, zxid, result)
+            reply = self._read(self, request, zxid, result)
         except ConnectionLostError:
             self.unanswered()
             return

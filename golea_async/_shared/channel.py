@@ -49,6 +49,7 @@ class Channel(Requests):
     :ivar client: whose it is.
     :ivar watches: what is watched on it. Whoever listens there leaves by :meth:`unwatch`.
     :ivar written_at: when the newest quorum write was sent that has come through.
+    :ivar newest_write_at: the same, and the ConnectRequest counts; None without one.
     :ivar write_took: how long its answer took.
     :ivar was_limited: whether another one now would move the deadline far, since there was none for long before it.
     :ivar answered_at: when the newest answer was read.
@@ -65,7 +66,7 @@ class Channel(Requests):
         self.written_at = self.answered_at = self.answered_sent_at = -math.inf
         self.write_took = 0.0
         self.was_limited = False
-        self._writes = Acknowledgements(lease.timeout)  # that have succeeded
+        self.newest_write_at: float | None = None
         self.client = client
         self._session = client.session
         self._wire = client.session.conn
@@ -79,9 +80,8 @@ class Channel(Requests):
         self._connect_sent_at: float | None = self._wire.connect_sent_at
         self._acknowledgements: Acknowledgements = self._wire.acknowledgements
         self._wire.hear, self._wire.listens = self.hear, self.watches.listens
-        now = boottime()
-        if now - self._wire.connect_sent_at < self.lease.timeout:  # the leader has answered it, as a write
-            self._writes.record(self._wire.connect_sent_at, now)
+        if boottime() - self._wire.connect_sent_at < self.lease.timeout:  # the leader has answered it, as a write
+            self.newest_write_at = self._wire.connect_sent_at
 
     @property
     def is_current(self) -> bool:
@@ -157,14 +157,9 @@ class Channel(Requests):
         """Return from when on a quorum write proves more than the one that was sent at ``last``."""
         return proves_from(self.lease.timeout, self._acknowledgements, last)
 
-    def deadline_after(self, sent_at: float, previous: float) -> float:
-        """Return the lease's deadline when a quorum write that is sent then succeeds, as far as can be seen now.
-
-        :param previous: when one was sent that will be answered before that, in case none that is answered was sent
-            later.
-        """
-        answered = self._writes.newest_acknowledged(sent_at)
-        touched_at = self._touch_proven_by(Write(sent_at, previous if answered is None else max(answered, previous)))
+    def deadline_after(self, write: Write) -> float:
+        """Return the lease's deadline when this quorum write succeeds, as far as can be seen now."""
+        touched_at = self._touch_proven_by(write)
         return -math.inf if touched_at is None else touched_at + LEASE_SHARE * self.lease.timeout
 
     def _touch_proven_by(self, write: Write) -> float | None:
@@ -194,7 +189,7 @@ class Channel(Requests):
         """
         if not self.is_current:
             raise ConnectionLostError
-        batch = Batch(requests, boottime(), *self._of_batches)
+        batch = Batch(requests, boottime(), self.newest_write_at, *self._of_batches)
         if requests:
             self._post(requests, batch)
             self.watches.sent(requests)
@@ -203,18 +198,17 @@ class Channel(Requests):
     def _post(self, requests: Sequence[Request], batch: Batch) -> None:
         self._wire.post(requests, batch.sent_at, batch.answered)
 
-    def _read_answer(self, sent_at: float, request: Request, _zxid: int, result: Any) -> Reply:
+    def _read_answer(self, batch: Batch, request: Request, _zxid: int, result: Any) -> Reply:
         """Read an answer; renew the lease when it says that a quorum write has succeeded.
 
         :raises ConnectionLostError: when it says that the session is not served on this connection any more.
         """
-        reply = self.reply(result)
+        reply, sent_at = self.reply(result), batch.sent_at
         self.answered_at, self.answered_sent_at = self._heard_at(), sent_at
         if is_quorum_write(reply):
-            self.written_at = max(self.written_at, sent_at)
+            self.written_at = self.newest_write_at = max(self.written_at, sent_at)
             self.write_took = self.answered_at - sent_at
-            write = Write(sent_at, self._writes.newest_acknowledged(sent_at))
-            self._writes.record(sent_at, self.answered_at)
+            write = Write(sent_at, batch.previous_at)
             self.was_limited = is_limited(write, self.lease.timeout, self._acknowledgements)
             touched_at = self._touch_proven_by(write)
             if touched_at is not None:

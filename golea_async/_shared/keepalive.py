@@ -30,9 +30,6 @@ _LONGEST_SLEEP = 0.15
 _QUICK_SHARE = 1 / 64
 """Where answers take no longer, each lease is renewed in time."""
 
-_PATIENCE_SHARE = 1 / 2
-"""For so long whoever is the first waits for a lease that lasts."""
-
 _CLOCK_TICK = 0.001
 """No timer is set for less: rounding must not make the loop turn without time passing."""
 
@@ -72,9 +69,9 @@ class KeepAlive:
         self._pace = Pace()
         self._under_way: deque[_Write] = deque()  # on that channel, oldest first
         self._suspected_at: float | None = None  # when the oldest was found to be unanswered for too long
-        self._was_valid = False
-        self._held_since = -math.inf
+        self._valid_since = math.inf  # the lease
         self._is_waited_for = False  # that the lease lasts
+        self._waits_since = -math.inf  # who is the first, at the longest
         self._delays = Delays()
 
     # ------------------------------------------------------------------ for whom
@@ -105,7 +102,7 @@ class KeepAlive:
         """
         self._paths[path] = (refused, lease_changed)
         if len(self._paths) == 1:
-            self._held_since = boottime()
+            self._waits_since = boottime()
             self.look()
 
     def release(self, path: str) -> None:
@@ -121,17 +118,18 @@ class KeepAlive:
         """Whether the lease will be renewed in time, if the next answers take as long as the last one.
 
         Who is the first does not lead before that: it would lose the lead at once, for want of quorum writes of late.
-        It waits for T/2 at the most. With answers that are too slow for any lease, it leads with interruptions.
+        It waits for T at the most, from when it was the first, or lost a lease that had lasted. With answers that are
+        too slow for any lease, it leads with interruptions.
         """
         timeout, now = channel.lease.timeout, boottime()
-        under_way = [write.batch.sent_at for write in self._under_way if not write.batch.is_complete]
-        took = max(channel.write_took, now - under_way[0] if under_way else 0.0)
-        if took <= _QUICK_SHARE * timeout or (self._paths and now >= self._held_since + _PATIENCE_SHARE * timeout):
+        under_way = [write.batch for write in self._under_way if not write.batch.is_complete]
+        took = max(channel.write_took, now - under_way[0].sent_at if under_way else 0.0)
+        if took <= _QUICK_SHARE * timeout or (self._paths and now >= self._waits_since + timeout):
             return True
         left = channel.lease.remaining
         due = max(now, self._write_due(channel, self._pace.latest(channel.written_at), now, left, leads=True))
         if len(under_way) >= UNDER_WAY:
-            due = max(due, under_way[0] + took)
+            due = max(due, under_way[0].sent_at + took)
         is_lasting = lasts(channel, now=now, took=took, under_way=under_way, due=due)
         self._is_waited_for |= not is_lasting
         return is_lasting
@@ -160,7 +158,7 @@ class KeepAlive:
             self._notice_connection()
             self._notice_answers()
             now, left = boottime(), 0.0 if self._lease is None else self._lease.remaining
-            self._notice_lapse(is_valid=left > 0)
+            self._notice_lapse(now, is_valid=left > 0)
             due = math.inf if self._channel is None else self._send_what_is_due(self._channel, now, left)
             self._notice_lasting()
             await self._sleep_until(min(due, self._leave_if_silent(now), self._lapse_due(now, left)))
@@ -200,10 +198,13 @@ class KeepAlive:
         refused, _ = holder
         refused(reply)
 
-    def _notice_lapse(self, *, is_valid: bool) -> None:
-        was_valid, self._was_valid = self._was_valid, is_valid
-        if was_valid and not is_valid:
-            self.tell_of_lease()
+    def _notice_lapse(self, now: float, *, is_valid: bool) -> None:
+        since, self._valid_since = self._valid_since, min(self._valid_since, now) if is_valid else math.inf
+        if since == math.inf or is_valid or self._lease is None:
+            return
+        if now >= since + self._lease.timeout:  # answers are not too slow for a lease that lasts
+            self._waits_since = now
+        self.tell_of_lease()
 
     def _notice_lasting(self) -> None:
         """Have those look again that wait for a lease that lasts."""
@@ -271,6 +272,7 @@ class KeepAlive:
             proves_from=channel.proves_from(last) if leads else math.inf,
             remaining=now + left - last if left > 0 else -math.inf,
             was_limited=channel.was_limited and not self._under_way,
+            is_waited_for=self._is_waited_for and not self._under_way and last < self._waits_since,
         )
 
     def _touch_due(self, channel: Channel, last: float, now: float) -> float:

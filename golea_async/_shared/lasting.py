@@ -7,36 +7,36 @@ next write may be answered only when that is over. To begin with such a lease is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from .batch import Batch
 from .channel import Channel
-from .lease import KEEP_ALIVE_SHARE
+from .lease import KEEP_ALIVE_SHARE, Write
 
 _LATE_SHARE = 1 / 128
 """For timers that are late."""
 
+_TOGETHER_SHARE = 1 / 64
+"""For answers that are still to come, and count as one with the latest (:class:`.Acknowledgements`)."""
 
-def lasts(channel: Channel, *, now: float, took: float, under_way: Sequence[float], due: float) -> bool:
+
+def lasts(channel: Channel, *, now: float, took: float, under_way: Sequence[Batch], due: float) -> bool:
     """Return whether each write is answered before the deadline that those before it have proved.
 
     :param took: how long an answer takes.
-    :param under_way: when the writes were sent that are not answered.
+    :param under_way: the writes that are not answered, in order.
     :param due: when the next one will be sent.
     """
-    deadline, late = now + channel.lease.remaining, _LATE_SHARE * channel.lease.timeout
-    writes = [(sent_at, max(now, sent_at + took) + late) for sent_at in under_way]
-    writes += [(sent_at, sent_at + took) for sent_at in _next_writes(channel, due, late)]
-    for sent_at, answered_at in writes:
+    deadline, timeout = now + channel.lease.remaining, channel.lease.timeout
+    late = _LATE_SHARE * timeout
+    expected = [(Write(write.sent_at, write.previous_at), max(now, write.sent_at + took) + late) for write in under_way]
+    while due < math.inf:  # as far as it is known what they prove: for about 11/40 T
+        sent_at = due + late
+        answered = [write.sent_at for write, answered_at in expected if answered_at <= sent_at]
+        expected.append((Write(sent_at, answered[-1] if answered else channel.newest_write_at), sent_at + took))
+        due = max(sent_at + KEEP_ALIVE_SHARE * timeout, channel.proves_from(sent_at) + _TOGETHER_SHARE * timeout)
+    for write, answered_at in expected:
         if answered_at > deadline:
             return False
-        previous = max((each for each, its_answer_at in writes if its_answer_at <= sent_at), default=-math.inf)
-        deadline = max(deadline, channel.deadline_after(sent_at, previous))
+        deadline = max(deadline, channel.deadline_after(write))
     return True
-
-
-def _next_writes(channel: Channel, due: float, late: float) -> Iterator[float]:
-    """Yield when the next writes will be sent, as far as it is known what they prove: for about 11/40 T."""
-    while due < math.inf:
-        sent_at = due + late
-        yield sent_at
-        due = max(sent_at + KEEP_ALIVE_SHARE * channel.lease.timeout, channel.proves_from(sent_at))

@@ -115,6 +115,7 @@ class Pace:
         proves_from: float,
         remaining: float,
         was_limited: bool = False,
+        is_waited_for: bool = False,
     ) -> float:
         """Return when the next write is due.
 
@@ -122,11 +123,12 @@ class Pace:
         :param proves_from: from when on a write proves more than that one.
         :param remaining: for how long the lease is valid after that one's sending; negative when it is void.
         :param was_limited: whether that one was the first write for long, and has proved less than another one would.
+        :param is_waited_for: whether somebody is the first now, and waits to hear how long answers take, to lead.
         """
         if not leads:  # no more often while answers are slow: that could keep them slow for ever
             return last + STANDING_SHARE * timeout
         due = last + self._spacing(timeout, last)
-        if was_limited and remaining < _SHORT_SHARE * timeout:
+        if is_waited_for or (was_limited and remaining < _SHORT_SHARE * timeout):
             due = last
         elif remaining <= 0 and proves_from < math.inf:
             hasty = max(proves_from, last + _HASTE_SHARE * timeout)

@@ -16,6 +16,7 @@ import pytest
 from aiozk.states import States
 
 from golea_async import AsyncElection, LeadershipLostError, Role, ZKClient, create_election
+from golea_async._shared.client_context import ClientContext
 from golea_async._zookeeper import clock
 from golea_async._zookeeper.host_list import Address, Host
 from golea_async._zookeeper.hosts import Hosts
@@ -144,6 +145,28 @@ async def test_connects_that_become_slow_cost_no_session(zookeeper: MemoryZooKee
             await eventually(partial(is_connected_anew, zk, former))
             assert zk.session.session_id == session_id
             assert sum(way.connections for way in ways) <= connections + 4
+
+
+async def test_a_write_proves_what_it_does_by_the_one_that_was_answered_when_it_was_sent(
+    zookeeper: MemoryZooKeeper,
+) -> None:
+    """Also where the next answer is read in the same instant."""
+    async with ZKClient(zookeeper.hosts, session_timeout=4) as zk:
+        context = ClientContext.attach(zk)
+        try:
+            channel = await context.connected()
+            connected_at, sent = channel.newest_write_at, []
+            first, second = channel.ask(channel.check("/")), channel.ask(channel.check("/"))
+            first.when_answered(1, lambda: sent.append(channel.ask(channel.check("/"))))
+            await soon(second.replies(1))
+            await soon(sent[0].replies(1))
+            last = channel.ask(channel.check("/"))
+            assert connected_at is not None
+            assert first.previous_at == second.previous_at == connected_at
+            assert [sent[0].previous_at, last.previous_at] == [first.sent_at, sent[0].sent_at]
+            await soon(last.replies(1))
+        finally:
+            context.detach()
 
 
 async def test_where_answers_are_slow_one_try_to_connect_again_is_enough(zookeeper: MemoryZooKeeper) -> None:

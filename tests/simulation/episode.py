@@ -32,7 +32,7 @@ GRACE = 4.0
 """Seconds on top of T and two ticks: until clients are back, the ensemble has a leader, and who paused stands again."""
 NOTES_KEPT = 400
 TAKING_OVER = 1.5
-"""T until somebody leads again: a move, a list, and up to T/2 for a lease that lasts."""
+"""T until somebody leads again: a move, a list, and up to T for a lease that lasts."""
 SLOW_ROUND = 3
 """Writes are slow after each third round: it takes as much of this processor's time as the round itself."""
 

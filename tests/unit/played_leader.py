@@ -8,6 +8,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import cast
 
+from golea_async._shared.batch import Batch
 from golea_async._shared.channel import Channel
 from golea_async._shared.lasting import lasts
 from golea_async._shared.lease import LEASE_SHARE, Write, is_limited, proven_touch, proves_from
@@ -27,8 +28,8 @@ class Leader:
         self.pace.begin(0.0)
         self.acknowledgements = Acknowledgements(T)
         self.acknowledgements.record(0.0, 0.0)
-        self.succeeded = Acknowledgements(T)
-        self.succeeded.record(0.0, 0.0)
+        self.newest_write_at = 0.0
+        self._previous: dict[float, float] = {}  # the newest write that was answered, by when the next one was sent
         self.connect_sent_at: float | None = None
         self.deadline = LEASE_SHARE * T
         self.writes: list[float] = []
@@ -62,8 +63,10 @@ class Leader:
             lease=SimpleNamespace(timeout=T, remaining=self.deadline - now),
             proves_from=partial(proves_from, T, self.acknowledgements),
             deadline_after=self._deadline_after,
+            newest_write_at=self.newest_write_at,
         )
-        return lasts(cast("Channel", channel), now=now, took=took, under_way=under_way, due=due)
+        batches = [SimpleNamespace(sent_at=each, previous_at=self._previous[each]) for each in under_way]
+        return lasts(cast("Channel", channel), now=now, took=took, under_way=cast("list[Batch]", batches), due=due)
 
     @property
     def _under_way(self) -> list[float]:
@@ -81,8 +84,7 @@ class Leader:
             was_limited=self._was_limited and not self._under_way,
         )
 
-    def _deadline_after(self, sent_at: float, previous: float) -> float:
-        write = Write(sent_at, max(previous, self.succeeded.newest_acknowledged(sent_at) or -math.inf))
+    def _deadline_after(self, write: Write) -> float:
         touched_at = proven_touch(write, T, self.connect_sent_at, self.acknowledgements)
         return -math.inf if touched_at is None else touched_at + LEASE_SHARE * T
 
@@ -92,6 +94,8 @@ class Leader:
         self._send(now, latency, is_write=True)
 
     def _send(self, now: float, latency: float, *, is_write: bool) -> None:
+        if is_write:
+            self._previous[now] = self.newest_write_at
         answered_at = max(now + latency, self._answers[-1][0] if self._answers else 0.0)
         self._answers.append((answered_at, now, is_write))
 
@@ -101,8 +105,8 @@ class Leader:
             self._took = answered_at - sent_at
             self.pace.answered(self._took)
             self._written_at = sent_at
-            write = Write(sent_at, self.succeeded.newest_acknowledged(sent_at))
-            self.succeeded.record(sent_at, answered_at)
+            write = Write(sent_at, self._previous.pop(sent_at))
+            self.newest_write_at = sent_at
             self._was_limited = is_limited(write, T, self.acknowledgements)
             touched_at = proven_touch(write, T, self.connect_sent_at, self.acknowledgements)
             if touched_at is not None:

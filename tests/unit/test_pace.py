@@ -47,9 +47,8 @@ def test_who_only_stands_costs_no_more_quorum_writes_while_answers_are_slow(late
 def test_who_leads_after_a_long_time_without_a_write_has_a_long_lease_at_once(wrote_ago: float) -> None:
     """The write before the nomination was long ago, so that proves little; the next one follows at once."""
     leader, begin = Leader(), 4 * T
-    leader.acknowledgements, leader.succeeded = Acknowledgements(T), Acknowledgements(T)
+    leader.acknowledgements, leader.newest_write_at = Acknowledgements(T), begin - wrote_ago * T
     leader.acknowledgements.record(begin - T / 3, begin - T / 3)
-    leader.succeeded.record(begin - wrote_ago * T, begin - wrote_ago * T)
     leader.pace.begin(begin)
     leader._send(begin, 0.0, is_write=True)
     leader.deadline = -math.inf

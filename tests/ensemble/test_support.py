@@ -21,6 +21,7 @@ import pytest
 from golea_async.testing import ensemble as ensemble_module
 from tests.support.ensemble import Ensemble, EnsembleError, Server
 from tests.support.golea import FOLLOWER, LEADER, GoLeaCandidate, GoLeaError, GoLeaStatus, delete_election
+from tests.support.listener import Listener
 from tests.support.ports import LOOPBACK, choose_free_ports
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import (
@@ -367,6 +368,25 @@ async def proxied(proxy: Proxy) -> AsyncIterator[WireClient]:
     await client.drop()
 
 
+class TestListener:
+    @pytest.mark.both_loops
+    @pytest.mark.parametrize("turns", range(6))
+    async def test_no_connection_outlives_it(self, turns: int) -> None:
+        """Be it in the queue, accepted, or served already."""
+
+        async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+
+        with socket.socket() as client:
+            async with Listener(serve) as listener:
+                client.connect((LOOPBACK, listener.port))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            client.setblocking(False)
+            with suppress(ConnectionResetError):
+                assert await soon(asyncio.get_running_loop().sock_recv(client, 1)) == b""
+
+
 @pytest.mark.both_loops
 class TestProxy:
     async def test_requests_replies_and_events_are_counted(
@@ -422,13 +442,13 @@ class TestProxy:
     async def test_a_connection_waits_for_who_does_not_listen_yet(self) -> None:
         async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"here")
-            writer.close()
+            await writer.drain()
 
         (port,) = choose_free_ports(1)
         async with Proxy(port, frames=False, waits_for_target=True) as proxy:
             reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
             await eventually(lambda: proxy.connections == 1)
-            async with await asyncio.start_server(answer, LOOPBACK, port):
+            async with Listener(answer, port):
                 assert await soon(reader.read()) == b"here"
             await closed(writer)
 

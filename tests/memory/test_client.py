@@ -19,7 +19,6 @@ from golea_async._zookeeper import waiting as _waiting
 from golea_async.client import AuthenticationError, OutcomeUnknownError
 from golea_async.testing import MemoryZooKeeper
 from tests.ensemble.client.helpers import (
-    FakeServer,
     answer,
     connect_reply,
     framed,
@@ -29,6 +28,7 @@ from tests.ensemble.client.helpers import (
     until,
     until_the_end,
 )
+from tests.support.listener import Listener
 from tests.support.ports import choose_free_ports
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import PING_XID, OpCode
@@ -52,7 +52,7 @@ async def pings_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 async def test_a_start_passes_over_one_server_that_refuses(zookeeper: MemoryZooKeeper) -> None:
-    async with FakeServer(refuse_credential) as amiss:
+    async with Listener(refuse_credential) as amiss:
         for _ in range(12):
             async with ZKClient(f"{amiss.address},{zookeeper.hosts}", session_timeout=2, auth=AUTH) as client:
                 assert await client.exists("/zookeeper")
@@ -60,7 +60,7 @@ async def test_a_start_passes_over_one_server_that_refuses(zookeeper: MemoryZooK
 
 
 async def test_a_start_raises_when_all_servers_refuse() -> None:
-    async with FakeServer(refuse_credential) as one, FakeServer(refuse_credential) as other:
+    async with Listener(refuse_credential) as one, Listener(refuse_credential) as other:
         with pytest.raises(AuthenticationError) as caught:
             await ZKClient(f"{one.address},{other.address}", auth=AUTH).start()
         assert one.connections == other.connections == 1
@@ -69,14 +69,12 @@ async def test_a_start_raises_when_all_servers_refuse() -> None:
 
 async def test_a_start_waits_while_a_server_may_still_take_it_in(zookeeper: MemoryZooKeeper) -> None:
     (port,) = choose_free_ports(1)
-    async with FakeServer(refuse_credential) as amiss:
+    async with Listener(refuse_credential) as amiss:
         client = ZKClient(f"{amiss.address},127.0.0.1:{port}", session_timeout=2, auth=AUTH)
         start = asyncio.ensure_future(client.start())
         await until(lambda: amiss.connections >= 2)
         assert not start.done()
-        late = Proxy(zookeeper.servers[0].port)
-        late.port = port
-        async with late:
+        async with Proxy(zookeeper.servers[0].port, port=port):
             await start
             await client.close()
 
@@ -109,7 +107,7 @@ async def test_the_data_are_older_than_what_the_client_has_seen(
             if opcode == OpCode.SYNC:
                 return
 
-    async with FakeServer(serve) as older, ZKClient(older.address, session_timeout=0.6) as client:
+    async with Listener(serve) as older, ZKClient(older.address, session_timeout=0.6) as client:
         events = client.session_events()
         client.session.last_zxid = 0x500000007
         client.session.state.transition_to(States.SUSPENDED)
@@ -141,7 +139,7 @@ async def test_an_ensemble_without_a_quorum_keeps_its_sessions() -> None:
         await take_in(reader, writer, 0.4)
         await until_the_end(reader)
 
-    async with FakeServer(serve) as server, ZKClient(server.address, session_timeout=0.4) as client:
+    async with Listener(serve) as server, ZKClient(server.address, session_timeout=0.4) as client:
         events = client.session_events()
         serving = False
         client.session.state.transition_to(States.SUSPENDED)
@@ -168,7 +166,7 @@ async def test_an_ensemble_that_begins_to_serve_just_after_it_hung_up_keeps_its_
             opcodes.append(opcode)
             writer.write(answer(xid))
 
-    async with FakeServer(serve) as server, ZKClient(server.address, session_timeout=0.4) as client:
+    async with Listener(serve) as server, ZKClient(server.address, session_timeout=0.4) as client:
         events = client.session_events()
         client.session.last_zxid = 7
         hangs_up = True
@@ -196,7 +194,7 @@ async def test_a_foreign_session_means_that_ours_is_lost() -> None:
         writer.write(connect_reply(6, next(ids)))
         await until_the_end(reader)
 
-    async with FakeServer(serve) as server, ZKClient(server.address, session_timeout=6) as client:
+    async with Listener(serve) as server, ZKClient(server.address, session_timeout=6) as client:
         events = client.session_events()
         client.session.state.transition_to(States.SUSPENDED)
         told = [await anext(events) for _ in range(3)]
@@ -215,7 +213,7 @@ async def test_from_a_server_that_only_reads_to_one_that_writes(zookeeper: Memor
         writer.write(connect_reply(6, 0x77, read_only=b"\1"))
         await until_the_end(reader)
 
-    async with Proxy(zookeeper.servers[0].port) as proxy, FakeServer(serve) as cut_off:
+    async with Proxy(zookeeper.servers[0].port) as proxy, Listener(serve) as cut_off:
         proxy.cut()
         hosts = f"{cut_off.address},{proxy.address}"
         async with ZKClient(hosts, session_timeout=6, allow_read_only=True) as client:
@@ -237,7 +235,7 @@ async def test_a_server_that_is_cut_off_and_makes_no_sessions() -> None:
         writer.write(answer(0, -119))  # as ZooKeeper 3.8 does without localSessionsEnabled
         await until_the_end(reader)
 
-    async with FakeServer(serve) as cut_off:
+    async with Listener(serve) as cut_off:
         client = ZKClient(cut_off.address, session_timeout=6, allow_read_only=True)
         start = asyncio.ensure_future(client.start())
         await until(lambda: "makes no sessions" in (client.session.waiting.describe() or ""))
@@ -268,7 +266,7 @@ async def test_bytes_and_events_are_no_life(send: Callable[[asyncio.StreamWriter
         await take_in(reader, writer, 0.5)
         await send(writer)
 
-    async with FakeServer(serve) as hostile, ZKClient(hostile.address, session_timeout=0.5) as client:
+    async with Listener(serve) as hostile, ZKClient(hostile.address, session_timeout=0.5) as client:
         await client.session.state.wait_for(States.SUSPENDED)
         assert client.session.conn is not None
         assert "no word" in str(client.session.conn.failure)
@@ -282,7 +280,7 @@ async def test_a_request_that_ends_the_connection_each_time(caplog: pytest.LogCa
         await take_in(reader, writer)
         await pings_only(reader, writer)
 
-    async with FakeServer(serve) as old, ZKClient(old.address, session_timeout=6) as client:
+    async with Listener(serve) as old, ZKClient(old.address, session_timeout=6) as client:
         with pytest.raises(OutcomeUnknownError, match=r"request 5 times in a row: Exists of /x.*server's log"):
             await client.exists("/x")
         with pytest.raises(ElectionError, match=r"5 times in a row: Create of /e"):
@@ -292,7 +290,7 @@ async def test_a_request_that_ends_the_connection_each_time(caplog: pytest.LogCa
         said = [record.getMessage() for record in caplog.records if "5 times in a row" in record.getMessage()]
         assert len(said) == 2
     with pytest.raises(OutcomeUnknownError, match="Create2 of /app"):
-        async with FakeServer(serve) as old:
+        async with Listener(serve) as old:
             await ZKClient(old.address, chroot="/app").start()
 
 
@@ -301,7 +299,7 @@ async def test_a_server_that_hangs_up_at_once_is_not_the_requests_fault(zookeepe
         await take_in(reader, writer)
         await read_frame(reader)
 
-    async with FakeServer(serve) as fickle, ZKClient(fickle.address, session_timeout=6) as client:
+    async with Listener(serve) as fickle, ZKClient(fickle.address, session_timeout=6) as client:
         request = asyncio.ensure_future(client.exists("/zookeeper"))
         await until(lambda: fickle.connections >= 8)
         assert not request.done()
@@ -329,7 +327,7 @@ async def test_waiting_names_every_host(caplog: pytest.LogCaptureFixture, monkey
     async def freeze(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await until_the_end(reader)
 
-    async with FakeServer(hang_up) as behind, FakeServer(tls) as secret, FakeServer(freeze) as frozen:
+    async with Listener(hang_up) as behind, Listener(tls) as secret, Listener(freeze) as frozen:
         hosts = f"127.0.0.1:{closed},no-such-host.invalid:1,{behind.address},{secret.address},{frozen.address}"
         addresses = [server.address for server in (behind, secret, frozen)]
         client = ZKClient(hosts, session_timeout=6)

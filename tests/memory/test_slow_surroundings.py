@@ -21,8 +21,9 @@ from golea_async._zookeeper import clock
 from golea_async._zookeeper.host_list import Address, Host
 from golea_async._zookeeper.hosts import Hosts
 from golea_async.testing import MemoryZooKeeper
-from tests.ensemble.client.helpers import FakeServer, take_in, until_the_end
+from tests.ensemble.client.helpers import take_in, until_the_end
 from tests.support.elections import eventually, soon
+from tests.support.listener import Listener
 from tests.support.proxy import Proxy
 
 RESOURCE = "/election"
@@ -244,7 +245,7 @@ async def test_a_server_that_begins_to_listen_and_does_not_answer_its_first_conn
             await take_in(reader, writer)
         await until_the_end(reader)
 
-    async with FakeServer(serve) as server:
+    async with Listener(serve) as server:
         client = ZKClient(server.address, session_timeout=40)
         start = asyncio.create_task(client.start())
         await soon(was_silent.wait())

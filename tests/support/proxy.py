@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Self
 
+from .listener import Listener, until_closed
 from .ports import LOOPBACK, choose_free_ports
 from .wire import AUTH_XID, PING_XID, WATCH_XID, OpCode
 
@@ -25,7 +26,6 @@ SPECIAL_XIDS = {PING_XID: OpCode.PING, AUTH_XID: OpCode.AUTH, SET_WATCHES_XID: O
 LARGEST_FRAME = 64 * 1024 * 1024
 """Four ASCII letters, read as a length, are far beyond this; no frame is."""
 CHUNK = 65536
-BACKLOG = 128
 UNTIL_ASKED_AGAIN = 0.01
 
 
@@ -108,7 +108,7 @@ class Gate:
 
 
 class Proxy:
-    """Listens on `port` and passes everything to `target_port`, until told otherwise.
+    """Listens on `port` (a free one) and passes everything to `target_port`, until told otherwise.
 
         async with Proxy(server.port) as proxy:
             client = aiozk.ZKClient(proxy.address)
@@ -119,13 +119,19 @@ class Proxy:
     """
 
     def __init__(
-        self, target_port: int, *, frames: bool = True, rewrite: Rewrite | None = None, waits_for_target: bool = False
+        self,
+        target_port: int,
+        *,
+        port: int | None = None,
+        frames: bool = True,
+        rewrite: Rewrite | None = None,
+        waits_for_target: bool = False,
     ) -> None:
         self.target_port = target_port
         self.rewrite = rewrite
         self.waits_for_target = waits_for_target
         self.frames = frames
-        (self.port,) = choose_free_ports(1)
+        self.port = choose_free_ports(1)[0] if port is None else port
         self.requests: Counter[int] = Counter()
         """How many requests came from clients, by opcode."""
         self.watching_exists: Counter[str] = Counter()
@@ -134,40 +140,33 @@ class Proxy:
         """How many replies came from the server, by the opcode of their request."""
         self.events = 0
         """How many watch events came from the server."""
-        self.connections = 0
-        """How many connections were accepted, those for four-letter words included."""
         self.delay_seconds = 0.0
         self.request_gate = Gate()
         self.reply_gate = Gate()
         self._is_cut = False
         self._links: set[_Link] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: socket.socket | None = None
+        self._listener = Listener(self._serve, self.port)
 
     @property
     def address(self) -> str:
-        return f"{LOOPBACK}:{self.port}"
+        return self._listener.address
+
+    @property
+    def connections(self) -> int:
+        """How many connections were accepted, those for four-letter words included."""
+        return self._listener.connections
 
     @property
     def open_connections(self) -> int:
         return len(self._links)
 
     async def __aenter__(self) -> Self:
-        self._listener = socket.create_server((LOOPBACK, self.port), backlog=BACKLOG)
-        self._listener.setblocking(False)
-        # Not asyncio's server: what it has accepted and not told of yet would stay open when this proxy ends.
-        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+        await self._listener.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._listener is not None
-        asyncio.get_running_loop().remove_reader(self._listener)
-        self._listener.close()
         self.reset()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # a transport that was aborted closes its socket one turn of the loop later
+        await self._listener.__aexit__()
 
     def reset(self) -> None:
         """Reset (RST) every connection there is now, towards the client and the server; new ones are welcome."""
@@ -231,21 +230,7 @@ class Proxy:
         gate.rules.append(rule)
         return rule
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        try:
-            connection, _address = self._listener.accept()
-        except OSError:  # whoever connected has left again
-            return
-        connection.setblocking(False)
-        self.connections += 1
-        task = asyncio.create_task(self._serve(connection))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: connection.close())  # a task that never ran closes nothing itself
-
-    async def _serve(self, connection: socket.socket) -> None:
-        reader, writer = await asyncio.open_connection(sock=connection)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self._is_cut:
                 return
@@ -258,11 +243,8 @@ class Proxy:
                 await link.run(reader, server_reader)
             finally:
                 self._links.discard(link)
-        except OSError:
-            pass  # there is no server
-        finally:
+        finally:  # also where there is no server
             reset_connection(writer)
-            await until_closed(writer)
 
     async def _connect_to_target(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while True:
@@ -416,9 +398,3 @@ def reset_connection(writer: asyncio.StreamWriter) -> None:
         connection = writer.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
-
-
-async def until_closed(writer: asyncio.StreamWriter) -> None:
-    """A transport is closed one turn of the loop after it was told; a loop that ends before leaves it open."""
-    with suppress(OSError):
-        await writer.wait_closed()

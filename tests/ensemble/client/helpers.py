@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self
+from typing import Any
 
 import aiozk
 from aiozk.states import States
 
 from tests.support.ensemble import Ensemble, Server
-from tests.support.ports import LOOPBACK
 from tests.support.wire import AUTH_XID
 
 AUTH_FAILED = -115
@@ -59,54 +58,6 @@ async def aiozk_client(hosts: str, session_timeout: float) -> AsyncIterator[aioz
             session.conn.writer.transport.abort()
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
-
-
-class FakeServer:
-    """A server of the test's own on loopback that speaks just as much ZooKeeper as its ``serve`` makes it.
-
-    :ivar connections: how many connections were accepted.
-    """
-
-    def __init__(self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
-        self.connections = 0
-        self.open_connections = 0
-        self._serve = serve
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._server: asyncio.Server | None = None
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
-
-    @property
-    def address(self) -> str:
-        return f"{LOOPBACK}:{self.port}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.connections += 1
-        self.open_connections += 1
-        try:
-            with suppress(OSError, EOFError, asyncio.CancelledError):
-                await self._serve(reader, writer)
-        finally:
-            self.open_connections -= 1
-            self._tasks.discard(task)
-            writer.transport.abort()
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:

@@ -11,9 +11,10 @@ from aiozk import protocol
 from aiozk.states import States
 
 from golea_async.client import NotSentError, SessionEvent, ZKClient
-from tests.ensemble.client.helpers import FakeServer, until, until_the_end
+from tests.ensemble.client.helpers import until, until_the_end
 from tests.support.elections import soon, until_gone
 from tests.support.ensemble import Ensemble
+from tests.support.listener import Listener
 from tests.support.proxy import Proxy
 from tests.support.wire import OpCode, WireClient
 
@@ -69,7 +70,7 @@ async def test_the_session_is_closed_on_the_server(ensemble: Ensemble) -> None:
 @pytest.mark.parametrize("server_is", ["silent", "absent"])
 async def test_while_connecting(by: str, server_is: str) -> None:
     leftovers = Leftovers()
-    async with FakeServer(never_answer) as fake:
+    async with Listener(never_answer) as fake:
         client = ZKClient(fake.address if server_is == "silent" else "127.0.0.1:1")
         start = asyncio.ensure_future(client.start())
         if server_is == "silent":

@@ -19,7 +19,6 @@ from golea_async._zookeeper.hosts import Hosts
 from golea_async.client import NotSentError, ZKClient
 from tests.ensemble.client.helpers import (
     HANGING,
-    FakeServer,
     connect_reply,
     framed,
     read_frame,
@@ -28,6 +27,7 @@ from tests.ensemble.client.helpers import (
     until_the_end,
 )
 from tests.support.ensemble import Ensemble, EnsembleError, Server
+from tests.support.listener import Listener
 from tests.support.ports import choose_free_ports
 from tests.support.proxy import Proxy
 from tests.support.wire import OpCode
@@ -200,7 +200,7 @@ async def test_garbage_in_the_handshake(server: Ensemble, answer: bytes) -> None
         writer.write(answer)
         await until_the_end(reader)
 
-    async with FakeServer(serve) as bad, Proxy(server.servers[0].port) as proxy:
+    async with Listener(serve) as bad, Proxy(server.servers[0].port) as proxy:
         async with ZKClient(f"{bad.address},{proxy.address}", session_timeout=6) as client:
             session_id = client.session.session_id
             events = client.session_events()
@@ -237,7 +237,7 @@ async def test_garbage_later(garbage: bytes) -> None:
         writer.write(garbage)
         await until_the_end(reader)
 
-    async with FakeServer(serve) as bad, ZKClient(bad.address, session_timeout=6) as client:
+    async with Listener(serve) as bad, ZKClient(bad.address, session_timeout=6) as client:
         request = asyncio.ensure_future(client.exists("/"))
         await until(lambda: bad.connections >= 2)
         assert client.session.session_id == 0x99
@@ -265,7 +265,7 @@ async def test_a_server_that_takes_us_in_and_hangs_up_is_no_busy_loop() -> None:
         writer.write(connect_reply(6, int.from_bytes(request[16:24], "big") or 0x99))
         await writer.drain()
 
-    async with FakeServer(serve) as fickle, ZKClient(fickle.address, session_timeout=6):
+    async with Listener(serve) as fickle, ZKClient(fickle.address, session_timeout=6):
         await asyncio.sleep(1)
         assert 2 < fickle.connections < 45  # Pauses of at least 25 ms, growing.
 
@@ -274,7 +274,7 @@ async def test_nobody_there_is_no_busy_loop() -> None:
     async def hang_up(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         return
 
-    async with FakeServer(hang_up) as absent:
+    async with Listener(hang_up) as absent:
         client = ZKClient(absent.address, session_timeout=6)
         start = asyncio.ensure_future(client.start())
         await asyncio.sleep(1)
@@ -292,7 +292,7 @@ async def test_a_server_without_the_last_byte_in_its_reply() -> None:
         writer.write(connect_reply(6, 0x99, read_only=b""))
         await until_the_end(reader)
 
-    async with FakeServer(serve) as old, ZKClient(old.address, session_timeout=6, allow_read_only=True) as client:
+    async with Listener(serve) as old, ZKClient(old.address, session_timeout=6, allow_read_only=True) as client:
         assert client.session.state == States.CONNECTED
 
 

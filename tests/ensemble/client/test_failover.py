@@ -17,7 +17,6 @@ from aiozk.states import States
 
 from golea_async.client import OutcomeUnknownError, ZKClient
 from tests.ensemble.client.helpers import (
-    FakeServer,
     aiozk_client,
     connect_reply,
     connected_anew,
@@ -27,6 +26,7 @@ from tests.ensemble.client.helpers import (
     until_the_end,
 )
 from tests.support.ensemble import Ensemble
+from tests.support.listener import Listener
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient
 
@@ -185,7 +185,7 @@ async def test_a_server_that_refuses_does_not_end_the_session(server: Ensemble) 
     async def refuse(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await read_frame(reader)
 
-    async with FakeServer(refuse) as lagging, Proxy(server.servers[0].port) as proxy:
+    async with Listener(refuse) as lagging, Proxy(server.servers[0].port) as proxy:
         client = ZKClient(f"{lagging.address},{proxy.address}", session_timeout=6)
         async with client:
             events = client.session_events()
@@ -332,7 +332,7 @@ async def test_a_session_is_lost_when_the_server_says_so() -> None:
         writer.write(connect_reply(0, 0) if asked_for else connect_reply(6, next(session_ids)))
         await until_the_end(reader)
 
-    async with FakeServer(forget) as forgetful, ZKClient(forgetful.address, session_timeout=6) as client:
+    async with Listener(forget) as forgetful, ZKClient(forgetful.address, session_timeout=6) as client:
         events = client.session_events()
         request = asyncio.ensure_future(client.exists("/in-flight"))
         await asyncio.sleep(0)

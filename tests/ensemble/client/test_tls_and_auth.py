@@ -15,9 +15,10 @@ from aiozk.states import States
 
 from golea_async._zookeeper.host_list import Host
 from golea_async.client import AuthenticationError, NotSentError, ZKClient
-from tests.ensemble.client.helpers import FakeServer, refuse_credential, until
+from tests.ensemble.client.helpers import refuse_credential, until
 from tests.support.certificates import CIPHER_SUITES, Authority
 from tests.support.ensemble import Ensemble
+from tests.support.listener import Listener
 from tests.support.ports import choose_free_ports
 from tests.support.proxy import Action, Proxy
 from tests.support.wire import OpCode, WireClient
@@ -107,20 +108,18 @@ async def test_tls_by_both(own_ensemble: OwnEnsemble, authority: Authority, vers
 async def test_tls_never_falls_back_to_plain_text(server: Ensemble, authority: Authority) -> None:
     sent = bytearray()
 
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def listen(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         sent.extend(await reader.read(65536))
-        writer.transport.abort()
 
-    listener = await asyncio.start_server(listen, "127.0.0.1", 0)
-    client = ZKClient(
-        f"localhost:{listener.sockets[0].getsockname()[1]},localhost:{server.servers[0].port}",
-        ssl=authority.client_context(),
-        auth=[("digest", f"user:{SECRET}")],
-    )
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(2):
-            await client.start()
-    listener.close()
+    async with Listener(listen) as plain:
+        client = ZKClient(
+            f"localhost:{plain.port},localhost:{server.servers[0].port}",
+            ssl=authority.client_context(),
+            auth=[("digest", f"user:{SECRET}")],
+        )
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2):
+                await client.start()
     assert sent.startswith(b"\x16\x03")  # A TLS ClientHello.
     assert SECRET.encode() not in sent
 
@@ -188,7 +187,7 @@ async def test_a_refused_credential_is_an_error(server: Ensemble) -> None:
 async def test_a_credential_that_is_refused_later_does_not_end_the_client(server: Ensemble) -> None:
     """A server whose configuration is being changed: the client goes on trying, and says what it waits for."""
     async with (
-        FakeServer(refuse_credential) as amiss,
+        Listener(refuse_credential) as amiss,
         Proxy(server.servers[0].port) as proxy,
         ZKClient(proxy.address, session_timeout=6, auth=[("digest", f"user:{SECRET}")]) as client,
     ):

@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -44,6 +46,7 @@ nox.options.reuse_venv = "yes"
 
 IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 SITE = ROOT / ".nox" / "docs-site"
+SITE_BUILD = ("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", str(SITE))
 ARCHIVE = ROOT / ".nox" / "zookeeper.jsa"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -53,13 +56,18 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 def lint(session: nox.Session) -> None:
     """Ruff's rules and format, the types, which module may import which, the interface as recorded, and the site."""
     install(session, "lint")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py")
-    session.run("stubtest", "aiozk", "--ignore-missing-stub", "--mypy-config-file", "pyproject.toml")
-    session.run("lint-imports")
-    session.run("python", "-m", "tests.api")
-    build_site(session)
+    types = (
+        ("mypy", "--strict", "golea_async", "tests", "examples", "noxfile.py"),
+        ("stubtest", "aiozk", "--ignore-missing-stub", "--mypy-config-file", "pyproject.toml"),  # with mypy's cache
+    )
+    others = (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("lint-imports",),
+        ("python", "-m", "tests.api"),
+        SITE_BUILD,
+    )
+    side_by_side(session, types, others)
 
 
 @nox.session
@@ -152,7 +160,7 @@ def package(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The site of the documentation, in .nox/docs-site. A warning is an error, and nothing is fetched."""
     install(session, "docs")
-    build_site(session)
+    session.run(*SITE_BUILD)
     session.log(f"It begins at {SITE / 'index.html'}")
 
 
@@ -170,9 +178,17 @@ def install(session: nox.Session, group: str) -> None:
     session.install("--editable", ".[cli]", *nox.project.dependency_groups(PYPROJECT, group))
 
 
-def build_site(session: nox.Session) -> None:
-    """Make the site from docs/ and the docstrings."""
-    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", str(SITE))
+def side_by_side(session: nox.Session, *rows: Sequence[Sequence[str]]) -> None:
+    """Run rows of commands at the same time, each row in order. What a command prints is shown where it fails."""
+
+    def run(row: Sequence[Sequence[str]]) -> None:
+        for command in row:
+            session.run(*command, silent=True)
+
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(run, row) for row in rows]
+    for each in running:
+        each.result()
 
 
 def install_zookeeper(session: nox.Session) -> None:

@@ -17,8 +17,11 @@ FIRST = {
     "lease of a whole timeout": 16,
     "an AUTH reply is a touch": 33,
     "numbers begin again on each connection": 8,
+    "search without a barrier": 1,
+    "endings by force": 3,
     "a guardian that goes by the end of a pipe": 19,
     "a guardian that prolongs the session": 11,
+    "moved before the work stopped": 1,
 }
 """The seed with which the search begins, near one that finds it; from any other it takes some seconds more."""
 

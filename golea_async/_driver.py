@@ -189,7 +189,7 @@ class Driver:
             self.tell()
 
     def _changed(self) -> None:
-        """Hear that the connection or the session has come or gone; to be called by the context."""
+        """Hear that the connection, the session or the lease has come or gone; to be called by the context."""
         self._look_around()
         self.hear_news()
 
@@ -309,7 +309,7 @@ class Driver:
                 keep_alive.release(self._held)
             self._held = belief.held
             if self._held is not None:
-                keep_alive.hold(self._held, self._keep_alive_refused, self.hear_news)
+                keep_alive.hold(self._held, self._keep_alive_refused)
 
 
 _FOR_THE_TASK = (WorkStopped, NoneType)

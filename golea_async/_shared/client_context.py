@@ -56,7 +56,7 @@ class ClientContext:
             has_turns=lambda: self.keep_alive.renews,
             answered=self._survey_answered,
         )
-        self.keep_alive = KeepAlive(lambda: self.channel, self._survey.take_turn)
+        self.keep_alive = KeepAlive(lambda: self.channel, self.notify, self._survey.take_turn)
         self._background = Background(self.keep_alive.run)
 
     @classmethod
@@ -172,7 +172,7 @@ class ClientContext:
             return channel
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Have ``listener`` called whenever the connection or the session comes or goes."""
+        """Have ``listener`` called whenever the connection, the session or the lease comes or goes."""
         self._listeners[listener] = None
 
     def unlisten(self, listener: Callable[[], None]) -> None:
@@ -243,10 +243,13 @@ class ClientContext:
 
     def _notice_lease(self) -> None:
         """Tell that a lease has begun: soon, since whose request began it looks at it anyway, and has more to send."""
-        self.loop.call_soon(self.keep_alive.tell_of_lease)
+        self.loop.call_soon(self._tell_of_lease)
+
+    def _tell_of_lease(self) -> None:
+        self.notify()
 
     def notify(self) -> None:
-        """Tell the listeners that the connection or the session has come or gone."""
+        """Tell the listeners that the connection, the session or the lease has come or gone."""
         self.keep_alive.look()
         for listener in list(self._listeners):
             listener()

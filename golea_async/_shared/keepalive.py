@@ -35,7 +35,6 @@ _CLOCK_TICK = 0.001
 
 
 Refused: TypeAlias = Callable[[Reply], None]
-LeaseChanged: TypeAlias = Callable[[], None]
 
 
 class _Write(NamedTuple):
@@ -54,14 +53,21 @@ class KeepAlive:
     runs it.
 
     :param channel: returns the client's present channel, or None while there is none.
+    :param notify: called when the lease lapses while somebody here holds it, and when it will last, after all, of which
+        :meth:`will_last` has said that it would not.
     :param survey: sends what of a survey is due and is a quorum write, which then takes the place of one of these.
     """
 
-    def __init__(self, channel: Callable[[], Channel | None], survey: Callable[[Channel], Batch | None]) -> None:
+    def __init__(
+        self,
+        channel: Callable[[], Channel | None],
+        notify: Callable[[], None],
+        survey: Callable[[Channel], Batch | None],
+    ) -> None:
         self._current_channel = channel
+        self._notify = notify
         self._survey = survey
-        # By the paths of the candidates that hold the lease, in the order of the checks.
-        self._paths: dict[str, tuple[Refused, LeaseChanged]] = {}
+        self._paths: dict[str, Refused] = {}  # of the candidates that hold the lease, in the order of the checks
         self._elections: list[str] = []  # in which candidates stand, one entry for each
         self._changed = asyncio.Event()
         self._channel: Channel | None = None  # what that was when it was looked at
@@ -93,14 +99,12 @@ class KeepAlive:
         if not self._elections:
             self.look()
 
-    def hold(self, path: str, refused: Refused, lease_changed: LeaseChanged) -> None:
+    def hold(self, path: str, refused: Refused) -> None:
         """Keep the lease alive for the candidate at ``path``, which stands, and leads or is about to.
 
         :param refused: called with the reply when one is: the znode is gone, or must not be read any more.
-        :param lease_changed: called when the lease begins or lapses, and when it will last, after all, of which
-            :meth:`will_last` has said that it would not.
         """
-        self._paths[path] = (refused, lease_changed)
+        self._paths[path] = refused
         if len(self._paths) == 1:
             self._waits_since = boottime()
             self.look()
@@ -138,12 +142,6 @@ class KeepAlive:
         """Look again: the connection, the lease or who stands has changed."""
         self._changed.set()
         self._delays.hurry()
-
-    def tell_of_lease(self) -> None:
-        """Tell those that hold the lease, whom alone it concerns, that it has begun or lapsed, or will last."""
-        self.look()
-        for _, lease_changed in list(self._paths.values()):
-            lease_changed()
 
     def stall(self) -> Stall:
         """Return what has held up the renewal of the lease, which has just lapsed."""
@@ -189,13 +187,12 @@ class KeepAlive:
                 self._notice_refusal(write.path, reply)
 
     def _notice_refusal(self, path: str, reply: Reply) -> None:
-        failure, holder = first_failure(reply), self._paths.get(path)
+        failure, refused = first_failure(reply), self._paths.get(path)
         # What was not done is asked again when the next one is due: of eight in T any one will do.
-        if failure is None or holder is None or kind_of(failure) is Refusal.TRY_AGAIN:
+        if failure is None or refused is None or kind_of(failure) is Refusal.TRY_AGAIN:
             return
         del self._paths[path]  # go on with another one's
-        self._paths[path] = holder
-        refused, _ = holder
+        self._paths[path] = refused
         refused(reply)
 
     def _notice_lapse(self, now: float, *, is_valid: bool) -> None:
@@ -204,13 +201,14 @@ class KeepAlive:
             return
         if now >= since + self._lease.timeout:  # answers are not too slow for a lease that lasts
             self._waits_since = now
-        self.tell_of_lease()
+        if self._paths:
+            self._notify()
 
     def _notice_lasting(self) -> None:
         """Have those look again that wait for a lease that lasts."""
         if self._is_waited_for and self._paths and self._channel is not None and self.will_last(self._channel):
             self._is_waited_for = False
-            self.tell_of_lease()
+            self._notify()
 
     def _send_what_is_due(self, channel: Channel, now: float, left: float) -> float:
         """Send what is due on this channel; return when something is due next.

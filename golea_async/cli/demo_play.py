@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
+from typing import Self
 
 from golea_async import ZKClient, create_election
 from golea_async.testing import Ensemble, MemoryZooKeeper
@@ -73,30 +74,38 @@ def ensemble_stage(*, guardian: bool) -> Iterator[Stage]:
 class CandidateProcess:
     """A candidate in a process of its own, with a ZooKeeper client of its own."""
 
-    def __init__(self, name: str, chronicle: Chronicle) -> None:
+    def __init__(
+        self, name: str, process: asyncio.subprocess.Process, chronicle: Chronicle, readers: asyncio.TaskGroup
+    ) -> None:
         self.name = name
-        self.stands: asyncio.Event = asyncio.Event()
+        self._stands: asyncio.Event = asyncio.Event()
+        self._process = process
         self._chronicle = chronicle
         self._leaving: str | None = None
+        self._reports = readers.create_task(self._read_reports())
 
-    async def start(self, stage: Stage, readers: asyncio.TaskGroup) -> None:
-        """Start the process, and wait until it stands. What it reports is read in ``readers``."""
-        self._process = await asyncio.create_subprocess_exec(
+    @classmethod
+    async def started(cls, name: str, stage: Stage, chronicle: Chronicle, readers: asyncio.TaskGroup) -> Self:
+        """Start one. What it reports is read in ``readers``."""
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             CANDIDATE_PROGRAM,
             stage.hosts,
             RESOURCE,
-            self.name,
+            name,
             str(stage.session_timeout),
             "guardian" if stage.guardian else "no-guardian",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the demo, which then tells the candidates
         )
-        self._reports = readers.create_task(self._read_reports())
+        return cls(name, process, chronicle, readers)
+
+    async def until_it_stands(self) -> None:
+        """Wait until it has said that it stands."""
         async with asyncio.timeout(PATIENCE):
-            await self.stands.wait()
+            await self._stands.wait()
 
     async def kill(self) -> None:
         """SIGKILL."""
@@ -147,7 +156,7 @@ class CandidateProcess:
             self._chronicle.say(f"{self.name} ({report['candidate_id']}) follows {report['following']}")
             self._chronicle.states[self.name] = f"follows {report['following']}"
         if report["role"] in ("leader", "follower"):
-            self.stands.set()
+            self._stands.set()
 
 
 # ---------------------------------------------------------------------- the play
@@ -193,9 +202,10 @@ class Demo:
             await create_election(zk, RESOURCE)
 
     async def _add_candidate(self) -> None:
-        candidate = CandidateProcess(f"candidate-{next(self._numbers)}", self._chronicle)
-        self._candidates[candidate.name] = candidate
-        await candidate.start(self._stage, self._readers)
+        name = f"candidate-{next(self._numbers)}"
+        candidate = await CandidateProcess.started(name, self._stage, self._chronicle, self._readers)
+        self._candidates[name] = candidate  # from now on it is stopped at the end, whatever happens
+        await candidate.until_it_stands()
 
     async def _change_leader(self, *, by_killing: bool) -> None:
         await self._chronicle.leader()

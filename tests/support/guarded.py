@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiozk import exc
 from aiozk.states import States
 
 from golea_async import AsyncElection, Guardian, TLSFiles, ZKClient
@@ -247,10 +249,11 @@ async def reconnect(zk: ZKClient) -> None:
 
 
 async def lose_the_session(zk: ZKClient) -> None:
-    await expire_session(zk.session.hosts[0].port, zk.session.session_id, zk.session.password)
-    with suppress(Exception):
-        await zk.exists("/")
-    await zk.exists("/")
+    former = zk.session.session_id
+    await expire_session(zk.session.hosts[0].port, former, zk.session.password)
+    while zk.session.session_id == former:  # a server that lags may go on answering
+        with suppress(exc.ZKError):
+            await zk.exists("/")
 
 
 BEFORE: dict[str, Callable[[ZKClient], Awaitable[None]]] = {
@@ -330,6 +333,8 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             try:
                 asyncio.run(program(**order))
+            except BaseException:  # noqa: BLE001  # the process ends here
+                traceback.print_exc()
             finally:
                 os._exit(1)
         children.append(child)

@@ -62,9 +62,7 @@ class Leadership:
     @property
     def is_valid(self) -> bool:
         """Whether nobody else can lead now. It reads the clock: right also in the first instruction after a freeze."""
-        lease = self._lease
-        is_leased = not self._is_lost and lease.stretch == self._stretch and lease.is_valid
-        return is_leased and not self._is_client_closed()
+        return not self._is_lost and self.is_leased and not self._is_client_closed()
 
     @property
     def is_leased(self) -> bool:

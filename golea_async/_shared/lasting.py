@@ -32,7 +32,7 @@ def lasts(channel: Channel, *, now: float, took: float, under_way: Sequence[Batc
     expected = [(Write(write.sent_at, write.previous_at), max(now, write.sent_at + took) + late) for write in under_way]
     while due < math.inf:  # as far as it is known what they prove: for about 11/40 T
         sent_at = due + late
-        answered = [write.sent_at for write, answered_at in expected if answered_at <= sent_at]
+        answered = [write.sent_at for write, answered_at in expected if answered_at <= due - late]  # in any case
         expected.append((Write(sent_at, answered[-1] if answered else channel.newest_write_at), sent_at + took))
         due = max(sent_at + KEEP_ALIVE_SHARE * timeout, channel.proves_from(sent_at) + _TOGETHER_SHARE * timeout)
     for write, answered_at in expected:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
+
+from golea_async._shared.channel import Channel
+from golea_async._shared.lasting import lasts
 
 from .played_leader import STEP, Leader, T, least_remaining
 
-LATENCIES = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.18, 0.2]
+LATENCIES = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.126, 0.131, 0.138, 0.15, 0.18, 0.2]
 
 
 def begin_to_lead(leader: Leader, latency: float, now: float) -> float:
@@ -58,3 +65,17 @@ def test_a_lease_without_a_touch_that_could_be_proved_does_not_last_for_long() -
     least_remaining(leader, 10 * T, 3 * T, 3.4 * T)
     assert leader.deadline > 3.4 * T
     assert not leader.will_last(3.4 * T)
+
+
+@pytest.mark.parametrize(("took", "expected"), [(0.1, True), (0.131, False)])
+def test_a_write_counts_for_the_next_one_only_where_its_answer_comes_before_that_in_any_case(
+    took: float, expected: bool
+) -> None:
+    """Timers may be late: what takes a little more than T/8 is answered just before the next one, or just after."""
+    channel = SimpleNamespace(
+        lease=SimpleNamespace(timeout=1.0, remaining=0.23),
+        newest_write_at=-0.315,
+        proves_from=lambda sent_at: -math.inf if sent_at < 0.5 else math.inf,
+        deadline_after=lambda write: write.previous_sent_at + 15 / 22,
+    )
+    assert lasts(cast("Channel", channel), now=0.0, took=took, under_way=[], due=0.0) is expected

@@ -342,9 +342,11 @@ def _let_go(ours: socket.socket, inode: int) -> None:
 
 
 def _reap(guardian: int) -> None:
-    """Leave no zombie where orphans become children of this program: as process 1, or as a subreaper."""
-    with contextlib.suppress(ChildProcessError):
-        for _ in range(100):  # it ends in a moment, unless it is stopped
-            if os.waitpid(guardian, os.WNOHANG)[0]:
-                return
-            time.sleep(0.01)
+    """Leave no zombie where orphans become children of this program: as process 1, or as a subreaper.
+
+    On a busy machine it takes a while to end, and meanwhile another one may be wanted.
+    """
+    with contextlib.suppress(ChildProcessError, RuntimeError):  # no child of this program; no thread to be had
+        if not os.waitpid(guardian, os.WNOHANG)[0]:
+            arguments = (guardian, 0)
+            threading.Thread(target=os.waitpid, args=arguments, name="golea-guardian-end", daemon=True).start()

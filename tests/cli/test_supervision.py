@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
+from unittest import mock
 
 import pytest
 from blockbuster import BlockBuster
 
 from golea_async import Leadership, LeadershipLostError
-from golea_async.cli import supervision
+from golea_async.cli import descendants, supervision
 from golea_async.cli.exits import Exit, Problem
 from golea_async.cli.supervision import Ending, Supervision, Timing
 from golea_async.testing import MemoryZooKeeper
@@ -49,10 +50,12 @@ while orders.recv(100_000):
 
 
 @pytest.fixture
-def may_block(never_blocks: BlockBuster) -> Iterator[None]:
-    """A supervisor is started before anything else goes on in golea's event loop."""
+def as_golea(never_blocks: BlockBuster) -> Iterator[None]:
+    """What holds in golea's process alone: its event loop waits for the supervisor's start, and it inherits orphans."""
     never_blocks.deactivate()
-    yield
+    with mock.patch.dict(os.environ):
+        yield
+    descendants._prctl(descendants._SUBREAPER, 0)
     never_blocks.activate()
 
 
@@ -69,7 +72,7 @@ class Lapsing:
         return max(0.0, self._ends_at - time.monotonic())
 
 
-@pytest.mark.usefixtures("may_block")
+@pytest.mark.usefixtures("as_golea")
 async def test_a_command_that_takes_long_to_die_is_no_fault_of_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two gigabytes take longer to give back than the margin: the end is the deadline's, and nothing is broken."""
     monkeypatch.setattr(supervision, "_PROGRAM", SLOW)
@@ -81,7 +84,7 @@ async def test_a_command_that_takes_long_to_die_is_no_fault_of_the_supervisor(mo
     await supervisor.close()
 
 
-@pytest.mark.usefixtures("may_block")
+@pytest.mark.usefixtures("as_golea")
 async def test_a_system_without_pidfd_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
     with pytest.raises(Problem, match=r"golea run needs Linux 5\.3 or newer") as problem:
@@ -150,7 +153,7 @@ class Leading:
             raise LeadershipLostError("lost")
 
 
-@pytest.mark.usefixtures("may_block")
+@pytest.mark.usefixtures("as_golea")
 async def test_nothing_is_started_when_the_end_was_ordered_before_it_began(tmp_path: Path) -> None:
     supervision = Supervision(["touch", str(tmp_path / "began")], lambda _: None)
     await supervision.ready()

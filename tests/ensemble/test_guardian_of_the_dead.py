@@ -317,6 +317,44 @@ async def test_a_thousand_starts_and_closes(caplog: pytest.LogCaptureFixture) ->
     assert caplog.messages == []
 
 
+REAPS = """
+import asyncio, os, signal, sys, threading
+from golea_async import ZKClient
+from golea_async.cli.descendants import become_subreaper
+from tests.support.elections import eventually
+from tests.support.guarded import guardians_of, proc
+
+
+def children():
+    return proc(os.getpid(), f"task/{os.getpid()}/children").split()
+
+
+async def main():
+    become_subreaper()
+    async with ZKClient(sys.argv[1], guardian=True):
+        await eventually(lambda: guardians_of(os.getpid()) and children())
+        (guardian,) = guardians_of(os.getpid())
+        os.kill(guardian, signal.SIGSTOP)
+    names = ["golea-guardian", "golea-guardian-orders"]
+    await eventually(lambda: not any(thread.name in names for thread in threading.enumerate()))
+    async with ZKClient(sys.argv[1], guardian=True):  # another one is not kept waiting
+        await eventually(lambda: len(guardians_of(os.getpid())) == 2)
+        os.kill(guardian, signal.SIGCONT)
+        await eventually(lambda: len(children()) == 1)
+    await eventually(lambda: not children())
+
+
+asyncio.run(main())
+"""
+
+
+async def test_one_that_is_slow_to_end_leaves_no_zombie() -> None:
+    """In a program to which orphans come: as process 1, or as a subreaper."""
+    with MemoryZooKeeper(1) as zookeeper:
+        program = await asyncio.create_subprocess_exec(sys.executable, "-c", REAPS, zookeeper.hosts)
+        assert await soon(program.wait()) == 0
+
+
 async def test_in_memory(programs: Nursery) -> None:
     with MemoryZooKeeper(3, tick=0.5) as zookeeper:
         program = await programs.start("in-memory", zookeeper.hosts)

@@ -127,7 +127,7 @@ class KeepAlive:
         """
         timeout, now = channel.lease.timeout, boottime()
         under_way = [write.batch for write in self._under_way if not write.batch.is_complete]
-        took = max(channel.write_took, now - under_way[0].sent_at if under_way else 0.0)
+        took = self._took(channel, now)
         if took <= _QUICK_SHARE * timeout or (self._paths and now >= self._waits_since + timeout):
             return True
         left = channel.lease.remaining
@@ -269,16 +269,29 @@ class KeepAlive:
             last=last,
             proves_from=channel.proves_from(last) if leads else math.inf,
             remaining=now + left - last if left > 0 else -math.inf,
+            took=self._took(channel, now),
             was_limited=channel.was_limited and not self._under_way,
             is_waited_for=self._is_waited_for and not self._under_way and last < self._waits_since,
         )
 
     def _touch_due(self, channel: Channel, last: float, now: float) -> float:
-        waits_since = self._under_way[0].batch.sent_at if self._under_way else now
-        if channel.written_at < self._pace.begun_at:
-            waits_since = min(waits_since, self._pace.begun_at)  # for the nomination, which is slow in being answered
-        took = max(channel.write_took, now - waits_since)
-        return self._pace.touch_due(channel.lease.timeout, leads=bool(self._paths), last=last, took=took)
+        return self._pace.touch_due(
+            channel.lease.timeout,
+            now=now,
+            leads=bool(self._paths),
+            last=last,
+            took=channel.write_took,
+            unanswered_since=self._unanswered_since(channel),
+        )
+
+    def _took(self, channel: Channel, now: float) -> float:
+        """Return how long the latest answer to a write took, or the next one takes by now."""
+        return max(channel.write_took, now - self._unanswered_since(channel))
+
+    def _unanswered_since(self, channel: Channel) -> float:
+        """Return when the oldest write was sent that is not answered; infinity when all are."""
+        since = next((write.batch.sent_at for write in self._under_way if not write.batch.is_complete), math.inf)
+        return min(since, self._pace.begun_at) if channel.written_at < self._pace.begun_at else since  # the nomination
 
     def _silent_from(self) -> float:
         oldest = self._under_way[0]

@@ -75,7 +75,7 @@ CLOCK_RATES = 1.1
 """How much faster one machine's clock may run than another's."""
 TOUCH_TRAVELS = CLOCK_RATES / 4
 KEEP_ALIVE_SHARE = 1 / 8
-_SAFE_BEFORE_A_HALT = 3 / 4 / CLOCK_RATES  # 15/22
+SAFE_BEFORE_A_HALT = 3 / 4 / CLOCK_RATES  # 15/22
 
 
 class Write(NamedTuple):
@@ -92,7 +92,7 @@ class Write(NamedTuple):
         """Return the latest touch that this write proves also when ZooKeeper's leader stood still before it came."""
         if self.previous_sent_at is None:
             return math.inf
-        return self.previous_sent_at + (_SAFE_BEFORE_A_HALT - LEASE_SHARE) * timeout
+        return self.previous_sent_at + (SAFE_BEFORE_A_HALT - LEASE_SHARE) * timeout
 
 
 class Lease:

@@ -19,7 +19,7 @@ import random
 from collections import deque
 from statistics import median
 
-from .lease import KEEP_ALIVE_SHARE, TOUCH_TRAVELS
+from .lease import KEEP_ALIVE_SHARE, SAFE_BEFORE_A_HALT, TOUCH_TRAVELS
 
 STANDING_SHARE = 1 / 3
 """A server that is cut off from the ensemble goes on answering reads and pings, so only a write tells what stands
@@ -47,9 +47,9 @@ _REMEMBERED = 8
 _MARGIN = 1 / 128
 """For timers that are late, of what is sent to be acknowledged in time."""
 
-_SLOW_SHARE = 1 / 32
-"""Where one of the latest answers took longer, answers are slow. Then the session is touched more often, also of those
-that only stand: what the first lease of the next leader rests on has to be sent before."""
+_SLOW_SHARE = 1 / 64
+"""Where one of the latest answers took longer, or the next one does by now, answers are slow. Then the session is
+touched more often, also of those that only stand: what the first lease of the next leader rests on is sent before."""
 
 _TOUCH_SHARE = 1 / 64
 
@@ -114,6 +114,7 @@ class Pace:
         last: float,
         proves_from: float,
         remaining: float,
+        took: float = 0.0,
         was_limited: bool = False,
         is_waited_for: bool = False,
     ) -> float:
@@ -122,12 +123,15 @@ class Pace:
         :param last: when the last one was sent.
         :param proves_from: from when on a write proves more than that one.
         :param remaining: for how long the lease is valid after that one's sending; negative when it is void.
+        :param took: how long the latest answer took, or the next one takes by now.
         :param was_limited: whether that one was the first write for long, and has proved less than another one would.
         :param is_waited_for: whether somebody is the first now, and waits to hear how long answers take, to lead.
         """
         if not leads:  # no more often while answers are slow: that could keep them slow for ever
             return last + STANDING_SHARE * timeout
         due = last + self._spacing(timeout, last)
+        in_time = (SAFE_BEFORE_A_HALT - 2 * KEEP_ALIVE_SHARE - 2 * _MARGIN) * timeout - took
+        latest = min(last + remaining, due + KEEP_ALIVE_SHARE * timeout, last + in_time)
         if is_waited_for or (was_limited and remaining < _SHORT_SHARE * timeout):
             due = last
         elif remaining <= 0 and proves_from < math.inf:
@@ -136,9 +140,11 @@ class Pace:
             # is left out on the way to it; but it does not come later for that.
             if hasty < max(due, now) + _HASTE_SHARE * timeout:
                 due = hasty
-        elif due < proves_from < min(last + remaining, due + KEEP_ALIVE_SHARE * timeout):
+        elif due < proves_from < latest:
             # Before that it would prove nothing new. It is put off for less than T/8: what it proves then goes no
             # further than 15/22 T behind the one before (Write.latest_touch), which must not have been sent long ago.
+            # The next one may be sent before this one is answered, and then goes no further either, so the one after
+            # that has to be answered by then.
             due = proves_from
         within_eight = self._sent[0] + timeout if len(self._sent) == _REMEMBERED else -math.inf
         return max(due, within_eight)
@@ -151,18 +157,21 @@ class Pace:
         spread = [(sent_at + timeout - last) / number for number, sent_at in enumerate(self._sent, ahead)]
         return max([KEEP_ALIVE_SHARE * timeout, *spread])
 
-    def touch_due(self, timeout: float, *, leads: bool, last: float, took: float) -> float:
+    def touch_due(
+        self, timeout: float, *, now: float, leads: bool, last: float, took: float, unanswered_since: float
+    ) -> float:
         """Return when something is to be sent that the next writes can prove; infinity when that was done.
 
         Whoever has just been nominated may be about to lead.
 
         :param last: when the last write was sent.
         :param took: how long the last one took whose answer has come.
+        :param unanswered_since: when the oldest was sent that is not answered; infinity: all are.
         """
-        slowest = max([took, *self._took])
-        again = math.inf
-        if slowest > _SLOW_SHARE * timeout:  # when the next stall begins, the newest touch is to be a new one
-            again = max(self._touched_at, last) + _TOUCH_SHARE * timeout
+        slowest = max([took, now - unanswered_since, *self._took])
+        slow_from = -math.inf if slowest > _SLOW_SHARE * timeout else unanswered_since + _SLOW_SHARE * timeout
+        # When the next stall begins, the newest touch is to be a new one.
+        again = max(slow_from, max(self._touched_at, last) + _TOUCH_SHARE * timeout)
         is_about_to_lead = last < self.begun_at + timeout / 2
         if self._touched_at >= last or not (leads or is_about_to_lead):
             return again

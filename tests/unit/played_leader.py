@@ -45,8 +45,7 @@ class Leader:
         under_way, due = self._under_way, self._write_due(now, leads=self.leads)
         if due <= now and len(under_way) < UNDER_WAY:
             self.write(now, latency)
-        took = max(self._took, now - under_way[0]) if under_way else self._took
-        if self.pace.touch_due(T, leads=self.leads, last=self.pace.latest(self._written_at), took=took) <= now:
+        if self._touch_due(now) <= now:
             self.pace.touched(now)
             self.touches += 1
             self._send(now, latency, is_write=False)
@@ -56,7 +55,7 @@ class Leader:
     def will_last(self, now: float) -> bool:
         """What :func:`lasts` says of its lease when it is the first."""
         under_way, due = self._under_way, max(now, self._write_due(now, leads=True))
-        took = max(self._took, now - under_way[0]) if under_way else self._took
+        took = self._would_take(now)
         if len(under_way) >= UNDER_WAY:
             due = max(due, under_way[0] + took)
         channel = SimpleNamespace(
@@ -81,8 +80,22 @@ class Leader:
             last=last,
             proves_from=proves_from(T, self.acknowledgements, last),
             remaining=self.deadline - last if now < self.deadline else -math.inf,
+            took=self._would_take(now),
             was_limited=self._was_limited and not self._under_way,
         )
+
+    def _touch_due(self, now: float) -> float:
+        return self.pace.touch_due(
+            T,
+            now=now,
+            leads=self.leads,
+            last=self.pace.latest(self._written_at),
+            took=self._took,
+            unanswered_since=min(self._under_way, default=math.inf),
+        )
+
+    def _would_take(self, now: float) -> float:
+        return max(self._took, now - min(self._under_way, default=math.inf))
 
     def _deadline_after(self, write: Write) -> float:
         touched_at = proven_touch(write, T, self.connect_sent_at, self.acknowledgements)
@@ -91,6 +104,10 @@ class Leader:
     def write(self, now: float, latency: float) -> None:
         self.pace.sent(now)
         self.writes.append(now)
+        self._send(now, latency, is_write=True)
+
+    def transact(self, now: float, latency: float) -> None:
+        """A write that is no keep-alive."""
         self._send(now, latency, is_write=True)
 
     def _send(self, now: float, latency: float, *, is_write: bool) -> None:

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import aiozk
 
+from golea_async._zookeeper.log import Log
+
 from ._own_work import OwnWork
 from ._protocol.refusals import NotDoneError, pause_before
 from ._protocol.steps import Ask, ConnectionLostError, Pause, Step, WorkStopped
@@ -26,7 +28,7 @@ from ._shared.watch_table import Event
 from ._zookeeper.wire import WatchKind, kind_of_watch
 from .exceptions import ElectionError
 
-_logger = logging.getLogger("golea_async.admin")
+_logger = Log(logging.getLogger("golea_async.admin"))
 
 
 class Action(Protocol):

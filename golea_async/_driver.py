@@ -27,6 +27,8 @@ from functools import partial
 from types import NoneType
 from typing import Any
 
+from golea_async._zookeeper.log import Log
+
 from ._protocol.candidate import Candidate
 from ._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Reply, Step, WorkStopped
 from ._publication import Publication
@@ -37,7 +39,7 @@ from ._shared.watch_table import Event
 from ._zookeeper.clock import boottime
 from ._zookeeper.wire import WatchKind
 
-_logger = logging.getLogger("golea_async.election")
+_logger = Log(logging.getLogger("golea_async.election"))
 
 
 class Driver:

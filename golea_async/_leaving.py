@@ -6,6 +6,8 @@ import asyncio
 import logging
 import math
 
+from golea_async._zookeeper.log import Log
+
 from ._caller import Caller
 from ._runner import Runner
 from ._shared.shielded import completion
@@ -13,7 +15,7 @@ from .exceptions import ElectionError
 from .report import Reason
 from .status import Role
 
-_logger = logging.getLogger("golea_async.election")
+_logger = Log(logging.getLogger("golea_async.election"))
 
 
 async def withdraw(runner: Runner, timeout: float | None) -> None:

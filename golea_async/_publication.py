@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import aiozk
 
+from golea_async._zookeeper.log import Log
+
 from ._history import History, explanation, reason_of
 from ._protocol.claims import Nomination
 from ._protocol.identity import Identity
@@ -24,7 +26,7 @@ from .leadership import Body, Leadership
 from .report import LeadershipLoss, Reason
 from .status import Role, Status
 
-_logger = logging.getLogger("golea_async.election")
+_logger = Log(logging.getLogger("golea_async.election"))
 
 
 class Publication:

@@ -13,6 +13,8 @@ from typing import Self, TypeVar
 
 import aiozk
 
+from golea_async._zookeeper.log import Log
+
 from ._action_driver import end
 from ._arguments import check_timeout, check_work
 from ._caller import release_own
@@ -34,7 +36,7 @@ from .leadership import Body, Leadership
 from .report import ElectionReport, Reason
 from .status import Role, Status
 
-_logger = logging.getLogger("golea_async.election")
+_logger = Log(logging.getLogger("golea_async.election"))
 _Result = TypeVar("_Result")
 
 

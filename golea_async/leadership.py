@@ -14,6 +14,8 @@ from typing import Any
 
 import aiozk
 
+from golea_async._zookeeper.log import Log
+
 from ._cancellation import Cancellation
 from ._protocol.identity import Identity
 from ._shared.held import hold, let_go
@@ -21,7 +23,7 @@ from ._shared.lease import Lease
 from .exceptions import ElectionError, ElectionOverError, LeadershipLostError, NotStandingError
 from .transaction import Transaction
 
-_logger = logging.getLogger("golea_async.leadership")
+_logger = Log(logging.getLogger("golea_async.leadership"))
 
 # The work has stopped by then. A round trip tells a deletion, a new connection the end of the session.
 _LONGEST_DOUBT = 10.0

@@ -15,6 +15,7 @@ from collections.abc import Awaitable
 
 from aiozk import exc
 
+from golea_async._zookeeper.log import Log
 from golea_async._zookeeper.replies import is_missing
 from golea_async._zookeeper.requests import Request
 from golea_async.exceptions import ElectionError
@@ -32,7 +33,7 @@ from .view import Sight
 QUIET = 0.05
 """Seconds without news after which a candidate watches for operators' requests: one that comes and goes never does."""
 
-_logger = logging.getLogger("golea_async.election")
+_logger = Log(logging.getLogger("golea_async.election"))
 
 
 async def live(me: Candidate) -> None:

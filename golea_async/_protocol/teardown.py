@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from aiozk import exc
 
+from golea_async._zookeeper.log import Log
 from golea_async._zookeeper.replies import Reply, first_failure, is_missing, is_refused
 from golea_async._zookeeper.requests import Request, Requests
 from golea_async.exceptions import ElectionError, election_not_found
@@ -25,7 +26,7 @@ from .refusals import accept
 from .steps import ask, pause, work_stopped
 from .znodes import DONE, DONE_DATA, STEP_DOWN, in_order, strangers
 
-_logger = logging.getLogger("golea_async.admin")
+_logger = Log(logging.getLogger("golea_async.admin"))
 
 WARNING_INTERVAL = 10.0
 """Seconds between two warnings that name who is left."""

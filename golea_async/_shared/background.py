@@ -22,8 +22,9 @@ from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from golea_async._zookeeper.background import tasks_of_asyncios_own
+from golea_async._zookeeper.log import Log
 
-_logger = logging.getLogger("golea_async.client")
+_logger = Log(logging.getLogger("golea_async.client"))
 
 OnEnd: TypeAlias = Callable[[asyncio.Task[None]], None]
 

@@ -9,8 +9,9 @@ from weakref import WeakKeyDictionary
 import aiozk
 
 from golea_async._protocol.oddities import SeenTokens
+from golea_async._zookeeper.log import Log
 
-_logger = logging.getLogger("golea_async.election")
+_logger = Log(logging.getLogger("golea_async.election"))
 _MOST_REMEMBERED = 1000
 _said: WeakKeyDictionary[aiozk.ZKClient, dict[str, None]] = WeakKeyDictionary()
 

@@ -24,11 +24,12 @@ from .connection import Connection
 from .errors import AuthenticationError, GarbageError
 from .host_list import Address, Host
 from .hosts import Hosts
+from .log import Log
 from .opening import Opener
 from .session_record import SessionRecord
 from .waiting import HungUpError, Waiting
 
-log = logging.getLogger("golea_async.client")
+log = Log(logging.getLogger("golea_async.client"))
 
 FIRST_TRY_TIMEOUT = 0.4
 FIRST_TRY_SHARE = 1 / 10

@@ -23,9 +23,10 @@ from typing import Any, ClassVar, TypeAlias
 
 from .guardian_process import MESSAGE_SIZE
 from .guardian_start import UnavailableError, inherited_guardian, started_guardian
+from .log import Log
 from .tls_files import TLSFiles
 
-log = logging.getLogger("golea_async.guardian")
+log = Log(logging.getLogger("golea_async.guardian"))
 
 HELLO_TIMEOUT = 10.0
 TAKE_TIMEOUT = 30.0

@@ -26,11 +26,12 @@ from .connection import Connection
 from .errors import AuthenticationError, GarbageError, OutcomeUnknownError
 from .frames import ConnectReply
 from .host_list import Address
+from .log import Log
 from .session_record import OUTLIVED, Grant, SessionRecord, hexadecimal
 from .states import SessionStates
 from .waiting import HungUpError
 
-log = logging.getLogger("golea_async.client")
+log = Log(logging.getLogger("golea_async.client"))
 
 _REMEMBERED = 3
 

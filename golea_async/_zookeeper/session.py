@@ -35,6 +35,7 @@ from .guardian import SessionGuard
 from .host_list import Host, parse_hosts
 from .hosts import Hosts
 from .idempotent import send_until_answered
+from .log import Log
 from .loops import check_loop, running_loop
 from .opening import Opener
 from .process import ProcessId, other_process, this_process
@@ -43,7 +44,7 @@ from .states import SessionStates
 from .waiting import Waiting
 from .watches import WatchCallback
 
-log = logging.getLogger("golea_async.client")
+log = Log(logging.getLogger("golea_async.client"))
 
 CLOSE_TIMEOUT = 1.0
 _CONNECTED_STATES = (States.CONNECTED, States.READ_ONLY)

@@ -14,8 +14,9 @@ from typing import Any
 
 from .errors import AuthenticationError
 from .host_list import Host
+from .log import Log
 
-log = logging.getLogger("golea_async.client")
+log = Log(logging.getLogger("golea_async.client"))
 
 FIRST_WARNING = 3.0
 WARNING_INTERVAL = 60.0

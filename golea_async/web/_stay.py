@@ -17,11 +17,12 @@ from golea_async import (
     ZKClient,
     create_election,
 )
+from golea_async._zookeeper.log import Log
 
 from ._candidates import Candidates
 from ._signals import Signals
 
-_logger = logging.getLogger("golea_async.web")
+_logger = Log(logging.getLogger("golea_async.web"))
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between two candidacies, after an end that was final for one: an operator's, or ZooKeeper's refusal."""

@@ -77,7 +77,7 @@ def _lines_of(path: Path) -> Iterator[Line]:
 
 def _logger(value: ast.expr) -> str | None:
     match value:
-        case ast.Call(func=ast.Attribute(attr="getLogger"), args=[ast.Constant(value=str(name))]):
+        case ast.Call(args=[ast.Call(func=ast.Attribute(attr="getLogger"), args=[ast.Constant(value=str(name))])]):
             return name
     return None
 

@@ -107,10 +107,13 @@ class View:
             self.is_first, self.hint = False, None if self.before is None else self.before.path
 
     def asked(self, path: str) -> list[Sight]:
-        """Return what a reply about this path may be about: one whose event has come before says nothing any more."""
+        """Return what a reply about this path may be about: one whose event has come before says nothing any more.
+
+        Who has asked twice, since the event of an earlier watch has come meanwhile, is answered twice, and watches on.
+        """
         to_delete = self.to_delete if self.to_delete is not self.own else None
         sights = (self.done, self.own, self.before, self.request, to_delete)
-        return [each for each in sights if each is not None and each.watch is Watch.ASKED and each.path == path]
+        return [each for each in sights if each is not None and each.watch is not Watch.NONE and each.path == path]
 
     def shown(self, sight: Sight, *, is_there: bool | None) -> bool:
         """Take note of the reply to a request that sets a watch; return whether one is set. None: it shows nothing."""

@@ -29,12 +29,15 @@ from golea_async import (
 from golea_async.testing import MemoryZooKeeper
 from tests.support.elections import eventually, soon
 from tests.support.leftovers import background_tasks, background_to_end
+from tests.support.proxy import Action, Proxy
+from tests.support.wire import WATCH_XID, OpCode
 
 RESOURCE = "/election"
 DONE = f"{RESOURCE}/DONE"
 T = 2.0
+CREATES = {OpCode.CREATE, OpCode.CREATE2}
 
-NewClient = Callable[[], Awaitable[ZKClient]]
+NewClient = Callable[..., Awaitable[ZKClient]]
 End = Callable[..., Coroutine[Any, Any, None]]
 ENDINGS = [end_election, delete_election]
 each_ending = pytest.mark.parametrize("end", ENDINGS)
@@ -372,3 +375,29 @@ class TestInterrupted:
         assert [path for path in zookeeper.znodes() if path.startswith(f"{RESOURCE}/")] == [stuck]
         await theirs.delete(stuck, force=True)
         await usable(theirs)
+
+
+async def test_who_hears_of_the_former_end_while_it_is_nominated_hears_of_the_next_one(
+    zookeeper: MemoryZooKeeper, new_client: NewClient
+) -> None:
+    """The watch on `DONE` that the former candidate has left fires between its request and the answer to that."""
+    other = await new_client(zookeeper.servers[1].address)
+    async with Proxy(zookeeper.servers[0].port) as proxy:
+        client = await new_client(proxy.address)
+        await other.create(DONE)
+        former = AsyncElection(client, RESOURCE, "ada")
+        with pytest.raises(ElectionOverError):
+            await soon(former.start())
+        nomination = proxy.on_request(lambda frame: frame.opcode in CREATES, Action.HOLD)
+        event = proxy.on_reply(lambda frame: frame.xid == WATCH_XID and DONE.encode() in frame.payload, Action.FORWARD)
+        await soon(former.resign())  # it listens no more, and its watch is not removed yet
+        ada = AsyncElection(client, RESOURCE, "ada")
+        starting = asyncio.ensure_future(ada.start())
+        await soon(nomination)
+        await other.delete(DONE, force=True)
+        await soon(event)
+        nomination.release()
+        await soon(starting)
+        await soon(ada.wait_for_leadership())
+        await soon(end_election(other, RESOURCE))
+        assert isinstance(ada.status.error, ElectionOverError)

@@ -133,13 +133,25 @@ def test_a_reply_is_for_the_sight_of_its_path_that_has_asked() -> None:
     assert view.own is not None
     view.own.watch = Watch.ASKED
     assert view.asked(path(OWN)) == [view.own]
-    assert view.asked(path(BEFORE)) == [], "its event has come before, or its reply"
+    assert view.before is not None
+    view.before.watch = Watch.NONE
+    assert view.asked(path(BEFORE)) == [], "its event has come before"
+
+
+def test_who_has_asked_twice_watches_on_when_the_second_reply_comes() -> None:
+    """An event of an earlier watch came before the first reply."""
+    view = follower()
+    view.done.watch = Watch.ASKED
+    for _ in range(2):
+        (sight,) = view.asked(path(DONE))
+        assert view.shown(sight, is_there=False)
+    assert view.done.watch is Watch.SET
 
 
 def test_a_znode_that_is_to_be_deleted_is_asked_for_itself_but_the_own_one_once() -> None:
     view = follower()
     view.to_delete = watched(BEFORE, watch=Watch.ASKED)
-    assert view.asked(path(BEFORE)) == [view.to_delete]
+    assert view.asked(path(BEFORE)) == [view.before, view.to_delete]
     view.to_delete = view.own = watched(OWN, watch=Watch.ASKED)
     assert view.asked(path(OWN)) == [view.own]
 

@@ -38,9 +38,11 @@ class Invariants:
     def look_at(self, process: Process) -> None:
         """After each step of a process: belief begins nowhere else.
 
-        :raises ViolationError: two lead, or a token went down
+        :raises ViolationError: two lead, a token went down, or a candidate is deaf
         """
         member = next(each for each in self._episode.members if each.process is process)
+        if deaf := member.deaf_to():
+            raise ViolationError(f"{member} counts as watched what it would hear nothing of: {deaf}")
         for election, leadership in self._believing(member):
             token = leadership.fencing_token
             for other in self._episode.members:

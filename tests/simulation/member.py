@@ -16,6 +16,10 @@ from aiozk import exc
 
 import golea_async
 from golea_async import AsyncElection, ElectionError, Leadership, LeadershipLostError, ZKClient
+from golea_async._driver import Driver
+from golea_async._protocol.view import Watch
+from golea_async._shared.watch_table import WatchState
+from golea_async._zookeeper.wire import WatchKind
 
 from .guardian import Guardian
 from .network import Wire
@@ -39,6 +43,21 @@ class Habits:
     stands_twice: bool
     rejoins: bool
     has_guardian: bool
+
+
+def _deaf_to(driver: Driver) -> list[str]:
+    channel, view = driver._channel, driver._me.view
+    if driver._life is None or channel is None or not channel.is_current:
+        return []
+    counted = [sight for sight in (view.done, view.own, view.before, view.request) if sight is not None]
+    rows = {
+        sight.path: channel.watches.find(sight.path, WatchKind.DATA) for sight in counted if sight.watch is Watch.SET
+    }
+    return [
+        path
+        for path, row in rows.items()
+        if row is None or row.state is not WatchState.SET or driver._event not in row.listeners
+    ]
 
 
 def _is_client_closed(election: AsyncElection) -> bool:
@@ -145,6 +164,11 @@ class Member:
     def connection(self) -> object:
         """Of its client: another object for each."""
         return None if self._client is None else self._client.session.conn
+
+    def deaf_to(self) -> list[str]:
+        """The znodes that its candidates count as watched, and of which nothing would tell them."""
+        drivers = [election._runner._driver for election in self.elections]
+        return [path for driver in drivers if driver is not None for path in _deaf_to(driver)]
 
     def leftovers(self) -> list[str]:
         """What of an election is still there, on the client of a member that has none."""

@@ -10,7 +10,7 @@ from golea_async.testing._changes import Creation, Deletion, NewData
 from golea_async.testing._model import OpCode
 from golea_async.testing._tree import Znode
 
-from .history import Transaction
+from .history import CloseSession, Transaction
 from .member import RESOURCE, STORE, Member
 from .process import Process
 
@@ -69,8 +69,11 @@ class Invariants:
     def look_at_history(self, transaction: Transaction) -> None:
         """With each transaction.
 
-        :raises ViolationError: a znode went before its work had stopped, or a leader of the past has written
+        :raises ViolationError: a session has expired within its lease, a znode went before its work had stopped, or a
+            leader of the past has written
         """
+        if transaction.proposal.origin is None and isinstance(transaction.proposal.request, CloseSession):
+            self._look_at_expiry(transaction.proposal.session_id)
         for change in transaction.changes:
             match change:
                 case Creation(path=path):
@@ -79,6 +82,12 @@ class Invariants:
                     self._look_at_deletion(path, self._candidates.pop(path), transaction)
                 case NewData(path=path, data=data) if path == STORE:
                     self._look_at_write(int(data or b"0"))
+
+    def _look_at_expiry(self, session_id: int) -> None:
+        """Whoever had nobody to take over from it in that time would lead beside another one in another run."""
+        for member in self._episode.members:
+            if (left := member.lease_ends_at(session_id) - self._episode.world.now) > 0:
+                raise ViolationError(f"the session of {member} has expired, and its lease lasts for {left:.3f} s")
 
     def _look_at_write(self, token: int) -> None:
         """A transaction's check ends where the path was issued again: when the election was deleted and made anew."""

@@ -7,6 +7,7 @@ stop. Faults come from outside. What it knows of itself is what the invariants a
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ import golea_async
 from golea_async import AsyncElection, ElectionError, Leadership, LeadershipLostError, ZKClient
 from golea_async._driver import Driver
 from golea_async._protocol.view import Watch
+from golea_async._shared.client_context import _contexts
 from golea_async._shared.watch_table import WatchState
 from golea_async._zookeeper.wire import WatchKind
 
@@ -169,6 +171,13 @@ class Member:
         """The znodes that its candidates count as watched, and of which nothing would tell them."""
         drivers = [election._runner._driver for election in self.elections]
         return [path for driver in drivers if driver is not None for path in _deaf_to(driver)]
+
+    def lease_ends_at(self, session_id: int) -> float:
+        """When the lease of this session is over, by the world's time."""
+        context = None if self._client is None else _contexts.get(self._client)
+        if context is None or context.lease is None or context.lease.session_id != session_id:
+            return -math.inf
+        return self._clock.true_time(context.lease._deadline)
 
     def leftovers(self) -> list[str]:
         """What of an election is still there, on the client of a member that has none."""

@@ -110,7 +110,8 @@ class Invariants:
     def look_at_peace(self, since: float) -> None:
         """At the end of each time of peace.
 
-        :raises ViolationError: nobody leads, a call hangs, a znode is nobody's, or a process was told of an error
+        :raises ViolationError: nobody leads, somebody follows the wrong one, a call hangs, a znode is nobody's, or a
+            process was told of an error
         """
         leader = self._episode.ensemble.leader
         assert leader is not None, "the simulated ensemble has no leader: the simulation is at fault"
@@ -120,6 +121,7 @@ class Invariants:
         believing = [found for member in self._episode.members for found in member.believing()]
         if len(believing) != 1:
             raise ViolationError(f"{len(believing)} lead at the end of peace, and these stand: {standing}")
+        self._look_at_line(standing)
         ((_, leadership),) = believing
         if leadership._path != f"{RESOURCE}/{standing[0]}":
             raise ViolationError(f"{leadership} is not the first of {standing}")
@@ -158,6 +160,16 @@ class Invariants:
         if not stands and not member.is_retired:
             roles = [election.status for election in member.elections]
             raise ViolationError(f"{member} does not stand at the end of peace: {roles}")
+
+    def _look_at_line(self, standing: list[str]) -> None:
+        """Each follows the one just before it: else it would not hear when its turn has come."""
+        candidates = [f"{RESOURCE}/{name}" for name in standing if name != STEP_DOWN]
+        before = dict(zip(candidates[1:], candidates, strict=False))
+        for member in self._episode.members:
+            for status in (election.status for election in member.elections):
+                right = before.get(status.candidate_id or "")
+                if status.role is Role.FOLLOWER and status.now_following != right:
+                    raise ViolationError(f"{member} follows {status.now_following}, and {right} is just before it")
 
     def _look_at_znodes(self, election_node: Znode) -> list[str]:
         """Every znode must be one candidate's, and every candidate must have its znode; returns them, in order."""

@@ -119,7 +119,9 @@ async def make_sure(me: Candidate, nomination: Nomination) -> bool:
         if sight.is_there is False:
             return False
         if sight.watch is Watch.ASKED:
-            await next_event()  # its answer is on its way
+            if not me.view.in_touch:
+                raise ConnectionLostError  # its answer does not come any more
+            await next_event()
             continue
         is_seen = is_unreadable or (sight.is_there and sight.watch is Watch.SET)
         if is_seen and is_recent and not me.view.needs_barrier:  # else what was seen may be old

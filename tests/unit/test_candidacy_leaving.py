@@ -193,6 +193,20 @@ class TestTheClientIsClosed:
         life.has_ended()
         assert life.me.is_withdrawn
 
+    def test_while_the_answer_is_on_its_way_that_shows_the_own_znode(self) -> None:
+        """It does not come any more."""
+        life = leader()
+        life.me.session_timeout = 4.0
+        life.event(DATA_CHANGED, path(0))
+        life.resign()
+        life.answer(listed(0))
+        life.waits()
+        life.close_client()
+        assert life.step == Pause(4.0)
+        life.client_is_closed()
+        life.has_ended()
+        assert life.me.is_withdrawn
+
     def test_without_an_answer(self) -> None:
         life = leader()
         life.close_client()

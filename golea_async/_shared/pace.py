@@ -49,7 +49,11 @@ _MARGIN = 1 / 128
 
 _SLOW_SHARE = 1 / 64
 """Where one of the latest answers took longer, or the next one does by now, answers are slow. Then the session is
-touched more often, also of those that only stand: what the first lease of the next leader rests on is sent before."""
+touched more often."""
+
+_STANDING_SLOW_SHARE = 1 / 32
+"""The same, of those that only stand: what the first lease of the next leader rests on is sent before. There may be
+thousands of them, and with answers that take less than this they need no pings."""
 
 _TOUCH_SHARE = 1 / 64
 
@@ -169,7 +173,8 @@ class Pace:
         :param unanswered_since: when the oldest was sent that is not answered; infinity: all are.
         """
         slowest = max([took, now - unanswered_since, *self._took])
-        slow_from = -math.inf if slowest > _SLOW_SHARE * timeout else unanswered_since + _SLOW_SHARE * timeout
+        slow = (_SLOW_SHARE if leads else _STANDING_SLOW_SHARE) * timeout
+        slow_from = -math.inf if slowest > slow else unanswered_since + slow
         # When the next stall begins, the newest touch is to be a new one.
         again = max(slow_from, max(self._touched_at, last) + _TOUCH_SHARE * timeout)
         is_about_to_lead = last < self.begun_at + timeout / 2

@@ -35,13 +35,13 @@ def test_answers_that_differ_from_each_other_cost_no_lead(latency: float) -> Non
         assert leader.deadline > now + T / 100
 
 
-@pytest.mark.parametrize("latency", [0.0, 0.015, 0.02, 0.1, 0.2])
+@pytest.mark.parametrize("latency", [0.0, 0.015, 0.02, 0.03, 0.1, 0.2])
 def test_who_only_stands_costs_no_more_quorum_writes_while_answers_are_slow(latency: float) -> None:
     """Many that stand could keep a quorum slow that was slow once."""
     leader = Leader(leads=False)
     least_remaining(leader, latency * T, STEP, 6 * T)
     assert len(leader.writes) <= 6 / STANDING_SHARE
-    assert leader.touches <= (6 * 64 + 1 if latency > 1 / 64 else 4)  # a few behind its nomination
+    assert leader.touches <= (6 * 64 + 1 if latency > 1 / 32 else 4)  # a few behind its nomination
 
 
 @pytest.mark.parametrize("wrote_ago", [0.55, 0.6, 0.66, 0.68, 0.75, 1.5])

@@ -174,7 +174,8 @@ class Pace:
         """
         slowest = max([took, now - unanswered_since, *self._took])
         slow = (_SLOW_SHARE if leads else _STANDING_SLOW_SHARE) * timeout
-        slow_from = -math.inf if slowest > slow else unanswered_since + slow
+        # Nobody wakes for that whose nomination is unanswered: with answers of T/5 its first lease would come later.
+        slow_from = -math.inf if slowest > slow else (unanswered_since + slow if leads else math.inf)
         # When the next stall begins, the newest touch is to be a new one.
         again = max(slow_from, max(self._touched_at, last) + _TOUCH_SHARE * timeout)
         is_about_to_lead = last < self.begun_at + timeout / 2

@@ -192,6 +192,7 @@ def test_the_session_is_touched_often_as_soon_as_an_answer_is_slow() -> None:
     due = partial(pace.touch_due, T, leads=True, last=100.0, took=0.0)
     assert due(now=100.0, unanswered_since=100.0) == 100.0 + T / 64
     assert due(now=100.0, unanswered_since=math.inf) > 100.0 + T / 16
+    assert due(now=100.0, leads=False, unanswered_since=100.0) == math.inf
     pace.touched(100.0 + T / 64)
     assert due(now=100.0 + T / 64 + 0.01, unanswered_since=100.0) == 100.0 + T / 32
     assert due(now=100.0 + T / 64 + 0.01, unanswered_since=math.inf) == math.inf

@@ -275,23 +275,25 @@ class KeepAlive:
         )
 
     def _touch_due(self, channel: Channel, last: float, now: float) -> float:
+        unanswered_since = self._unanswered_since()
+        if channel.written_at < self._pace.begun_at:
+            unanswered_since = min(unanswered_since, self._pace.begun_at)  # the nomination
         return self._pace.touch_due(
             channel.lease.timeout,
             now=now,
             leads=bool(self._paths),
             last=last,
             took=channel.write_took,
-            unanswered_since=self._unanswered_since(channel),
+            unanswered_since=unanswered_since,
         )
 
     def _took(self, channel: Channel, now: float) -> float:
         """Return how long the latest answer to a write took, or the next one takes by now."""
-        return max(channel.write_took, now - self._unanswered_since(channel))
+        return max(channel.write_took, now - self._unanswered_since())
 
-    def _unanswered_since(self, channel: Channel) -> float:
-        """Return when the oldest write was sent that is not answered; infinity when all are."""
-        since = next((write.batch.sent_at for write in self._under_way if not write.batch.is_complete), math.inf)
-        return min(since, self._pace.begun_at) if channel.written_at < self._pace.begun_at else since  # the nomination
+    def _unanswered_since(self) -> float:
+        """Return when the oldest keep-alive was sent that is not answered; infinity when all are."""
+        return next((write.batch.sent_at for write in self._under_way if not write.batch.is_complete), math.inf)
 
     def _silent_from(self) -> float:
         oldest = self._under_way[0]

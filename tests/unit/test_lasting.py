@@ -9,7 +9,9 @@ from typing import cast
 import pytest
 
 from golea_async._shared.channel import Channel
+from golea_async._shared.keepalive import KeepAlive
 from golea_async._shared.lasting import lasts
+from golea_async._zookeeper.clock import boottime
 
 from .played_leader import STEP, Leader, T, least_remaining
 
@@ -79,3 +81,12 @@ def test_a_write_counts_for_the_next_one_only_where_its_answer_comes_before_that
         deadline_after=lambda write: write.previous_sent_at + 15 / 22,
     )
     assert lasts(cast("Channel", channel), now=0.0, took=took, under_way=[], due=0.0) is expected
+
+
+async def test_who_has_stood_for_long_does_not_wait_on_a_new_connection() -> None:
+    """Its nomination was answered on an earlier one."""
+    lease = SimpleNamespace(timeout=1.0, remaining=0.01)
+    channel = SimpleNamespace(lease=lease, written_at=-math.inf, write_took=0.0)
+    keep_alive = KeepAlive(lambda: cast("Channel", channel), lambda: None, lambda _: None)
+    keep_alive.stand("/election", boottime() - 100)
+    assert keep_alive.will_last(cast("Channel", channel))

@@ -24,6 +24,7 @@ import logging
 import random
 from collections.abc import Coroutine
 from functools import partial
+from operator import attrgetter
 from types import NoneType
 from typing import Any
 
@@ -32,6 +33,7 @@ from golea_async._zookeeper.log import Log
 from ._protocol.candidate import Candidate
 from ._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Reply, Step, WorkStopped
 from ._publication import Publication
+from ._shared.background import OnEnd
 from ._shared.channel import Channel
 from ._shared.client_context import ClientContext
 from ._shared.question import Answer, Question
@@ -68,15 +70,20 @@ class Driver:
         self._held: str | None = None  # path for which the lease is kept alive
         public.on_work_ended = self._changed
 
-    def begin(self) -> None:
-        """Step the coroutine for the first time, and hear of all that concerns it from now on."""
+    def begin(self, name: str, on_end: OnEnd) -> asyncio.Task[None]:
+        """Step the coroutine for the first time, and hear of all that concerns it from now on.
+
+        Return the background task that holds it, of this name.
+        """
         self._look_around()
         began = boottime()
         self._resume()  # first: ZooKeeper works while the rest is being set up
+        task = self.context.spawn(self._stand_by(), name, on_end)
         self.context.listen(self._changed)
         self.context.keep_alive.stand(self._me.resource, began)
+        return task
 
-    async def stand_by(self) -> None:
+    async def _stand_by(self) -> None:
         """Do what takes a task, until the coroutine has ended: wait for work to stop."""
         while self._life is not None:
             if isinstance(self._step, WorkStopped):
@@ -191,9 +198,15 @@ class Driver:
             self.tell()
 
     def _changed(self) -> None:
-        """Hear that the connection, the session or the lease has come or gone; to be called by the context."""
+        """Hear that the connection, the session or the lease has come or gone; to be called by the context.
+
+        A candidate that knows of that already does not look again.
+        """
+        channel, known = self._channel, _TOLD(self._me)
         self._look_around()
-        self.hear_news()
+        self._look_at_lease()
+        if channel is not self._channel or known != _TOLD(self._me) or self._me.belief.changes:
+            self.hear_news()
 
     def _event(self, event: Event, path: str) -> None:
         """Hear the event of a watch; to be called by the channel."""
@@ -316,6 +329,12 @@ class Driver:
 
 _FOR_THE_TASK = (WorkStopped, NoneType)
 """What the background task has to do something about: these steps, and the end of the coroutine."""
+
+_TOLD = attrgetter(
+    "is_working", "is_closing", "is_closed_in_order", "view.in_touch", "view.lease", "view.is_lease_short",
+    "view.is_session_lost", "view.is_closed", "view.is_held_back",
+)  # fmt: skip
+"""What a candidate is told of its client."""
 
 _PENDING = object()
 """What a step comes to that has to be waited for."""

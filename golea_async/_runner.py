@@ -158,12 +158,11 @@ class Runner:
             self._driver.stop()  # what a background task that was cancelled has left
         driver = self._driver = Driver(context, me, self.public, life)
         try:
-            self.task = context.spawn(driver.stand_by(), name, partial(self._has_ended, driver))
+            self.task = driver.begin(name, partial(self._has_ended, driver))
         except BaseException:
             driver.stop()
             context.detach()
             raise
-        driver.begin()
 
     def _has_ended(self, driver: Driver, task: asyncio.Task[None]) -> None:
         """Take leave of the client; to be called at the end of the background task."""

@@ -79,8 +79,6 @@ class ClientContext:
         if context is None or context.loop is not asyncio.get_running_loop():
             context = _contexts[client] = cls(client)
         context._users += 1
-        if context._users == 1:
-            context._follow()
         return context
 
     @staticmethod
@@ -173,6 +171,8 @@ class ClientContext:
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called whenever the connection, the session or the lease comes or goes."""
+        if self._transition is None:
+            self._follow()
         self._listeners[listener] = None
 
     def unlisten(self, listener: Callable[[], None]) -> None:

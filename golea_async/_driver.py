@@ -173,12 +173,12 @@ class Driver:
 
     def _look_at_lease(self) -> None:
         """Tell the candidate how its lease stands; belief ends here where that, or the view, says so."""
-        lease, me = self.context.lease, self._me
-        me.view.lease = lease.stretch if lease is not None and lease.is_valid else None
+        lease, me, view = self.context.lease, self._me, self._me.view
+        view.lease = lease.stretch if lease is not None and lease.is_valid else None
         if me.belief.stretch is not None:
             me.reconsider()
-        if me.belief.stretch is None and me.view.lease is not None and self._channel is not None:
-            me.view.is_lease_short = not self.context.keep_alive.will_last(self._channel)
+        if me.belief.stretch is None and view.lease is not None and view.may_be_first and self._channel is not None:
+            view.is_lease_short = not self.context.keep_alive.will_last(self._channel)
 
     def hear_news(self) -> None:
         """End belief where the news say so, and have the coroutine look again: now, if it waits for news."""
@@ -266,9 +266,9 @@ class Driver:
         channel, own = self._channel, self._me.own
         if channel is None or not self._me.view.in_touch:
             raise ConnectionLostError
-        question = Question(channel, step, None if own is None else own.path)
+        question = Question(channel, step, None if own is None else own.path, self._event)
         self._watched.update(question.watched)
-        self._read(channel, question.send(self._event))
+        self._read(channel, question.send())
         question.when_answered(partial(self._answered, question))
         if question.is_awaited:
             self._question = question

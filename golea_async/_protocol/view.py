@@ -133,6 +133,11 @@ class View:
             sight.is_there = is_there
 
     @property
+    def may_be_first(self) -> bool:
+        """Whether the next answer can show that the own znode is the first, if that is not known."""
+        return self.own is not None and (self.before is None or not self.before.is_there)
+
+    @property
     def unwatched(self) -> bool:
         """Whether a znode that decides has no watch."""
         return any(each is not None and each.watch is Watch.NONE for each in (self.own, self.done, self.before))

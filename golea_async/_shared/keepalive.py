@@ -126,10 +126,10 @@ class KeepAlive:
         too slow for any lease, it leads with interruptions.
         """
         timeout, now = channel.lease.timeout, boottime()
-        under_way = [write.batch for write in self._under_way if not write.batch.is_complete]
         took = self._took(channel, now)
         if took <= _QUICK_SHARE * timeout or (self._paths and now >= self._waits_since + timeout):
             return True
+        under_way = [write.batch for write in self._under_way if not write.batch.is_complete]
         left = channel.lease.remaining
         due = max(now, self._write_due(channel, self._pace.latest(channel.written_at), now, left, leads=True))
         if len(under_way) >= UNDER_WAY:

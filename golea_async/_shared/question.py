@@ -16,7 +16,7 @@ from golea_async._zookeeper.wire import WatchKind
 
 from .batch import Batch
 from .channel import Channel
-from .watch_table import Listener
+from .watch_table import Listener, Watch
 
 Answer: TypeAlias = tuple[str, Reply, bool]
 """The path that was asked about, what answers that, and whether the request sets a watch."""
@@ -37,50 +37,49 @@ class Question:
 
     __slots__ = ("_batch", "_next", "_sent", "_set", "_unknown", "channel", "is_awaited", "replies", "watched")
 
-    def __init__(self, channel: Channel, step: Ask, own: str | None) -> None:
-        """Find out what has to be sent.
+    def __init__(self, channel: Channel, step: Ask, own: str | None, listener: Listener) -> None:
+        """Find out what has to be sent, and listen to the watches.
 
         :param own: of this path the asker's own reading counts: its request is always sent.
+        :param listener: called with the event of each watch.
         """
         self.channel = channel
         self.replies: list[Reply] = [_NOTHING] * len(step.requests)
         self.watched: dict[str, None] = {}
         self._batch: Batch | None = None
         self._sent: list[_Sent] = []
-        self._set: tuple[str, ...] = ()  # others' watches: these are set
-        self._unknown: tuple[str, ...] = ()  # and these are asked for
+        self._set: list[Watch] = []  # others' watches: these are set
+        self._unknown: list[Watch] = []  # and these are asked for
         shared: list[_Sent] = []  # the requests that would set the latter
+        awaited = waits = 0  # of what is sent, and of what others have asked
         for index, request in enumerate(step.requests + step.behind):
             path = row = None
             if getattr(request, "watch", False):
                 path = channel.watches.path_of(request)
-                row = None if path == own else channel.watches.shareable(path)
                 self.watched[path] = None
-            if row is None:
+                row = channel.watches.listen(path, WatchKind.DATA, listener)
+            if row is None or path == own or not row.is_shareable:
                 self._sent.append((index, request, path))
+                awaited += index < len(self.replies)
             elif row.shows is None:
-                self._unknown += (row.path,)
+                self._unknown.append(row)
                 shared.append((index, request, path))
+                waits += index < len(self.replies)
             else:
-                self._set += (row.path,)
-        if not self._sent:
-            self._sent, self._unknown = shared, ()  # nothing is sent behind them
-        awaited = len([index for index, _, _ in self._sent if index < len(self.replies)])
-        waits = bool(self._unknown) and shared[0][0] < len(self.replies)
-        self.is_awaited = awaited > 0 or waits
+                self._set.append(row)
+        if not self._sent:  # nothing is sent behind them
+            self._sent, self._unknown, awaited = shared, [], waits
+        self.is_awaited = awaited + waits > 0
         self._next = awaited or (1 if waits else len(self._sent))
 
-    def send(self, listener: Listener) -> list[Answer]:
+    def send(self) -> list[Answer]:
         """Send it; return what others' watches answer at once.
 
-        :param listener: called with the event of each watch.
         :raises ConnectionLostError: when the connection has ended.
         """
-        if self.watched:
-            self.channel.watches.listen_to(self.watched, listener)
         if self._sent:
             self._batch = self.channel.ask(*[request for _, request, _ in self._sent])
-        return [self._known(path) for path in self._set]
+        return [_known(row) for row in self._set]
 
     def when_answered(self, call: Callable[[], None]) -> None:
         """Call once when :meth:`take` has what comes next: the awaited answers first, then the others."""
@@ -93,7 +92,7 @@ class Question:
         :raises ConnectionLostError: when the connection ended before the last of them.
         """
         assert self._batch is not None, "something was sent"
-        answers = [self._known(path) for path in self._unknown]
+        answers = [_known(row) for row in self._unknown]
         sent, self._sent = self._sent[: self._next], self._sent[self._next :]
         for (index, request, path), reply in zip(sent, self._batch.take(self._next), strict=True):
             if index < len(self.replies):
@@ -102,11 +101,12 @@ class Question:
                 answers.append((path, reply, True))
             elif index >= len(self.replies):
                 answers.append((self.channel.watches.path_of(request), reply, False))
-        self._unknown, self._next = (), len(self._sent)
+        self._unknown, self._next = [], len(self._sent)
         return answers
 
-    def _known(self, path: str) -> Answer:
-        return path, Known(self.channel.watches.shows(path, WatchKind.DATA)), True
+
+def _known(row: Watch) -> Answer:
+    return row.path, Known(row.shows), True
 
 
 _NOTHING = Known(None)

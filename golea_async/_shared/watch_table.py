@@ -16,7 +16,7 @@ Invariant: a row in the table has a listener, and is not FIRED.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, IntEnum, auto
 from typing import TypeAlias
 
@@ -70,6 +70,11 @@ class Watch:
         """Whether ZooKeeper may have it now, or as soon as it has read what was sent."""
         return self.state in (WatchState.ASKED, WatchState.SET)
 
+    @property
+    def is_shareable(self) -> bool:
+        """Whether it is set, or asked for: a second listener needs no request of its own."""
+        return self.shows is not None or self.state is WatchState.ASKED
+
 
 class WatchTable:
     """The rows of one connection, by path within the client's chroot."""
@@ -82,29 +87,10 @@ class WatchTable:
         """Whether somebody listens to a watch."""
         return self._relative(absolute_path) in self._rows[kind]
 
-    def shows(self, path: str, kind: WatchKind) -> bool | None:
-        """Return whether a znode is there, as its watch says, which ZooKeeper has set; None when that is not known."""
-        row = self._rows[kind].get(path)
-        return None if row is None else row.shows
-
     def path_of(self, request: Request) -> str:
         """Return the path that a request is about."""
         path: str = request.path[len(self._chroot) :]
         return path
-
-    def shareable(self, path: str) -> Watch | None:
-        """Return the row of a data watch that is set, or asked for: a second listener needs no request of its own."""
-        row = self._rows[WatchKind.DATA].get(path)
-        return row if row is not None and (row.shows is not None or row.state is WatchState.ASKED) else None
-
-    def listen_to(self, paths: Iterable[str], listener: Listener) -> None:
-        """Have ``listener`` called with the next event of each of these data watches; see :meth:`listen`."""
-        rows = self._rows[WatchKind.DATA]
-        for path in paths:
-            row = rows.get(path)
-            if row is None:
-                row = rows[path] = Watch(path, WatchKind.DATA)
-            row.listeners[listener] = None
 
     def find(self, path: str, kind: WatchKind) -> Watch | None:
         """Return the row of a watch to which somebody listens, or None."""

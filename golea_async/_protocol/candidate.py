@@ -120,14 +120,15 @@ class Candidate:
     def _shows(self, sight: Sight, reply: Reply) -> bool | None:
         if isinstance(reply, Known):
             return reply.is_there
+        if isinstance(reply, exc.NoNode):
+            return False
         if sight is self.view.request:  # whatever is the matter with it, this candidate stands
             require_done(reply)
             return not isinstance(reply, exc.ResponseError)
         if isinstance(reply, exc.ResponseError):
             if sight is self.view.done:
                 return is_present(reply, path=sight.path, **self.identity.names)
-            accept(reply, exc.NoNode, path=sight.path, **self.identity.names)
-            return False
+            accept(reply, path=sight.path, **self.identity.names)  # raises
         if sight is self.view.before and reply.stat.ephemeral_owner in OWNERS_OF_LASTING_ZNODES:
             self.belief.notice(lasting_candidate(sight.path, reply.stat.ephemeral_owner))
         meant = self.own if sight is self.view.own else self._to_delete if sight is self.view.to_delete else None

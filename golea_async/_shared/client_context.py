@@ -69,27 +69,19 @@ class ClientContext:
         :raises RuntimeError: when it was started in another event loop, or none of asyncio's runs.
         """
         check_client(client)
-        running_loop()
-        cls._check_process(client)
-        if client.session.started:
-            check_loop(client.session.repair_loop_task.get_loop(), "the ZooKeeper client")
-        if not client.session.started or client.session.closing:
+        loop, session, context = running_loop(), client.session, _contexts.get(client)
+        if session.started:
+            # aiozk's session does not say where it was started; a context that it had there does.
+            process = getattr(session, "process", None if context is None else context._process)
+            if process is not None and (refusal := other_process("the ZooKeeper client", process)):
+                raise ElectionError(refusal)
+            check_loop(session.repair_loop_task.get_loop(), "the ZooKeeper client")
+        if not session.started or session.closing:
             raise ValueError("the ZooKeeper client is not running: call `await zk.start()` first, and close it last")
-        context = _contexts.get(client)
-        if context is None or context.loop is not asyncio.get_running_loop():
+        if context is None or context.loop is not loop:
             context = _contexts[client] = cls(client)
         context._users += 1
         return context
-
-    @staticmethod
-    def _check_process(client: aiozk.ZKClient) -> None:
-        if not client.session.started:
-            return
-        # aiozk's session does not say where it was started; a context that it had there does.
-        context = _contexts.get(client)
-        process = getattr(client.session, "process", None if context is None else context._process)
-        if process is not None and (refusal := other_process("the ZooKeeper client", process)):
-            raise ElectionError(refusal)
 
     def detach(self) -> None:
         """Stop being a user; the last one leaves nothing behind."""
@@ -242,11 +234,9 @@ class ClientContext:
         self.keep_alive.look()
 
     def _notice_lease(self) -> None:
-        """Tell that a lease has begun: soon, since whose request began it looks at it anyway, and has more to send."""
-        self.loop.call_soon(self._tell_of_lease)
-
-    def _tell_of_lease(self) -> None:
-        self.notify()
+        """Tell those that wait for a lease that one has begun: soon, since whose request began it has more to send."""
+        if self.keep_alive.renews:
+            self.loop.call_soon(self.notify)
 
     def notify(self) -> None:
         """Tell the listeners that the connection, the session or the lease has come or gone."""

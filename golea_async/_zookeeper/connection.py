@@ -148,7 +148,7 @@ class Connection(Framing):
         """
         if self.is_over:
             return failed(self._loop.create_future(), self._not_sent())
-        (xid,) = self._record.next_xids(1)
+        xid = self._record.next_xid()
         return self._transmit_one(self._pending, request, xid)
 
     def post(self, requests: Sequence[Any], now: float, tell: Tell) -> None:
@@ -162,7 +162,8 @@ class Connection(Framing):
             tell(0, self._not_sent())
             return
         payloads, posted = [], []
-        for request, xid in zip(requests, self._record.next_xids(len(requests)), strict=True):
+        for request in requests:
+            xid = self._record.next_xid()
             payloads.append(request.serialize(xid))
             posted.append(Pending(request, xid, now, tell, is_posted=True))
         # Only now: a request that cannot be written must not leave a trace.

@@ -79,18 +79,15 @@ class SessionRecord:
             self.last_zxid = 0
         self.session_id, self.password, self.timeout = reply.session_id, reply.password, reply.timeout
 
-    def next_xids(self, count: int) -> list[int]:
-        """Return the numbers of the next requests.
+    def next_xid(self) -> int:
+        """Return the number of the next request.
 
         They go on through a session, whatever connection they travel on: a server matches a commit with what it has
         pending by session and number alone (CommitProcessor.java:326), so a request that had the number of a write
         which is still under way from an earlier connection would get that one's answer.
         """
-        xids = []
-        for _ in range(count):
-            self.xid = self.xid % LAST_XID + 1
-            xids.append(self.xid)
-        return xids
+        self.xid = self.xid % LAST_XID + 1
+        return self.xid
 
     def answered(self, request: Any, zxid: int, result: Any) -> list[WatchCallback]:
         """Take note of an answer; return whom to tell that the request's znode was deleted while no watch was set."""

@@ -242,8 +242,8 @@ async def ask_quorum(me: Candidate) -> None:
 async def next_view(me: Candidate) -> None:
     """Watch what the decision did not need to be watched, and wait for news, or read what an operator asks."""
     view, me.tries = me.view, 0
-    if view.unwatched:
-        await ask(behind=me.watching(view.done, view.own, view.before))  # goes on at once
+    if unwatched := me.watching(view.done, view.own, view.before):
+        await ask(behind=unwatched)  # goes on at once
     if view.is_request_unwatched:
         if not await pause(QUIET):
             return

@@ -8,7 +8,6 @@ tells it in the same call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -153,21 +152,25 @@ class Belief:
         if self.latest.role in (Role.LEADER, Role.FOLLOWER):
             self._publish(_given_way(self.latest, why))
 
-    def _cause(self, reason: Loss, view: View) -> ElectionError | None:
+    def _cause(self, reason: Loss, view: View) -> ElectionError | None:  # noqa: PLR0911  # one case for each
         identity, before = self._identity, view.before
-        causes: dict[Loss, Callable[[], ElectionError | None]] = {
-            Loss.RESIGNED: lambda: None,
-            Loss.OVER: identity.over,
-            Loss.CLOSED: identity.client_closed,
-            Loss.SESSION_LOST: lambda: identity.session_lost(rejoins=self._rejoins),
-            Loss.DELETED: identity.gone,
-            Loss.HANDED_OVER: lambda: self._handed_over(view),
-            Loss.OVERTAKEN: lambda: identity.error(
-                CandidateDeletedError, f"has found {before and before.path} before it"
-            ),
-            Loss.LAPSED: identity.lapse,
-        }
-        return causes[reason]()
+        match reason:
+            case Loss.RESIGNED:
+                return None
+            case Loss.OVER:
+                return identity.over()
+            case Loss.CLOSED:
+                return identity.client_closed()
+            case Loss.SESSION_LOST:
+                return identity.session_lost(rejoins=self._rejoins)
+            case Loss.DELETED:
+                return identity.gone()
+            case Loss.HANDED_OVER:
+                return self._handed_over(view)
+            case Loss.OVERTAKEN:
+                return identity.error(CandidateDeletedError, f"has found {before and before.path} before it")
+            case Loss.LAPSED:
+                return identity.lapse()
 
     def _handed_over(self, view: View) -> ElectionError:
         identity, order = self._identity, view.order

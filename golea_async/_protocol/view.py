@@ -138,11 +138,6 @@ class View:
         return self.own is not None and (self.before is None or not self.before.is_there)
 
     @property
-    def unwatched(self) -> bool:
-        """Whether a znode that decides has no watch."""
-        return any(each is not None and each.watch is Watch.NONE for each in (self.own, self.done, self.before))
-
-    @property
     def is_request_unwatched(self) -> bool:
         """Whether nothing would tell that an operator asks for something."""
         return self.request is not None and self.request.watch is Watch.NONE

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -50,14 +51,6 @@ class ClientContext:
         self._listeners: dict[Callable[[], None], None] = {}  # in order: a schedule can be played again exactly
         self._transition: asyncio.Future[None] | None = None
         self.lease: Lease | None = None
-        self._survey = Survey(
-            lambda: self.channel,
-            lambda: self.session_timeout,
-            has_turns=lambda: self.keep_alive.renews,
-            answered=self._survey_answered,
-        )
-        self.keep_alive = KeepAlive(lambda: self.channel, self.notify, self._survey.take_turn)
-        self._background = Background(self.keep_alive.run)
 
     @classmethod
     def attach(cls, client: aiozk.ZKClient) -> ClientContext:
@@ -83,12 +76,33 @@ class ClientContext:
         context._users += 1
         return context
 
+    # Made when they are needed: nothing of that has to be done before a nomination is sent.
+
+    @cached_property
+    def keep_alive(self) -> KeepAlive:
+        """What keeps the lease alive for all candidates together."""
+        return KeepAlive(lambda: self.channel, self.notify, self._survey.take_turn)
+
+    @cached_property
+    def _survey(self) -> Survey:
+        return Survey(
+            lambda: self.channel,
+            lambda: self.session_timeout,
+            has_turns=lambda: self.keep_alive.renews,
+            answered=self._survey_answered,
+        )
+
+    @cached_property
+    def _background(self) -> Background:
+        return Background(self.keep_alive.run)
+
     def detach(self) -> None:
         """Stop being a user; the last one leaves nothing behind."""
         self._users -= 1
         if self._users:
             return
-        self._unfollow()
+        if self._transition is not None:
+            self._unfollow()
         if self._channel is not None:
             self._channel.lose()
         if _contexts.get(self._client) is self:

@@ -212,7 +212,7 @@ def test_a_list_that_shows_another_predecessor_has_it_watched_anew() -> None:
     view = follower()
     view.listed(OWN, RESOURCE, [FIRST, OWN])
     assert view.before == Sight(path(FIRST), is_there=True)
-    assert view.unwatched
+    assert view.before.watch is Watch.NONE
 
 
 def test_who_is_not_in_the_list_follows_nobody() -> None:

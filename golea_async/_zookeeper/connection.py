@@ -38,7 +38,6 @@ from .session_record import SessionRecord
 from .stale_watches import UnneededWatches
 from .suspects import reason_of_end
 from .touch import is_touch
-from .watches import WatchCallback
 from .wire import AuthenticationRequiredError, Exists, WatchKind, read_watch_event, response_error
 
 ASSUMED_VERSION = (3, 5, 1)
@@ -228,13 +227,10 @@ class Connection(Framing):
             self.hear(event_type, path)
         watches = self._record.watches
         if watches.callbacks:
-            self._call_soon(watches.fire(event_type, path), path)
+            for callback in watches.fire(event_type, path):
+                self._loop.call_soon(callback, path)
             if watches.set_again_after(event_type, path):
                 self.post([Exists(path, watch=True)], self.heard_at, nobody)
-
-    def _call_soon(self, callbacks: list[WatchCallback], path: str) -> None:
-        for callback in callbacks:
-            self._loop.call_soon(callback, path)
 
     def _reply_received(self, xid: int, zxid: int, error_code: int, frame: bytes) -> None:
         queue = self._pending if xid > 0 else self._special.get(xid, self._pending)
@@ -245,12 +241,13 @@ class Connection(Framing):
         result = response_error(error_code) if error_code else understood(read_reply, request, frame)
         answered = queue.popleft()
         # Only answers are life: a server that drips bytes or floods events, and answers no ping, serves nobody.
-        self._last_heard = self._loop.time()
+        self._last_heard = self._last_byte
         self.has_answered = self.has_answered or queue is not self._auths
         if is_touch(request.opcode, error_code):
             self.acknowledgements.record(answered.sent_at, self.heard_at)
         if queue is self._pending and not self._is_abandoned:
-            self._call_soon(self._record.answered(request, zxid, result), getattr(request, "path", ""))
+            for callback in self._record.answered(request, zxid, result):
+                self._loop.call_soon(callback, request.path)
             if self._unneeded.replaced_by:
                 watch = self._unneeded.answered(request, result)
                 if watch is not None and not self._is_awaited(*watch):

@@ -71,10 +71,7 @@ class Driver:
         public.on_work_ended = self._changed
 
     def begin(self, name: str, on_end: OnEnd) -> asyncio.Task[None]:
-        """Step the coroutine for the first time, and hear of all that concerns it from now on.
-
-        Return the background task that holds it, of this name.
-        """
+        """Step the coroutine for the first time; return the background task, of this name, that holds it then."""
         self._look_around()
         began = boottime()
         self._resume()  # first: ZooKeeper works while the rest is being set up

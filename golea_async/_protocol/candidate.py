@@ -136,8 +136,7 @@ class Candidate:
 
     def reconsider(self) -> None:
         """End belief where the view says so."""
-        if self.belief.stretch is not None:
-            self.belief.reconsider(self.view)
+        self.belief.reconsider(self.view)
 
     def hear_refusal(self, reply: Reply) -> None:
         """Take note that a keep-alive on the own znode was refused: it is gone, or must not be read any more."""

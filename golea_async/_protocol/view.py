@@ -135,9 +135,7 @@ class View:
     @property
     def may_be_first(self) -> bool:
         """Whether the next answer can show that the own znode is the first, if that is not known."""
-        if self.own is None or self.is_leaving:
-            return False
-        return self.before is None or not self.before.is_there
+        return self.own is not None and not self.is_leaving and not (self.before is not None and self.before.is_there)
 
     @property
     def is_request_unwatched(self) -> bool:

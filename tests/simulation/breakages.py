@@ -1,4 +1,4 @@
-"""Fifteen ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
+"""Fourteen ways to break the library. The simulation has to find each, or it proves nothing of the unbroken one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from golea_async._protocol import departure as _departure
 from golea_async._protocol import handing_over as _handing_over
 from golea_async._protocol.claims import Claims
 from golea_async._protocol.teardown import Teardown
-from golea_async._protocol.view import Sight, View, Watch
+from golea_async._protocol.view import View
 from golea_async._shared import channel as _zk
 from golea_async._shared import keepalive as _keepalive
 from golea_async._shared import lease as _lease
@@ -169,16 +169,6 @@ def _lead_with_any_lease() -> AbstractContextManager[object]:
     return mock.patch.object(KeepAlive, "will_last", return_value=True)
 
 
-def _deaf_after_a_second_answer() -> AbstractContextManager[object]:
-    """Who has asked for a znode twice takes the second answer for nobody's, and listens no more."""
-
-    def asked(self: View, path: str) -> list[Sight]:
-        return [sight for sight in asked_properly(self, path) if sight.watch is Watch.ASKED]
-
-    asked_properly = View.asked
-    return mock.patch.object(View, "asked", asked)
-
-
 BREAKAGES = {
     "no ephemeralOwner check": _no_owner_check,
     "lease of a whole timeout": _lease_of_a_whole_timeout,
@@ -194,7 +184,6 @@ BREAKAGES = {
     "znode deleted before the work stopped": _znode_deleted_before_the_work_stopped,
     "moved before the work stopped": _moved_before_the_work_stopped,
     "a lead with any lease": _lead_with_any_lease,
-    "deaf after a second answer": _deaf_after_a_second_answer,
 }
 """By name: what breaks the library for as long as the context lasts."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import struct
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -124,8 +125,14 @@ def _endings_by_force() -> AbstractContextManager[object]:
     return mock.patch.object(Teardown, "_wait_for", wait_for)
 
 
-def _auth_reply_is_a_touch() -> AbstractContextManager[object]:
-    return mock.patch.object(_connection, "is_touch", return_value=True)
+@contextmanager
+def _auth_reply_is_a_touch() -> Iterator[None]:
+    """Nor does the ConnectRequest limit what the next write proves, which would hide most of it."""
+    with (
+        mock.patch.object(_connection, "is_touch", return_value=True),
+        mock.patch.object(_lease.Write, "latest_touch", return_value=math.inf),
+    ):
+        yield
 
 
 def _numbers_begin_again() -> AbstractContextManager[object]:

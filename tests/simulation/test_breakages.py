@@ -15,7 +15,6 @@ A_MINUTE = 60.0
 
 FIRST = {
     "lease of a whole timeout": 16,
-    "an AUTH reply is a touch": 440,
     "numbers begin again on each connection": 8,
     "search without a barrier": 1,
     "endings by force": 3,

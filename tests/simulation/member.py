@@ -19,6 +19,7 @@ import golea_async
 from golea_async import AsyncElection, ElectionError, Leadership, LeadershipLostError, ZKClient
 from golea_async._driver import Driver
 from golea_async._protocol.view import Watch
+from golea_async._shared.channel import Channel
 from golea_async._shared.client_context import _contexts
 from golea_async._shared.watch_table import WatchState
 from golea_async._zookeeper.wire import WatchKind
@@ -49,17 +50,17 @@ class Habits:
 
 def _deaf_to(driver: Driver) -> list[str]:
     channel, view = driver._channel, driver._me.view
-    if driver._life is None or channel is None or not channel.is_current:
+    if driver._life is None or channel is None:
         return []
-    counted = [sight for sight in (view.done, view.own, view.before, view.request) if sight is not None]
-    rows = {
-        sight.path: channel.watches.find(sight.path, WatchKind.DATA) for sight in counted if sight.watch is Watch.SET
-    }
-    return [
-        path
-        for path, row in rows.items()
-        if row is None or row.state is not WatchState.SET or driver._event not in row.listeners
-    ]
+    sights = (view.done, view.own, view.before, view.request)
+    counted = [sight.path for sight in sights if sight is not None and sight.watch is Watch.SET]
+    deaf_to = [path for path in counted if not _is_heard(path, channel, driver)]
+    return deaf_to if deaf_to and channel.is_current else []
+
+
+def _is_heard(path: str, channel: Channel, driver: Driver) -> bool:
+    row = channel.watches.find(path, WatchKind.DATA)
+    return row is not None and row.state is WatchState.SET and driver._event in row.listeners
 
 
 def _is_client_closed(election: AsyncElection) -> bool:

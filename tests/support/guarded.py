@@ -151,9 +151,23 @@ def guardians_of(pid: int) -> list[int]:
 
 async def guarded(*programs: Program) -> list[int]:
     """Return the process ids of the programs' guardians, when they have been told of the sessions."""
-    await eventually(lambda: all(len(guardians_of(program.pid)) == 1 for program in programs))
+    found: list[list[int]] = []
+
+    def have_begun() -> bool:
+        found[:] = [list(filter(has_left_its_program, guardians_of(program.pid))) for program in programs]
+        return all(len(guardians) == 1 for guardians in found)
+
+    await eventually(have_begun)
     await asyncio.sleep(0.2)
-    return [guardians_of(program.pid)[0] for program in programs]
+    return [guardian for (guardian,) in found]
+
+
+def has_left_its_program(guardian: int) -> bool:
+    """Whether it is no child of the program: that is the process that starts a guardian, and ends then."""
+    with suppress(OSError):  # it has ended just now
+        parent = proc(guardian, "stat").rpartition(")")[2].split()[1]
+        return proc(guardian, "cmdline").split("\0")[4] != parent
+    return False
 
 
 async def live(wire: WireClient, *programs: Program) -> None:

@@ -154,7 +154,7 @@ async def guarded(*programs: Program) -> list[int]:
     found: list[list[int]] = []
 
     def have_begun() -> bool:
-        found[:] = [list(filter(has_left_its_program, guardians_of(program.pid))) for program in programs]
+        found[:] = [[each for each in guardians_of(program.pid) if has_left(each, program)] for program in programs]
         return all(len(guardians) == 1 for guardians in found)
 
     await eventually(have_begun)
@@ -162,11 +162,10 @@ async def guarded(*programs: Program) -> list[int]:
     return [guardian for (guardian,) in found]
 
 
-def has_left_its_program(guardian: int) -> bool:
+def has_left(guardian: int, program: Program) -> bool:
     """Whether it is no child of the program: that is the process that starts a guardian, and ends then."""
     with suppress(OSError):  # it has ended just now
-        parent = proc(guardian, "stat").rpartition(")")[2].split()[1]
-        return proc(guardian, "cmdline").split("\0")[4] != parent
+        return proc(guardian, "stat").rpartition(")")[2].split()[1] != str(program.pid)
     return False
 
 

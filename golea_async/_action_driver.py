@@ -14,8 +14,6 @@ from typing import Any, Protocol
 
 import aiozk
 
-from golea_async._zookeeper.log import Log
-
 from ._own_work import OwnWork
 from ._protocol.refusals import NotDoneError, pause_before
 from ._protocol.steps import Ask, ConnectionLostError, Pause, Step, WorkStopped
@@ -25,6 +23,7 @@ from ._shared.channel import Channel
 from ._shared.client_context import ClientContext, waiting_noted
 from ._shared.shielded import completion
 from ._shared.watch_table import Event
+from ._zookeeper.log import Log
 from ._zookeeper.wire import WatchKind, kind_of_watch
 from .exceptions import ElectionError
 

@@ -28,8 +28,6 @@ from operator import attrgetter
 from types import NoneType
 from typing import Any
 
-from golea_async._zookeeper.log import Log
-
 from ._protocol.candidate import Candidate
 from ._protocol.steps import Ask, CatchUp, ConnectionLostError, NextEvent, Pause, Reply, Step, WorkStopped
 from ._publication import Publication
@@ -39,6 +37,7 @@ from ._shared.client_context import ClientContext
 from ._shared.question import Answer, Question
 from ._shared.watch_table import Event
 from ._zookeeper.clock import boottime
+from ._zookeeper.log import Log
 from ._zookeeper.wire import WatchKind
 
 _logger = Log(logging.getLogger("golea_async.election"))
@@ -328,9 +327,16 @@ _FOR_THE_TASK = (WorkStopped, NoneType)
 """What the background task has to do something about: these steps, and the end of the coroutine."""
 
 _TOLD = attrgetter(
-    "is_working", "is_closing", "is_closed_in_order", "view.in_touch", "view.lease", "view.is_lease_short",
-    "view.is_session_lost", "view.is_closed", "view.is_held_back",
-)  # fmt: skip
+    "is_working",
+    "is_closing",
+    "is_closed_in_order",
+    "view.in_touch",
+    "view.lease",
+    "view.is_lease_short",
+    "view.is_session_lost",
+    "view.is_closed",
+    "view.is_held_back",
+)
 """What a candidate is told of its client."""
 
 _PENDING = object()

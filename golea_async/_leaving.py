@@ -6,11 +6,10 @@ import asyncio
 import logging
 import math
 
-from golea_async._zookeeper.log import Log
-
 from ._caller import Caller
 from ._runner import Runner
 from ._shared.shielded import completion
+from ._zookeeper.log import Log
 from .exceptions import ElectionError
 from .report import Reason
 from .status import Role

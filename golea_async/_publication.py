@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import aiozk
 
-from golea_async._zookeeper.log import Log
-
 from ._history import History, explanation, reason_of
 from ._protocol.claims import Nomination
 from ._protocol.identity import Identity
@@ -21,6 +19,7 @@ from ._shared.keepalive import KeepAlive
 from ._shared.said import warn_once
 from ._shared.stall import NO_STALL, Stall
 from ._status_board import StatusBoard
+from ._zookeeper.log import Log
 from .exceptions import ElectionError, HandedOverError, LeaseExpiredError, NotStandingError
 from .leadership import Body, Leadership
 from .report import LeadershipLoss, Reason

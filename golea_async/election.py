@@ -13,8 +13,6 @@ from typing import Self, TypeVar
 
 import aiozk
 
-from golea_async._zookeeper.log import Log
-
 from ._action_driver import end
 from ._arguments import check_timeout, check_work
 from ._caller import release_own
@@ -29,6 +27,7 @@ from ._shared.client_context import waiting_noted
 from ._shared.held import held
 from ._work import leading, work_until_done
 from ._zookeeper.arguments import check_flag
+from ._zookeeper.log import Log
 from ._zookeeper.loops import check_loop, running_loop
 from ._zookeeper.process import other_process, this_process
 from .exceptions import ElectionError, NotStandingError

@@ -14,12 +14,11 @@ from typing import Any
 
 import aiozk
 
-from golea_async._zookeeper.log import Log
-
 from ._cancellation import Cancellation
 from ._protocol.identity import Identity
 from ._shared.held import hold, let_go
 from ._shared.lease import Lease
+from ._zookeeper.log import Log
 from .exceptions import ElectionError, ElectionOverError, LeadershipLostError, NotStandingError
 from .transaction import Transaction
 

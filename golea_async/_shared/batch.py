@@ -26,7 +26,6 @@ class Batch:
 
     __slots__ = (
         "_call",
-        "_come",
         "_give_up",
         "_is_lost",
         "_needed",
@@ -52,7 +51,6 @@ class Batch:
         self.sent_at = sent_at
         self.previous_at = previous_at
         self._replies: list[Reply] | None = None  # that have come, and were not taken; thousands wait at once
-        self._come = 0  # so many of them
         self._unanswered = len(requests)
         self._is_lost = False
         self._needed = 0
@@ -62,6 +60,11 @@ class Batch:
     def is_complete(self) -> bool:
         """Whether no further reply comes."""
         return self._is_lost or not self._unanswered
+
+    @property
+    def _come(self) -> int:
+        """How many replies have come, and were not taken."""
+        return 0 if self._replies is None else len(self._replies)
 
     def when_answered(self, count: int, call: Callable[[], None]) -> None:
         """Call once when so many replies can be taken, or never can be: in the very call that reads the last of them.
@@ -82,7 +85,6 @@ class Batch:
         if self._come < count:
             raise ConnectionLostError
         replies = self._replies or []
-        self._come -= count
         self._replies = replies[count:] or None
         return replies[:count]
 
@@ -114,7 +116,6 @@ class Batch:
         if self._replies is None:
             self._replies = []
         self._replies.append(reply)
-        self._come += 1
         if self._come >= self._needed:
             self._tell()
 

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
@@ -30,18 +31,25 @@ FORMATTERS = {
 }
 
 
+@contextmanager
+def added(name: str, level: int, handler: logging.Handler) -> Iterator[logging.Logger]:
+    """A logger that has this level, and this handler, too."""
+    logger = logging.getLogger(name)
+    former = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    yield logger
+    logger.removeHandler(handler)
+    logger.setLevel(former)
+
+
 @pytest.fixture(params=FORMATTERS)
 def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(FORMATTERS[request.param])
-    logger = logging.getLogger("golea_async.election")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield written
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+    with added("golea_async.election", logging.INFO, handler):
+        yield written
 
 
 async def test_json_has_the_fields(zookeeper: MemoryZooKeeper, lines: io.StringIO) -> None:
@@ -80,13 +88,8 @@ def broken(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
     handler = FailingHandler() if request.param == "handler" else logging.StreamHandler(io.StringIO())
     if request.param == "filter":
         handler.addFilter(fail)
-    logger = logging.getLogger("golea_async")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    yield logger
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+    with added("golea_async", logging.DEBUG, handler) as logger:
+        yield logger
 
 
 @pytest.mark.usefixtures("broken")
